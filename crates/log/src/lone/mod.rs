@@ -1,0 +1,1 @@
+//! The store log of a lone broker.

@@ -1,0 +1,1 @@
+//! A log in memory: the reference engine for tests and `--store memory:`.
