@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Installs what one test needs into the cache folder and prints where it is:
+#
+#   tests/setup.sh python      a Python with confluent-kafka
+#   tests/setup.sh kafka       a folder with the jars of Apache Kafka, its tools and its Java client
+#   tests/setup.sh kcat        the kcat command
+#   tests/setup.sh franz-go    the franz-go suite, built
+#   tests/setup.sh kafscale    the broker under test ($KAFSCALE_BIN, or a debug build)
+#   tests/setup.sh lab         the latency and fault proxy ($KAFSCALE_LAB_BIN, or a debug build)
+#   tests/setup.sh kafscale-release | lab-release    the same, optimised, for the benchmarks
+#
+# Everything lands in ${XDG_CACHE_HOME:-~/.cache}/kafscale-tests and is used again. A missing toolchain
+# is said in one line and ends with status 77, so that callers can tell "cannot run here" from "failed".
+set -euo pipefail
+
+tests=$(cd "$(dirname "$0")" && pwd)
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/kafscale-tests"
+mkdir -p "$cache/bin"
+
+need() { # need COMMAND WHAT-FOR
+    command -v "$1" >/dev/null || { echo "$1 is not installed; it is needed for $2" >&2; exit 77; }
+}
+
+# The folder of one version of an installation: its name carries a hash of the file that describes it.
+folder() { echo "$cache/$1-$(sha256sum <"$2" | cut -c1-12)"; }
+
+python() {
+    need python3 "the Python client and the test harnesses"
+    local wanted=$tests/clients/python/requirements.txt venv
+    venv=$(folder python "$wanted")
+    if [ ! -e "$venv/complete" ]; then
+        python3 -m venv --clear "$venv"
+        "$venv/bin/pip" -q --disable-pip-version-check install -r "$wanted" >&2
+        touch "$venv/complete"
+    fi
+    echo "$venv/bin/python"
+}
+
+kafka() {
+    need java "Apache Kafka and the Java client"
+    need mvn "Apache Kafka's jars"
+    local pom=$tests/servers/kafka/pom.xml jars
+    jars=$(folder kafka "$pom")
+    if [ ! -e "$jars/complete" ]; then
+        mvn -q -B -ntp -f "$pom" -Dmaven.repo.local="$cache/m2" \
+            dependency:copy-dependencies -DoutputDirectory="$jars" >&2
+        touch "$jars/complete"
+    fi
+    echo "$jars"
+}
+
+kcat() {
+    if ! command -v kcat >/dev/null; then
+        need apt-get "installing kcat"
+        [ "$(id -u)" = 0 ] || { echo "kcat is not installed; apt-get install kcat needs root" >&2; exit 77; }
+        { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends kcat; } >&2
+    fi
+    type -P kcat
+}
+
+franz_go() {
+    need go "the franz-go client"
+    (cd "$tests/clients/franz-go" &&
+        GOMODCACHE="$cache/go/mod" GOCACHE="$cache/go/build" GOFLAGS=-modcacherw go build -o "$cache/bin/franz-go-suite" .)
+    echo "$cache/bin/franz-go-suite"
+}
+
+cargo_build() { # cargo_build PACKAGE [--release]
+    need cargo "building $1"
+    local target profile=debug
+    [ "${2:-}" = --release ] && profile=release
+    (cd "$tests/.." && cargo build -q -p "$1" ${2:-})
+    target=$(cd "$tests/.." && cargo metadata --no-deps --format-version 1 | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')
+    echo "$target/$profile/$1"
+}
+
+case "${1:-}" in
+    python) python ;;
+    kafka) kafka ;;
+    kcat) kcat ;;
+    franz-go) franz_go ;;
+    kafscale) [ -n "${KAFSCALE_BIN:-}" ] && echo "$KAFSCALE_BIN" || cargo_build kafscale ;;
+    lab) [ -n "${KAFSCALE_LAB_BIN:-}" ] && echo "$KAFSCALE_LAB_BIN" || cargo_build kafscale-lab ;;
+    kafscale-release) cargo_build kafscale --release ;;
+    lab-release) cargo_build kafscale-lab --release ;;
+    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
+esac
