@@ -1,0 +1,241 @@
+//! The catalogue: every API that is known here, one file each, and one table from which everything else is derived: the
+//! answer to ApiVersions, the versions of headers, the dispatch of decoders, the table in the documentation.
+
+use crate::decode::{DecodeError, Decoder};
+use crate::encode::{EncodeError, Encoder};
+use crate::wire::Wire;
+
+/// Facts about an API. Versions are inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Api {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// The lowest version that is served.
+    pub min: i16,
+    /// The highest version that is served.
+    pub max: i16,
+    /// The first version with compact lengths and tagged fields.
+    pub flexible_from: i16,
+    /// The lowest version that ApiVersions announces. Below `min` for Produce only: librdkafka reads support for
+    /// compression out of a 0 there.
+    pub advertised_min: i16,
+}
+
+impl Api {
+    /// Whether this version is served.
+    pub fn serves(&self, version: i16) -> bool {
+        (self.min..=self.max).contains(&version)
+    }
+
+    fn flexible(&self, version: i16) -> bool {
+        version >= self.flexible_from
+    }
+
+    fn check(&self, version: i16) -> Result<(), UnknownVersion> {
+        if self.serves(version) { Ok(()) } else { Err(UnknownVersion { api: self.name, version }) }
+    }
+}
+
+struct UnknownVersion {
+    api: &'static str,
+    version: i16,
+}
+
+impl From<UnknownVersion> for DecodeError {
+    fn from(UnknownVersion { api, version }: UnknownVersion) -> Self {
+        Self::Version { api, version }
+    }
+}
+
+impl From<UnknownVersion> for EncodeError {
+    fn from(UnknownVersion { api, version }: UnknownVersion) -> Self {
+        Self::Version { api, version }
+    }
+}
+
+/// The body of a request or of a response.
+pub trait Body<'a>: Wire<'a> + Default {
+    /// The API that it belongs to.
+    const API: ApiKey;
+
+    /// Reads a whole body: bytes left over are an error.
+    fn read(version: i16, body: &'a [u8]) -> Result<Self, DecodeError> {
+        let api = Self::API.facts();
+        api.check(version)?;
+        let mut from = Decoder::new(body, version, api.flexible(version));
+        let value = Self::decode(&mut from, api.name)?;
+        from.end()?;
+        Ok(value)
+    }
+
+    /// Writes the body behind what `to` has already.
+    fn write(&self, to: &mut Encoder) -> Result<(), EncodeError> {
+        let api = Self::API.facts();
+        api.check(to.version())?;
+        self.encode(to, api.name)
+    }
+}
+
+/// The body of a request.
+pub trait RequestBody<'a>: Body<'a> {
+    /// What answers it.
+    type Response: ResponseBody<'a>;
+}
+
+/// The body of a response.
+pub trait ResponseBody<'a>: Body<'a> {}
+
+macro_rules! catalogue {
+    ($(
+        $api:ident = $key:literal in $module:ident, ($request:ty => $response:ty), $min:literal - $max:literal,
+        flexible $flexible:literal + $(, advertised $advertised:literal +)?;
+    )+) => {
+        $(pub mod $module;)+
+
+        /// An API that is served.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(i16)]
+        pub enum ApiKey {
+            $(
+                #[doc = concat!(stringify!($api), ", versions ", stringify!($min), " to ", stringify!($max), ".")]
+                $api = $key,
+            )+
+        }
+
+        impl ApiKey {
+            /// Every API, by ascending key.
+            pub const ALL: &'static [Self] = &[$(Self::$api),+];
+
+            /// The API of this key, if it is served.
+            pub const fn from_code(key: i16) -> Option<Self> {
+                match key {
+                    $($key => Some(Self::$api),)+
+                    _ => None,
+                }
+            }
+
+            /// Name and versions.
+            pub const fn facts(self) -> Api {
+                match self {
+                    $(Self::$api => {
+                        let advertised: &[i16] = &[$($advertised,)? $min];
+                        Api {
+                            name: stringify!($api),
+                            min: $min,
+                            max: $max,
+                            flexible_from: $flexible,
+                            advertised_min: advertised[0],
+                        }
+                    })+
+                }
+            }
+        }
+
+        $(
+            impl<'a> Body<'a> for $request {
+                const API: ApiKey = ApiKey::$api;
+            }
+
+            impl<'a> RequestBody<'a> for $request {
+                type Response = $response;
+            }
+
+            impl<'a> Body<'a> for $response {
+                const API: ApiKey = ApiKey::$api;
+            }
+
+            impl<'a> ResponseBody<'a> for $response {}
+        )+
+
+        /// A request of any API.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum AnyRequest<'a> {
+            $(
+                #[doc = concat!("A ", stringify!($api), " request.")]
+                $api($request),
+            )+
+        }
+
+        impl<'a> AnyRequest<'a> {
+            /// Reads a whole body, as [`Body::read`] does.
+            pub fn read(api: ApiKey, version: i16, body: &'a [u8]) -> Result<Self, DecodeError> {
+                match api {
+                    $(ApiKey::$api => Body::read(version, body).map(Self::$api),)+
+                }
+            }
+
+            /// Writes the body, as [`Body::write`] does.
+            pub fn write(&self, to: &mut Encoder) -> Result<(), EncodeError> {
+                match self {
+                    $(Self::$api(request) => request.write(to),)+
+                }
+            }
+        }
+
+        /// A response of any API.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum AnyResponse<'a> {
+            $(
+                #[doc = concat!("A ", stringify!($api), " response.")]
+                $api($response),
+            )+
+        }
+
+        impl<'a> AnyResponse<'a> {
+            /// Reads a whole body, as [`Body::read`] does.
+            pub fn read(api: ApiKey, version: i16, body: &'a [u8]) -> Result<Self, DecodeError> {
+                match api {
+                    $(ApiKey::$api => Body::read(version, body).map(Self::$api),)+
+                }
+            }
+
+            /// Writes the body, as [`Body::write`] does.
+            pub fn write(&self, to: &mut Encoder) -> Result<(), EncodeError> {
+                match self {
+                    $(Self::$api(response) => response.write(to),)+
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    Produce = 0 in produce, (produce::Request<'a> => produce::Response<'a>), 3-13, flexible 9+, advertised 0+;
+    Fetch = 1 in fetch, (fetch::Request<'a> => fetch::Response<'a>), 4-18, flexible 12+;
+    ListOffsets = 2 in list_offsets, (list_offsets::Request<'a> => list_offsets::Response<'a>), 1-11, flexible 6+;
+    Metadata = 3 in metadata, (metadata::Request<'a> => metadata::Response<'a>), 0-13, flexible 9+;
+    FindCoordinator = 10 in find_coordinator,
+        (find_coordinator::Request<'a> => find_coordinator::Response<'a>), 0-6, flexible 3+;
+    ApiVersions = 18 in api_versions, (api_versions::Request<'a> => api_versions::Response<'a>), 0-4, flexible 3+;
+    CreateTopics = 19 in create_topics, (create_topics::Request<'a> => create_topics::Response<'a>), 2-7, flexible 5+;
+    DeleteTopics = 20 in delete_topics, (delete_topics::Request<'a> => delete_topics::Response<'a>), 1-6, flexible 4+;
+    InitProducerId = 22 in init_producer_id,
+        (init_producer_id::Request<'a> => init_producer_id::Response), 0-5, flexible 2+;
+    OffsetForLeaderEpoch = 23 in offset_for_leader_epoch,
+        (offset_for_leader_epoch::Request<'a> => offset_for_leader_epoch::Response<'a>), 2-4, flexible 4+;
+    DescribeConfigs = 32 in describe_configs,
+        (describe_configs::Request<'a> => describe_configs::Response<'a>), 1-4, flexible 4+;
+    DescribeCluster = 60 in describe_cluster,
+        (describe_cluster::Request => describe_cluster::Response<'a>), 0-2, flexible 0+;
+    DescribeTopicPartitions = 75 in describe_topic_partitions,
+        (describe_topic_partitions::Request<'a> => describe_topic_partitions::Response<'a>), 0-0, flexible 0+;
+}
+
+impl ApiKey {
+    /// The key on the wire.
+    pub const fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// Whether bodies and request headers of this version have tagged fields. Versions above those served count as their
+    /// nearest relative.
+    pub fn flexible(self, version: i16) -> bool {
+        self.facts().flexible(version)
+    }
+
+    /// Whether the response's header has tagged fields. Never for ApiVersions: a client that asks does not know yet what
+    /// the broker speaks.
+    pub fn flexible_response_header(self, version: i16) -> bool {
+        self != Self::ApiVersions && self.flexible(version)
+    }
+}
