@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Kills the broker under load, again and again, and checks what was acknowledged.
+
+    tests/kill/run.sh [--store dir|s3|kafka] [--faults none|503|unanswered|hang] [--kills N] [--seed N] [--keep FOLDER]
+
+At a random moment the broker is frozen (SIGSTOP), looked at, and killed (SIGKILL). A kill counts only if at
+that moment the store had a PUT that was not finished and a producer waited for an answer; if not, the broker
+is thawed and the next moment tried, up to a limit. `kafka` runs Apache Kafka instead, to try the test itself.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "servers"))
+import stores
+from checker import check, summary
+from history import History
+from load import Load, create_topic, read_all
+
+TOPIC = "kill"
+PARTITIONS = 6
+PRODUCERS = 4
+MOMENTS = 100
+RESTART_PATIENCE_S = 90
+
+
+def freeze(pid):
+    """Stops every thread of a process; one that is inside a disk write stops as soon as that ends."""
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(100):
+        states = {task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()}
+        if states <= {"T", "D"}:
+            return
+        time.sleep(0.001)
+    raise RuntimeError(f"process {pid} does not stop")
+
+
+def kill_under_load(setup, load, rng):
+    """Kills at the first of several random moments at which a PUT and an answer are pending; returns their counts."""
+    for moment in range(MOMENTS):
+        time.sleep(rng.uniform(0.1, 1.5) if moment == 0 else rng.uniform(0, 0.02))
+        freeze(setup.broker.pid)
+        puts, answers = setup.pending_puts(), load.unanswered()
+        if (puts > 0 and answers > 0) or moment == MOMENTS - 1:
+            setup.broker.kill()
+            return puts, answers
+        os.kill(setup.broker.pid, signal.SIGCONT)
+
+
+def run(arguments, folder):
+    """The whole story; returns the problems found, as (kind, what)."""
+    rng = random.Random(arguments.seed)
+    history = History()
+    counted = 0
+    with stores.open_setup(arguments.store, folder, arguments.faults) as setup:
+        create_topic(setup.broker.bootstrap, TOPIC, PARTITIONS)
+        load = Load(setup.broker.bootstrap, TOPIC, PARTITIONS, PRODUCERS, history, folder / "acks.log", arguments.seed)
+        load.start()
+        try:
+            started = time.monotonic()
+            for number in range(1, arguments.kills + 1):
+                if not load.wait_for_acks_since(started, RESTART_PATIENCE_S):
+                    load.errors.append(f"before kill {number}: no acknowledgement for {RESTART_PATIENCE_S} s")
+                    break
+                puts, answers = kill_under_load(setup, load, rng)
+                counted += puts > 0 and answers > 0
+                seconds = setup.broker.start()
+                started = time.monotonic()
+                print(f"kill {number}: {puts} PUTs and {answers} answers were pending; ready again after {seconds:.2f} s", flush=True)
+        finally:
+            load.stop()
+        # Once more from what the store holds, so that nothing is read from a warm broker's memory.
+        setup.broker.kill()
+        setup.broker.start()
+        read_all(setup.broker.bootstrap, TOPIC, PARTITIONS, history)
+        history.save(folder / "history")
+        setup.report()
+    sent, acked = sum(history.sent.values()), len(history.acks)
+    unknown = sum(ack.offset < 0 for ack in history.acks)
+    print(f"{arguments.kills} kills, {counted} counted; {sent} records sent, {acked} acknowledged, {unknown} of them without an offset")
+    problems = [("producer", what) for what in load.errors] + check(history)
+    if setup.counts_puts and counted == 0:
+        problems.append(("harness", "no kill met a pending PUT and a pending answer"))
+    return problems
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", choices=["dir", "s3", "kafka"], default="dir")
+    parser.add_argument("--faults", choices=["none", "503", "unanswered", "hang"], default="none")
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--keep", type=Path, help="folder for logs, data and the history; else a temporary one")
+    arguments = parser.parse_args()
+    if arguments.faults != "none" and arguments.store != "s3":
+        parser.error("faults are made by the proxy in front of the bucket: --store s3")
+    name = f"kill: {arguments.store}, faults {arguments.faults}, {arguments.kills} kills, seed {arguments.seed}"
+    with tempfile.TemporaryDirectory(prefix="kafscale-kill-") as temporary:
+        folder = arguments.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            problems = run(arguments, folder)
+        except Exception as error:
+            problems = [("harness", repr(error))]
+        if problems:
+            print(summary(problems))
+            for log in sorted(folder.glob("**/*.log")):
+                if log.name != "acks.log":
+                    print(f"--- tail of {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-30:]))
+    print(f"FAIL {name}" if problems else f"ok {name}")
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()
