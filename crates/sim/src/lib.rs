@@ -1,1 +1,13 @@
+//! Rings 0 and 1 of the simulation: the very code that `kafscale serve` runs, in a deterministic world.
 //!
+//! [`executor`] is time, tasks and crashes; [`store`] an object store under bad [`weather`]; [`history`] what clients saw,
+//! and [`auditor`] the judge, which knows nothing of how the history came about. [`scenario`] is the catalogue of stories.
+//! A run is a pure function of (scenario, seed): `SEEDS=7 cargo test -p kafscale-sim` or
+//! `cargo run -p kafscale-sim --release -- --scenario NAME --seeds 7..8` replay it.
+//!
+//! Not simulated: races between threads, sockets and TLS, a real store's own defects.
+
+pub mod executor;
+pub mod rng;
+pub mod store;
+pub mod weather;
