@@ -4,7 +4,9 @@
 //! producer's adjacent batches with contiguous sequences. Where an extent lies is not stored: extents and runs follow each
 //! other without a gap from the start of the payload.
 
-use crate::Handle;
+use super::{Body, Kind};
+use crate::codec::{Malformed, Reader, Writer};
+use crate::{Handle, SLOTS, slot};
 
 /// The entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,4 +81,132 @@ pub struct BatchBounds {
     pub records: u32,
     /// Its length in bytes.
     pub bytes: u32,
+}
+
+impl Body for Commit {
+    const KIND: Kind = Kind::Commit;
+
+    fn encode(&self, writer: &mut Writer) {
+        self.object.encode(writer);
+        writer.count(self.producers.len());
+        let mut last_id = 0i64;
+        for producer in &self.producers {
+            writer.zigzag(producer.id.wrapping_sub(last_id));
+            last_id = producer.id;
+            writer.zigzag(i64::from(producer.epoch));
+            writer.u8(producer.transactional as u8);
+        }
+        writer.count(self.extents.len());
+        let (mut last_key, mut last_timestamp) = (0, 0i64);
+        for extent in &self.extents {
+            let key = order_key(extent.partition);
+            writer.zigzag(key - last_key);
+            writer.zigzag(extent.max_timestamp.wrapping_sub(last_timestamp));
+            (last_key, last_timestamp) = (key, extent.max_timestamp);
+            writer.count(extent.runs.len());
+            extent.runs.iter().for_each(|run| run.encode(writer));
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let object = ObjectRef::decode(reader)?;
+        let count = reader.count(3, "producers")?;
+        let mut producers = Vec::with_capacity(count);
+        let mut last_id = 0i64;
+        for _ in 0..count {
+            last_id = last_id.wrapping_add(reader.zigzag("producer id")?);
+            producers.push(Producer {
+                id: last_id,
+                epoch: reader.signed("producer epoch")?,
+                transactional: reader.flag("producer flags")?,
+            });
+        }
+        let count = reader.count(3, "extents")?;
+        let mut extents = Vec::with_capacity(count);
+        let (mut last_key, mut last_timestamp) = (0i64, 0i64);
+        for _ in 0..count {
+            last_key = last_key.checked_add(reader.zigzag("partition")?).ok_or(Malformed("partition"))?;
+            last_timestamp = last_timestamp.wrapping_add(reader.zigzag("max timestamp")?);
+            let partition = handle_of(last_key).ok_or(Malformed("partition"))?;
+            let count = reader.count(4, "runs")?;
+            let mut runs = Vec::with_capacity(count);
+            for _ in 0..count {
+                runs.push(Run::decode(reader)?);
+            }
+            extents.push(Extent { partition, max_timestamp: last_timestamp, runs });
+        }
+        Ok(Self { object, producers, extents })
+    }
+}
+
+/// Handles in the order of the payload: slot first, so that neighbours differ by one.
+fn order_key(handle: Handle) -> i64 {
+    (slot(handle) as i64) << 32 | i64::from(handle / SLOTS as u32)
+}
+
+fn handle_of(key: i64) -> Option<Handle> {
+    let (slot, row) = (u32::try_from(key >> 32).ok()?, (key & 0xffff_ffff) as u32);
+    let in_range = slot < SLOTS as u32 && row <= u32::MAX / SLOTS as u32;
+    in_range.then(|| row * SLOTS as u32 + slot)
+}
+
+impl ObjectRef {
+    fn encode(&self, writer: &mut Writer) {
+        match *self {
+            Self::ThisFrame => writer.u8(0),
+            Self::Data { store, session, number, section_hash } => {
+                writer.u8(1);
+                writer.u8(store);
+                writer.varint(session);
+                writer.varint(number);
+                writer.u128(section_hash);
+            }
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(match reader.u8("object")? {
+            0 => Self::ThisFrame,
+            1 => Self::Data {
+                store: reader.u8("store")?,
+                session: reader.varint("session")?,
+                number: reader.varint("object number")?,
+                section_hash: reader.u128("section hash")?,
+            },
+            _ => return Err(Malformed("object")),
+        })
+    }
+}
+
+impl Run {
+    fn encode(&self, writer: &mut Writer) {
+        writer.optional(self.producer.map(u64::from));
+        if self.producer.is_some() {
+            writer.zigzag(i64::from(self.base_sequence));
+        }
+        writer.varint(u64::from(self.records));
+        writer.varint(u64::from(self.bytes));
+        writer.count(self.batches.len());
+        for batch in &self.batches {
+            writer.varint(u64::from(batch.records));
+            writer.varint(u64::from(batch.bytes));
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let producer = reader.optional("producer")?.map(u32::try_from).transpose();
+        let producer = producer.map_err(|_| Malformed("producer"))?;
+        let base_sequence = match producer {
+            Some(_) => reader.signed("base sequence")?,
+            None => -1,
+        };
+        let records = reader.number("records")?;
+        let bytes = reader.number("bytes")?;
+        let count = reader.count(2, "batches")?;
+        let mut batches = Vec::with_capacity(count);
+        for _ in 0..count {
+            batches.push(BatchBounds { records: reader.number("records")?, bytes: reader.number("bytes")? });
+        }
+        Ok(Self { producer, base_sequence, records, bytes, batches })
+    }
 }

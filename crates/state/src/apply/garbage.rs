@@ -1,0 +1,105 @@
+//! Freeing what deleted topics and deleted records held, a bounded amount per frame.
+//!
+//! Deleting is O(1) for the entry; the extents, producers and partitions that it leaves behind are freed here, in an order
+//! that depends on nothing but the state. Until then their objects stay live and their extents count for the backlog.
+
+use std::sync::Arc;
+
+use crate::object::ObjectId;
+use crate::{Handle, State, slot};
+
+impl State {
+    pub(super) fn free_garbage(&mut self) {
+        let mut budget = self.limits.garbage_per_frame;
+        while budget > 0 {
+            let Some(handle) = self.trimmed.first().copied() else { break };
+            if self.free_extents(handle, false, &mut budget) {
+                Arc::make_mut(&mut self.trimmed).remove(&handle);
+            }
+        }
+        while budget > 0 {
+            let Some((number, handle)) = self.next_dead() else { break };
+            if self.free_partition(handle, &mut budget) {
+                self.partition_freed(number);
+            }
+        }
+    }
+
+    fn next_dead(&self) -> Option<(u32, Handle)> {
+        let (number, handles) = self.topics.garbage.first_key_value()?;
+        Some((*number, handles.first()?.first))
+    }
+
+    fn partition_freed(&mut self, number: u32) {
+        let garbage = &mut Arc::make_mut(&mut self.topics).garbage;
+        let Some(handles) = garbage.get_mut(&number) else { return };
+        if let Some(first) = handles.first_mut() {
+            first.first += 1;
+            first.count -= 1;
+        }
+        handles.retain(|handles| handles.count > 0);
+        if handles.is_empty() {
+            garbage.remove(&number);
+        }
+    }
+
+    /// Frees a dead partition; false when the budget ran out before.
+    fn free_partition(&mut self, handle: Handle, budget: &mut usize) -> bool {
+        if !self.free_extents(handle, true, budget) {
+            return false;
+        }
+        let shard = Arc::make_mut(&mut self.shards[slot(handle)]);
+        let pids = shard.producers.range((handle, i64::MIN)..=(handle, i64::MAX)).map(|(key, _)| *key);
+        let some: Vec<_> = pids.take(*budget).collect();
+        *budget -= some.len();
+        for key in some {
+            shard.producers.remove(&key);
+        }
+        if *budget == 0 {
+            return false;
+        }
+        *budget -= 1;
+        shard.partitions.remove(&handle);
+        if self.trimmed.contains(&handle) {
+            Arc::make_mut(&mut self.trimmed).remove(&handle);
+        }
+        true
+    }
+
+    /// Frees the extents of a partition that end at or below its start, or all; false when the budget ran out before.
+    fn free_extents(&mut self, handle: Handle, all: bool, budget: &mut usize) -> bool {
+        loop {
+            let Some(partition) = Arc::make_mut(&mut self.shards[slot(handle)]).partitions.get_mut(&handle) else {
+                return true;
+            };
+            let end = partition.extents.base_offset(1).unwrap_or(partition.end);
+            if partition.extents.len() == 0 || !(all || end <= partition.start) {
+                return true;
+            }
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            let partition = Arc::make_mut(partition);
+            let Some(extent) = partition.extents.pop_front() else { return true };
+            partition.bytes -= u64::from(extent.len);
+            self.extents -= 1;
+            self.release(extent.object, extent.len);
+        }
+    }
+
+    fn release(&mut self, id: ObjectId, len: u32) {
+        let shard = Arc::make_mut(&mut self.shards[id.slot()]);
+        let Some(object) = shard.objects.get_mut(&id) else { return };
+        object.extents -= 1;
+        object.bytes -= u64::from(len);
+        if object.extents > 0 {
+            return;
+        }
+        let place = object.place;
+        shard.objects.remove(&id);
+        if id.log_position().is_none() {
+            Arc::make_mut(&mut self.shards[place.slot()]).data_objects.remove(&place);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Topics: creation, deletion, more partitions, settings.
+
+use std::sync::Arc;
+
+use super::FrameFacts;
+use crate::entry::{Change, ConfigSet, PartitionsAdded, Resource, TopicCreated, TopicDeleted};
+use crate::limits::{
+    BROKERS_MAX, DELETED_NAMES_MAX, NAME_BYTES_MAX, SETTING_NAME_BYTES_MAX, SETTING_VALUE_BYTES_MAX, SETTINGS_MAX,
+};
+use crate::partition::Partition;
+use crate::topic::{Deleted, Handles, Settings, Topic, Topics};
+use crate::verdict::{Refused, Verdict};
+use crate::{State, slot};
+
+impl State {
+    pub(super) fn apply_topic_created(&mut self, facts: FrameFacts, entry: &TopicCreated) -> Result<Verdict, Refused> {
+        if !is_name(&entry.name) || !(entry.namespace.is_empty() || is_name(&entry.namespace)) {
+            return Err(Refused::InvalidName);
+        }
+        if let Some(topic) = self.topic_in(&entry.namespace, &entry.name) {
+            return Err(Refused::TopicAlreadyExists { id: topic.id });
+        }
+        if entry.id == 0 || self.topics.by_id.contains_key(&entry.id) {
+            return Err(Refused::InvalidTopicId);
+        }
+        if !are_settings(&entry.settings) {
+            return Err(Refused::InvalidSettings);
+        }
+        self.check_partitions(0, entry.partitions)?;
+        let Some(after) = self.topics.next_number.checked_add(1) else { return Err(Refused::InvalidTopicId) };
+        let topics = Arc::make_mut(&mut self.topics);
+        let number = std::mem::replace(&mut topics.next_number, after);
+        topics.forget_deleted(self.cluster_time_ms, self.brokers.producer_id_expiration_ms());
+        let replaced = topics.deleted.get(&(entry.namespace.clone(), entry.name.clone()));
+        let topic = Topic {
+            number,
+            namespace: entry.namespace.clone(),
+            name: entry.name.clone(),
+            id: entry.id,
+            created_at: facts.position,
+            replaced_at: replaced.map(|deleted| deleted.position),
+            settings: entry.settings.clone(),
+            handles: Vec::new(),
+        };
+        topics.insert(topic);
+        let handles = self.add_partitions(number, 0, entry.partitions);
+        Ok(Verdict::TopicCreated { handles })
+    }
+
+    pub(super) fn apply_topic_deleted(&mut self, facts: FrameFacts, entry: &TopicDeleted) -> Result<Verdict, Refused> {
+        if !self.topics.by_id.contains_key(&entry.id) {
+            return Err(Refused::UnknownTopic);
+        }
+        let topics = Arc::make_mut(&mut self.topics);
+        let Some(topic) = topics.remove(entry.id) else { return Err(Refused::UnknownTopic) };
+        topics.forget_deleted(self.cluster_time_ms, self.brokers.producer_id_expiration_ms());
+        let deleted = Deleted { position: facts.position, time_ms: self.cluster_time_ms };
+        topics.remember_deleted(&topic, deleted);
+        Ok(Verdict::Done)
+    }
+
+    pub(super) fn apply_partitions_added(&mut self, entry: &PartitionsAdded) -> Result<Verdict, Refused> {
+        let topic = self.topic_by_id(entry.id).ok_or(Refused::UnknownTopic)?;
+        let (number, before) = (topic.number, topic.partition_count());
+        if before != entry.before || entry.after <= before {
+            return Err(Refused::InvalidPartitions);
+        }
+        self.check_partitions(before, entry.after)?;
+        let handles = self.add_partitions(number, before, entry.after - before);
+        Ok(Verdict::PartitionsAdded { handles })
+    }
+
+    fn check_partitions(&self, before: u32, after: u32) -> Result<(), Refused> {
+        if after == 0 || after > self.limits.partitions_per_topic {
+            return Err(Refused::InvalidPartitions);
+        }
+        let added = after - before;
+        let exist = u64::from(self.topics.partitions) + u64::from(added);
+        if exist > u64::from(self.limits.partitions) || self.topics.next_handle.checked_add(added).is_none() {
+            return Err(Refused::TooManyPartitions);
+        }
+        Ok(())
+    }
+
+    fn add_partitions(&mut self, number: u32, before: u32, count: u32) -> Handles {
+        let topics = Arc::make_mut(&mut self.topics);
+        let handles = Handles { first: topics.next_handle, count };
+        topics.next_handle += count;
+        topics.partitions += count;
+        if let Some(topic) = topics.by_number.get_mut(&number) {
+            Arc::make_mut(topic).handles.push(handles);
+        }
+        for (index, handle) in (before..).zip(handles.iter()) {
+            let partition = Partition { topic: number, index, ..Partition::default() };
+            Arc::make_mut(&mut self.shards[slot(handle)]).partitions.insert(handle, Arc::new(partition));
+        }
+        handles
+    }
+
+    pub(super) fn apply_config_set(&mut self, entry: &ConfigSet) -> Result<Verdict, Refused> {
+        match entry.resource {
+            Resource::Topic(id) => {
+                let topic = self.topic_by_id(id).ok_or(Refused::UnknownTopic)?;
+                let (number, settings) = (topic.number, changed(&topic.settings, &entry.changes)?);
+                if let Some(topic) = Arc::make_mut(&mut self.topics).by_number.get_mut(&number) {
+                    Arc::make_mut(topic).settings = settings;
+                }
+            }
+            Resource::Brokers => {
+                let settings = changed(&self.brokers.defaults, &entry.changes)?;
+                Arc::make_mut(&mut self.brokers).defaults = settings;
+            }
+            Resource::Broker(node_id) => {
+                let before = self.brokers.settings.get(&node_id);
+                let settings = changed(before.unwrap_or(&Settings::new()), &entry.changes)?;
+                if before.is_none() && self.brokers.settings.len() >= BROKERS_MAX {
+                    return Err(Refused::TooManyBrokers);
+                }
+                let all = &mut Arc::make_mut(&mut self.brokers).settings;
+                match settings.is_empty() {
+                    true => all.remove(&node_id),
+                    false => all.insert(node_id, settings),
+                };
+            }
+        }
+        Ok(Verdict::Done)
+    }
+}
+
+/// Kafka's rule for topic names.
+fn is_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
+}
+
+fn are_settings(settings: &Settings) -> bool {
+    let fits = |(name, value): (&String, &String)| {
+        (1..=SETTING_NAME_BYTES_MAX).contains(&name.len()) && value.len() <= SETTING_VALUE_BYTES_MAX
+    };
+    settings.len() <= SETTINGS_MAX && settings.iter().all(fits)
+}
+
+fn changed(settings: &Settings, changes: &[Change]) -> Result<Settings, Refused> {
+    let mut settings = settings.clone();
+    for change in changes {
+        match &change.value {
+            Some(value) => settings.insert(change.name.clone(), value.clone()),
+            None => settings.remove(&change.name),
+        };
+    }
+    match are_settings(&settings) {
+        true => Ok(settings),
+        false => Err(Refused::InvalidSettings),
+    }
+}
+
+impl Topics {
+    /// Remembers a deleted topic's name: under it, producers may continue the sequences that they had.
+    fn remember_deleted(&mut self, topic: &Topic, deleted: Deleted) {
+        let key = (topic.namespace.clone(), topic.name.clone());
+        if let Some(before) = self.deleted.insert(key.clone(), deleted) {
+            self.deleted_order.retain(|(position, _), name| *position != before.position || *name != key);
+        }
+        self.deleted_order.insert((deleted.position, topic.number), key);
+        while self.deleted_order.len() > DELETED_NAMES_MAX {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets the names whose producers' ids are all older than the expiration: those may start anywhere anyway.
+    fn forget_deleted(&mut self, now_ms: i64, expiration_ms: i64) {
+        while let Some((_, name)) = self.deleted_order.first_key_value() {
+            let young = |deleted: &Deleted| now_ms.saturating_sub(deleted.time_ms) <= expiration_ms;
+            if self.deleted.get(name).is_some_and(young) {
+                break;
+            }
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, name)) = self.deleted_order.pop_first() {
+            self.deleted.remove(&name);
+        }
+    }
+}

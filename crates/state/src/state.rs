@@ -1,0 +1,235 @@
+//! The state itself and its queries.
+//!
+//! Everything large stands behind an `Arc` and is copied when one of its holders writes: the shards one by one, the
+//! tables of topics, brokers and producer ids as a whole (they change rarely and are small beside the shards).
+
+use std::sync::Arc;
+
+use crate::broker::{Broker, Brokers};
+use crate::object::{Object, ObjectId, Place};
+use crate::partition::PartitionView;
+use crate::pid::PidBlocks;
+use crate::producer::{Facts, ProducerState};
+use crate::shard::Shard;
+use crate::topic::{DEFAULT_NAMESPACE, Settings, Topic, TopicId, Topics};
+use crate::{Handle, Limits, Position, SLOTS, slot};
+
+/// Everything that is known at a position of the log.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(crate) limits: Limits,
+    pub(crate) position: Position,
+    pub(crate) digest: u128,
+    pub(crate) cluster_time_ms: i64,
+    /// The session of the last `Sequencer`; frames of lower ones are void.
+    pub(crate) session: u64,
+    pub(crate) feature_level: u16,
+    pub(crate) cluster_id: Option<u128>,
+    /// Extents of all partitions, those of deleted data included until they are freed.
+    pub(crate) extents: u64,
+    pub(crate) next_data_object: u64,
+    pub(crate) brokers: Arc<Brokers>,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) pids: Arc<PidBlocks>,
+    /// Partitions with extents below their log start, to be freed.
+    pub(crate) trimmed: Arc<std::collections::BTreeSet<Handle>>,
+    pub(crate) shards: Vec<Arc<Shard>>,
+}
+
+/// How full the state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Extents that it holds.
+    pub used: u64,
+    /// Extents that it may hold.
+    pub cap: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    /// The state before the first frame.
+    pub fn new() -> Self {
+        Self::with_limits(Limits::default())
+    }
+
+    /// The same with other limits. All replicas of a log need the same ones.
+    pub fn with_limits(limits: Limits) -> Self {
+        Self {
+            limits,
+            position: 0,
+            digest: 0,
+            cluster_time_ms: 0,
+            session: 0,
+            feature_level: 1,
+            cluster_id: None,
+            extents: 0,
+            next_data_object: 0,
+            brokers: Arc::default(),
+            topics: Arc::default(),
+            pids: Arc::default(),
+            trimmed: Arc::default(),
+            shards: (0..SLOTS).map(|_| Arc::default()).collect(),
+        }
+    }
+
+    /// The position of the last frame that was applied; 0 before the first.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The digest there: equal on every replica at this position.
+    pub fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    /// The greatest cluster time of any frame, Unix milliseconds; 0 before the first.
+    pub fn cluster_time_ms(&self) -> i64 {
+        self.cluster_time_ms
+    }
+
+    /// The session that took the log over last; 0 before the first.
+    pub fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// Which rules apply follows.
+    pub fn feature_level(&self) -> u16 {
+        self.feature_level
+    }
+
+    /// The cluster that the log belongs to, once it was said.
+    pub fn cluster_id(&self) -> Option<u128> {
+        self.cluster_id
+    }
+
+    /// How many extents there are and may be, for the backlog rule.
+    pub fn backlog(&self) -> Backlog {
+        Backlog { used: self.extents, cap: self.limits.extents }
+    }
+
+    /// Live brokers in the order of their sessions.
+    pub fn brokers(&self) -> impl Iterator<Item = &Broker> {
+        self.brokers.live.values()
+    }
+
+    /// Whether a session was declared over: its later frames are void.
+    pub fn is_session_over(&self, session: u64) -> bool {
+        session < self.session || self.brokers.gone.contains(&session)
+    }
+
+    /// Settings of all brokers, as they were given.
+    pub fn broker_defaults(&self) -> &Settings {
+        &self.brokers.defaults
+    }
+
+    /// Settings of one broker, as they were given.
+    pub fn broker_settings(&self, node_id: i32) -> Option<&Settings> {
+        self.brokers.settings.get(&node_id)
+    }
+
+    /// `producer.id.expiration.ms`: what was set for all brokers if it is a positive number, else the default.
+    pub fn producer_id_expiration_ms(&self) -> i64 {
+        self.brokers.producer_id_expiration_ms()
+    }
+
+    /// A topic of the default namespace by name.
+    pub fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topic_in(DEFAULT_NAMESPACE, name)
+    }
+
+    /// A topic by namespace and name.
+    pub fn topic_in(&self, namespace: &str, name: &str) -> Option<&Topic> {
+        self.topics.find(namespace, name).map(Arc::as_ref)
+    }
+
+    /// A topic by id.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.by_number.get(self.topics.by_id.get(&id)?).map(Arc::as_ref)
+    }
+
+    /// All topics in the order of namespace and name.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        let numbers = self.topics.by_name.values().flat_map(|names| names.values());
+        numbers.filter_map(|number| self.topics.by_number.get(number).map(Arc::as_ref))
+    }
+
+    /// How many topics there are.
+    pub fn topic_count(&self) -> usize {
+        self.topics.by_number.len()
+    }
+
+    /// How many partitions live topics have.
+    pub fn partition_count(&self) -> u32 {
+        self.topics.partitions
+    }
+
+    /// A partition of a live topic.
+    pub fn partition(&self, handle: Handle) -> Option<PartitionView<'_>> {
+        let partition = self.shards[slot(handle)].partitions.get(&handle)?;
+        let topic = self.topics.by_number.get(&partition.topic)?;
+        Some(PartitionView { state: self, topic, handle, partition })
+    }
+
+    /// What a partition remembers of a producer, expired or not.
+    pub fn producer(&self, handle: Handle, pid: i64) -> Option<&ProducerState> {
+        self.shards[slot(handle)].producers.get(&(handle, pid))
+    }
+
+    /// All producers that a partition remembers, in the order of their ids.
+    pub fn producers(&self, handle: Handle) -> impl Iterator<Item = (i64, &ProducerState)> {
+        let range = self.shards[slot(handle)].producers.range((handle, i64::MIN)..=(handle, i64::MAX));
+        range.map(|((_, pid), state)| (*pid, state))
+    }
+
+    /// What [`crate::producer::judge`] needs beside the producer's state.
+    pub fn producer_facts(&self, handle: Handle, pid: i64) -> Facts {
+        let expiration_ms = self.producer_id_expiration_ms();
+        let now_ms = self.cluster_time_ms();
+        let may_be_forgotten = self.may_be_forgotten(handle, pid, now_ms, expiration_ms);
+        Facts { now_ms, expiration_ms, may_be_forgotten }
+    }
+
+    /// Whether a partition without state of this producer may have had some.
+    pub(crate) fn may_be_forgotten(&self, handle: Handle, pid: i64, now_ms: i64, expiration_ms: i64) -> bool {
+        if (0..self.pids.old_below).contains(&pid) {
+            return true;
+        }
+        let Some(block) = self.pids.find(pid) else { return false };
+        let shard = &self.shards[slot(handle)];
+        let replaced_at = || {
+            let topic = shard.partitions.get(&handle)?.topic;
+            self.topics.by_number.get(&topic)?.replaced_at
+        };
+        now_ms.saturating_sub(block.time_ms) > expiration_ms
+            || block.position < shard.evicted_below
+            || replaced_at().is_some_and(|replaced_at| block.position < replaced_at)
+    }
+
+    /// Whether an extent refers to the payload of the frame at this position. Such a frame must not be deleted.
+    pub fn is_live(&self, position: Position) -> bool {
+        self.object(ObjectId::log_frame(position)).is_some()
+    }
+
+    /// What is known of a live object.
+    pub fn object(&self, id: ObjectId) -> Option<&Object> {
+        self.shards[id.slot()].objects.get(&id)
+    }
+
+    /// How many objects are live.
+    pub fn object_count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.objects.len()).sum()
+    }
+
+    /// Where an object is.
+    pub(crate) fn place(&self, id: ObjectId) -> Option<Place> {
+        match id.log_position() {
+            Some(position) => Some(Place::LogFrame { position }),
+            None => self.object(id).map(|object| object.place),
+        }
+    }
+}
