@@ -7,7 +7,9 @@
 //!
 //! Not simulated: races between threads, sockets and TLS, a real store's own defects.
 
+pub mod auditor;
 pub mod executor;
+pub mod history;
 pub mod rng;
 pub mod store;
 pub mod weather;

@@ -1,0 +1,302 @@
+//! The judge: reads a [`History`], knows nothing of how it came about, and names what may not be.
+//!
+//! The rules are those of Jepsen's Kafka workload, put for one line (a partition, or the log):
+//!
+//! - **inconsistent**: one place showed two values.
+//! - **lost**: an acknowledged value is not at its place in the final reading, or that has a hole.
+//! - **duplicate**: a value stands at more places than its promise allows.
+//! - **phantom**: a value that nobody sent, or that was refused, or that was seen before it was sent.
+//! - **order**: an append that ended before another began stands behind it, or a client's own order is turned round.
+//! - **gap**: a read skipped places, or did not begin where it was asked to.
+//! - **stale**: an answer claims an end, or an absence, older than the request.
+//! - **stuck**: an operation never ended although everything was healed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::{Appended, Found, History, Op, Place, Promise, Tick, Value, What};
+
+/// What the history held, for runs that must show that something happened at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Appends acknowledged.
+    pub acknowledged: u64,
+    /// Of those, sent more than once.
+    pub acknowledged_after_retry: u64,
+    /// Appends that may have happened.
+    pub unknown: u64,
+    /// Of those, found in the final reading all the same.
+    pub unknown_but_there: u64,
+    /// Appends refused.
+    pub refused: u64,
+    /// Values read before the final reading.
+    pub values_read: u64,
+    /// Answers that told an end.
+    pub ends: u64,
+}
+
+/// Judges a whole history: the tally, or everything that is wrong with it.
+pub fn audit(history: &History) -> Result<Tally, Vec<String>> {
+    let mut tally = Tally::default();
+    let mut wrong = Vec::new();
+    for (line, ops) in history.lines() {
+        let mut case = Case::open(&ops, line.first);
+        case.places();
+        case.senders();
+        case.final_reading();
+        case.order();
+        case.reads();
+        case.ends();
+        case.pending();
+        case.count(&mut tally);
+        wrong.extend(case.wrong.into_iter().map(|text| format!("{}: {text}", line.name)));
+    }
+    if wrong.is_empty() { Ok(tally) } else { Err(wrong) }
+}
+
+/// One append, as the rules need it.
+struct Sent<'a> {
+    client: u64,
+    start: Tick,
+    end: Option<Tick>,
+    values: &'a [Value],
+    promise: Promise,
+    attempts: u32,
+    answer: Appended,
+}
+
+struct Case<'a> {
+    ops: &'a [Op],
+    first: Place,
+    sent: Vec<Sent<'a>>,
+    /// Everything that was ever seen at a place, by reads and acknowledgements.
+    seen: BTreeMap<Place, Option<Value>>,
+    /// Where the final reading (or else any) found each value.
+    found_at: BTreeMap<Value, BTreeSet<Place>>,
+    wrong: Vec<String>,
+}
+
+impl<'a> Case<'a> {
+    fn open(ops: &'a [Op], first: Place) -> Self {
+        let sent = ops.iter().filter_map(|op| match &op.what {
+            What::Append { values, promise, attempts, answer } => Some(Sent {
+                client: op.client,
+                start: op.start,
+                end: op.end,
+                values,
+                promise: *promise,
+                attempts: *attempts,
+                answer: *answer,
+            }),
+            _ => None,
+        });
+        let sent = sent.collect();
+        Self { ops, first, sent, seen: BTreeMap::new(), found_at: BTreeMap::new(), wrong: Vec::new() }
+    }
+
+    fn values_read(&self) -> impl Iterator<Item = (&'a Op, &'a [(Place, Option<Value>)])> + use<'a> {
+        self.ops.iter().filter_map(|op| match &op.what {
+            What::Read { answer: Found::Values(values), .. } => Some((op, values.as_slice())),
+            _ => None,
+        })
+    }
+
+    /// A place never shows two values, whoever shows them.
+    fn places(&mut self) {
+        let read = self.values_read().flat_map(|(_, values)| values.iter().copied());
+        let acknowledged = self.sent.iter().flat_map(|sent| match sent.answer {
+            Appended::At(base) => sent.values.iter().zip(base..).map(|(value, at)| (at, Some(*value))).collect(),
+            _ => Vec::new(),
+        });
+        let all: Vec<_> = read.chain(acknowledged).collect();
+        for (at, value) in all {
+            let before = *self.seen.entry(at).or_insert(value);
+            if before != value {
+                self.wrong.push(format!("inconsistent: {before:?} and {value:?} at {at}"));
+            }
+            if let Some(value) = value {
+                self.found_at.entry(value).or_default().insert(at);
+            }
+        }
+    }
+
+    /// Every value seen was sent, not refused, sent before it was seen, and stands as often as promised.
+    fn senders(&mut self) {
+        let mut senders: BTreeMap<Value, &Sent> = BTreeMap::new();
+        for sent in &self.sent {
+            senders.extend(sent.values.iter().map(|value| (*value, sent)));
+        }
+        let mut wrong = Vec::new();
+        for (value, places) in &self.found_at {
+            let Some(sent) = senders.get(value) else {
+                wrong.push(format!("phantom: {value} at {places:?} was never sent"));
+                continue;
+            };
+            if sent.answer == Appended::Refused {
+                wrong.push(format!("phantom: {value} at {places:?} was refused"));
+            }
+            let allowed = match sent.promise {
+                Promise::ExactlyOnce => 1,
+                Promise::AtLeastOnce => sent.attempts.max(1) as usize,
+            };
+            if places.len() > allowed {
+                wrong.push(format!("duplicate: {value} at {places:?}, allowed {allowed}"));
+            }
+        }
+        for (op, values) in self.values_read() {
+            for value in values.iter().filter_map(|(_, value)| *value) {
+                let early = senders.get(&value).is_some_and(|sent| op.end.is_some_and(|end| end < sent.start));
+                if early {
+                    wrong.push(format!("phantom: {value} was read before it was sent"));
+                }
+            }
+        }
+        self.wrong.extend(wrong);
+    }
+
+    /// What was acknowledged, or ever seen, is in the final reading, which has no holes.
+    fn final_reading(&mut self) {
+        let finals = self.ops.iter().filter_map(|op| match &op.what {
+            What::Read { answer: Found::Values(values), is_final: true, .. } => Some(values),
+            _ => None,
+        });
+        let last: BTreeMap<Place, Option<Value>> = finals.flatten().copied().collect();
+        let end = last.last_key_value().map_or(self.first, |(at, _)| at + 1);
+        if let Some(hole) = (self.first..end).find(|at| !last.contains_key(at)) {
+            self.wrong.push(format!("lost: the final reading has nothing at {hole}, but ends at {end}"));
+        }
+        for sent in &self.sent {
+            let Appended::At(base) = sent.answer else { continue };
+            for (value, at) in sent.values.iter().zip(base..) {
+                if last.get(&at) != Some(&Some(*value)) {
+                    let instead = last.get(&at);
+                    let text = format!("lost: {value} was acknowledged at {at}, where finally is {instead:?}");
+                    self.wrong.push(text);
+                }
+            }
+        }
+        for (at, value) in &self.seen {
+            if last.get(at) != Some(value) {
+                self.wrong.push(format!("lost: {value:?} was seen at {at}, finally there is {:?}", last.get(at)));
+            }
+        }
+    }
+
+    /// Appends that did not overlap stand in the order of time, and exactly-once clients in their own.
+    fn order(&mut self) {
+        let placed = |sent: &Sent| match sent.answer {
+            Appended::At(base) => Some((base, base + sent.values.len() as u64)),
+            _ => None,
+        };
+        let mut ended: Vec<(Tick, Place)> =
+            self.sent.iter().filter_map(|sent| Some((sent.end?, placed(sent)?.1))).collect();
+        ended.sort_unstable();
+        let mut begun: Vec<(Tick, Place)> =
+            self.sent.iter().filter_map(|sent| Some((sent.start, placed(sent)?.0))).collect();
+        begun.sort_unstable();
+        let (mut ended, mut end) = (ended.into_iter().peekable(), self.first);
+        for (start, base) in begun {
+            while let Some((_, earlier)) = ended.next_if(|(tick, _)| *tick < start) {
+                end = end.max(earlier);
+            }
+            // A retry that a duplicate check answers may name a place that an earlier attempt took; it cannot lie before
+            // the end of what had been acknowledged before the client asked for the first time.
+            if base < end {
+                self.wrong.push(format!("order: an append begun when the end was {end} was put at {base}"));
+            }
+        }
+        let mut last: BTreeMap<u64, (Value, Place)> = BTreeMap::new();
+        for sent in self.sent.iter().filter(|sent| sent.promise == Promise::ExactlyOnce) {
+            for value in sent.values {
+                let Some(at) = self.found_at.get(value).and_then(BTreeSet::first) else { continue };
+                if let Some((before, place)) = last.insert(sent.client, (*value, *at)).filter(|(_, place)| place >= at)
+                {
+                    let client = sent.client;
+                    let text = format!("order: client {client} sent {before} (at {place}) before {value} (at {at})");
+                    self.wrong.push(text);
+                }
+            }
+        }
+    }
+
+    /// A read gives places without a gap from where it was asked to begin.
+    fn reads(&mut self) {
+        let mut wrong = Vec::new();
+        for op in self.ops {
+            let What::Read { from, answer: Found::Values(values), .. } = &op.what else { continue };
+            if let Some(((at, _), expected)) = values.iter().zip(*from..).find(|((at, _), expected)| at != expected) {
+                wrong.push(format!("gap: a read from {from} gave {at} where {expected} belongs"));
+            }
+        }
+        self.wrong.extend(wrong);
+    }
+
+    /// No answer claims an end or an absence older than the request, nor an end that never was.
+    fn ends(&mut self) {
+        let mut evidence: Vec<(Tick, Place)> = Vec::new();
+        for op in self.ops {
+            let Some(tick) = op.end else { continue };
+            let end = match &op.what {
+                What::Append { answer: Appended::At(base), values, .. } => Some(base + values.len() as u64),
+                What::Read { answer: Found::Values(values), .. } => values.last().map(|(at, _)| at + 1),
+                What::End { answer } => *answer,
+                _ => None,
+            };
+            evidence.extend(end.map(|end| (tick, end)));
+        }
+        evidence.sort_unstable();
+        let really = self.seen.last_key_value().map_or(self.first, |(at, _)| at + 1);
+        let (mut evidence, mut end) = (evidence.into_iter().peekable(), self.first);
+        for op in self.ops {
+            while let Some((_, earlier)) = evidence.next_if(|(tick, _)| *tick < op.start) {
+                end = end.max(earlier);
+            }
+            match &op.what {
+                What::End { answer: Some(told) } if *told < end => {
+                    self.wrong.push(format!("stale: told the end {told} when it was {end} before the question"));
+                }
+                What::End { answer: Some(told) } if *told > really => {
+                    self.wrong.push(format!("phantom: told the end {told}, and it never was beyond {really}"));
+                }
+                What::Read { from, answer: Found::OutOfRange, .. } if (self.first..=end).contains(from) => {
+                    self.wrong.push(format!("stale: {from} called out of range when the end was {end}"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn pending(&mut self) {
+        for op in self.ops.iter().filter(|op| op.end.is_none()) {
+            self.wrong.push(format!("stuck: {:?} of client {} never ended", op.what, op.client));
+        }
+    }
+
+    fn count(&self, tally: &mut Tally) {
+        for sent in &self.sent {
+            match sent.answer {
+                Appended::At(_) => {
+                    tally.acknowledged += 1;
+                    tally.acknowledged_after_retry += u64::from(sent.attempts > 1);
+                }
+                Appended::Refused => tally.refused += 1,
+                Appended::Unknown => {
+                    tally.unknown += 1;
+                    let there = sent.values.iter().any(|value| self.found_at.contains_key(value));
+                    tally.unknown_but_there += u64::from(there);
+                }
+            }
+        }
+        for op in self.ops {
+            match &op.what {
+                What::Read { answer: Found::Values(values), is_final: false, .. } => {
+                    tally.values_read += values.len() as u64;
+                }
+                What::End { answer: Some(_) } => tally.ends += 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

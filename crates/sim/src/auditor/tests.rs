@@ -1,0 +1,173 @@
+//! Each rule: a small history that breaks it and nothing else, and one that looks like it and is fine.
+
+use super::*;
+use crate::history::{Line, OpId};
+
+struct Story {
+    history: History,
+    line: Line,
+}
+
+impl Story {
+    fn new() -> Self {
+        Self { history: History::default(), line: Line { name: "t-0".into(), first: 0 } }
+    }
+
+    fn begin(&self, client: u64, values: &[Value], promise: Promise) -> OpId {
+        let id = self.history.append(client, &self.line, values.to_vec(), promise);
+        self.history.attempt(id);
+        id
+    }
+
+    fn append(&self, client: u64, values: &[Value], answer: Appended) {
+        let id = self.begin(client, values, Promise::ExactlyOnce);
+        self.history.appended(id, answer);
+    }
+
+    fn read(&self, from: Place, values: &[Value], is_final: bool) {
+        let id = self.history.read(9, &self.line, from, is_final);
+        let values = values.iter().zip(from..).map(|(value, at)| (at, Some(*value))).collect();
+        self.history.found(id, Found::Values(values));
+    }
+
+    fn end(&self, told: Place) {
+        let id = self.history.ask_end(9, &self.line);
+        self.history.told_end(id, Some(told));
+    }
+
+    /// The first words of what is wrong.
+    fn wrong(&self) -> Vec<String> {
+        let wrong = audit(&self.history).err().unwrap_or_default();
+        let kind = |text: &String| text.split(": ").nth(1).expect("line: kind: text").to_owned();
+        let mut kinds: Vec<String> = wrong.iter().map(kind).collect();
+        kinds.dedup();
+        kinds
+    }
+}
+
+#[test]
+fn a_good_history_passes_and_is_counted() {
+    let story = Story::new();
+    story.append(1, &[1, 2], Appended::At(0));
+    story.end(2);
+    story.append(1, &[3], Appended::Unknown);
+    story.append(1, &[4], Appended::At(3));
+    story.append(1, &[5], Appended::Refused);
+    story.read(1, &[2, 3], false);
+    story.read(0, &[1, 2, 3, 4], true);
+    let tally = audit(&story.history).expect("nothing is wrong");
+    let expected = Tally {
+        acknowledged: 2,
+        acknowledged_after_retry: 0,
+        unknown: 1,
+        unknown_but_there: 1,
+        refused: 1,
+        values_read: 2,
+        ends: 1,
+    };
+    assert_eq!(tally, expected);
+}
+
+#[test]
+fn an_acknowledged_value_that_is_not_there_is_lost() {
+    let story = Story::new();
+    story.append(1, &[1], Appended::At(0));
+    story.append(1, &[2], Appended::At(1));
+    story.read(0, &[1], true);
+    assert_eq!(story.wrong(), ["lost"]);
+}
+
+#[test]
+fn a_place_with_two_values_is_inconsistent() {
+    let story = Story::new();
+    story.append(1, &[1], Appended::Unknown);
+    story.append(2, &[2], Appended::Unknown);
+    story.read(0, &[1], false);
+    story.read(0, &[2], true);
+    assert_eq!(story.wrong(), ["inconsistent", "lost"]);
+}
+
+#[test]
+fn duplicates_are_allowed_as_far_as_promised() {
+    let story = Story::new();
+    let id = story.begin(1, &[1], Promise::AtLeastOnce);
+    story.history.attempt(id);
+    story.history.appended(id, Appended::At(1));
+    story.read(0, &[1, 1], true);
+    assert_eq!(story.wrong(), [""; 0]);
+    let story = Story::new();
+    story.append(1, &[1], Appended::At(1));
+    story.read(0, &[1, 1], true);
+    assert_eq!(story.wrong(), ["duplicate"]);
+}
+
+#[test]
+fn nobodys_values_and_refused_values_are_phantoms() {
+    let story = Story::new();
+    story.read(0, &[7], true);
+    assert_eq!(story.wrong(), ["phantom"]);
+    let story = Story::new();
+    story.append(1, &[1], Appended::Refused);
+    story.read(0, &[1], true);
+    assert_eq!(story.wrong(), ["phantom"]);
+}
+
+#[test]
+fn time_decides_the_order_of_what_did_not_overlap() {
+    let story = Story::new();
+    story.append(1, &[1], Appended::At(1));
+    story.append(2, &[2], Appended::At(0));
+    story.read(0, &[2, 1], true);
+    assert_eq!(story.wrong(), ["order"]);
+    let story = Story::new();
+    let (a, b) = (story.begin(1, &[1], Promise::ExactlyOnce), story.begin(2, &[2], Promise::ExactlyOnce));
+    story.history.appended(a, Appended::At(1));
+    story.history.appended(b, Appended::At(0));
+    story.read(0, &[2, 1], true);
+    assert_eq!(story.wrong(), [""; 0]);
+}
+
+#[test]
+fn a_client_keeps_its_own_order() {
+    let story = Story::new();
+    let (a, b) = (story.begin(1, &[1], Promise::ExactlyOnce), story.begin(1, &[2], Promise::ExactlyOnce));
+    story.history.appended(a, Appended::At(1));
+    story.history.appended(b, Appended::At(0));
+    story.read(0, &[2, 1], true);
+    assert_eq!(story.wrong(), ["order"]);
+}
+
+#[test]
+fn reads_have_no_gaps() {
+    let story = Story::new();
+    story.append(1, &[1, 2, 3], Appended::At(0));
+    let id = story.history.read(9, &story.line, 0, false);
+    story.history.found(id, Found::Values(vec![(0, Some(1)), (2, Some(3))]));
+    story.read(0, &[1, 2, 3], true);
+    assert_eq!(story.wrong(), ["gap"]);
+}
+
+#[test]
+fn ends_and_absences_are_not_older_than_the_request() {
+    let story = Story::new();
+    story.append(1, &[1, 2], Appended::At(0));
+    story.end(1);
+    story.read(0, &[1, 2], true);
+    assert_eq!(story.wrong(), ["stale"]);
+    let story = Story::new();
+    story.append(1, &[1, 2], Appended::At(0));
+    let id = story.history.read(9, &story.line, 2, false);
+    story.history.found(id, Found::OutOfRange);
+    story.read(0, &[1, 2], true);
+    assert_eq!(story.wrong(), ["stale"]);
+    let story = Story::new();
+    story.end(5);
+    assert_eq!(story.wrong(), ["phantom"]);
+}
+
+#[test]
+fn who_waits_for_ever_is_stuck() {
+    let story = Story::new();
+    story.begin(1, &[1], Promise::ExactlyOnce);
+    assert_eq!(story.wrong(), ["stuck"]);
+}

@@ -1,0 +1,217 @@
+//! What clients asked and were told: the only thing that the [auditor](crate::auditor) sees.
+//!
+//! An operation begins, and ends with an answer, or with "unknown", or never. Begin and end are ticks of one counter, so
+//! "A had ended before B began" is exact even within one instant of the virtual clock. Every value is unique in a run, so
+//! a value found somewhere tells which append it came from.
+//!
+//! One shape serves partitions (records at offsets from 0) and the metadata log (frames at positions from 1): both are a
+//! [`Line`], dense places that are given once and never change.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+/// A record's content, unique in the run.
+pub type Value = u64;
+
+/// A place on a line: an offset, or a log position.
+pub type Place = u64;
+
+/// A partition (topic id and index), or a log.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// For people and as the key.
+    pub name: Arc<str>,
+    /// The first place: 0 in a partition, 1 in a log.
+    pub first: Place,
+}
+
+/// A moment in the history; bigger is later.
+pub type Tick = u64;
+
+/// One operation of one client.
+#[derive(Debug, Clone)]
+pub struct Op {
+    /// Who asked. Appends of one client on one line are in the order in which it made them.
+    pub client: u64,
+    /// On what.
+    pub line: Line,
+    /// When it was asked.
+    pub start: Tick,
+    /// When it was answered; none while it is pending.
+    pub end: Option<Tick>,
+    /// What was asked and answered.
+    pub what: What,
+}
+
+/// What was asked and answered.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// Values to be added at the end.
+    Append {
+        /// In this order.
+        values: Vec<Value>,
+        /// What was promised about repeats and order.
+        promise: Promise,
+        /// How often it was sent.
+        attempts: u32,
+        /// The answer.
+        answer: Appended,
+    },
+    /// Values from a place on.
+    Read {
+        /// The place asked for.
+        from: Place,
+        /// The answer.
+        answer: Found,
+        /// Whether this is the judge's own reading of everything, after the healing.
+        is_final: bool,
+    },
+    /// Where the line ends.
+    End {
+        /// One beyond the last place; none if there was no answer.
+        answer: Option<Place>,
+    },
+}
+
+/// What a client may rely on when it repeats an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// Each value at most once and in the client's order: an idempotent producer, a session of the log.
+    ExactlyOnce,
+    /// As many copies as attempts, in any order: a plain producer.
+    AtLeastOnce,
+}
+
+/// How an append ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// Acknowledged: the first value stands here, the others follow.
+    At(Place),
+    /// It did not happen and never will.
+    Refused,
+    /// It may have happened.
+    Unknown,
+}
+
+/// What a read gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Places in order; a place without a value holds nothing of a client's (a fill, a void frame).
+    Values(Vec<(Place, Option<Value>)>),
+    /// The place does not exist, said the answer.
+    OutOfRange,
+    /// No answer.
+    Unknown,
+}
+
+/// Names a pending operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpId(usize);
+
+/// All operations of a run, in the order of their beginnings. Cloning gives another handle.
+#[derive(Clone, Default)]
+pub struct History(Arc<Mutex<Log>>);
+
+#[derive(Default)]
+struct Log {
+    tick: Tick,
+    next_value: Value,
+    ops: Vec<Op>,
+}
+
+impl Log {
+    fn tick(&mut self) -> Tick {
+        self.tick += 1;
+        self.tick
+    }
+}
+
+impl History {
+    /// A value that was never given before.
+    pub fn value(&self) -> Value {
+        let mut log = self.0.lock();
+        log.next_value += 1;
+        log.next_value
+    }
+
+    /// An append begins.
+    pub fn append(&self, client: u64, line: &Line, values: Vec<Value>, promise: Promise) -> OpId {
+        let answer = Appended::Unknown;
+        self.begin(client, line, What::Append { values, promise, attempts: 0, answer })
+    }
+
+    /// An append is sent (again).
+    pub fn attempt(&self, id: OpId) {
+        if let What::Append { attempts, .. } = &mut self.0.lock().ops[id.0].what {
+            *attempts += 1;
+        }
+    }
+
+    /// An append ends.
+    pub fn appended(&self, id: OpId, outcome: Appended) {
+        self.finish(id, |what| {
+            if let What::Append { answer, .. } = what {
+                *answer = outcome;
+            }
+        });
+    }
+
+    /// A read begins.
+    pub fn read(&self, client: u64, line: &Line, from: Place, is_final: bool) -> OpId {
+        self.begin(client, line, What::Read { from, answer: Found::Unknown, is_final })
+    }
+
+    /// A read ends.
+    pub fn found(&self, id: OpId, found: Found) {
+        self.finish(id, |what| {
+            if let What::Read { answer, .. } = what {
+                *answer = found;
+            }
+        });
+    }
+
+    /// A question for the end begins.
+    pub fn ask_end(&self, client: u64, line: &Line) -> OpId {
+        self.begin(client, line, What::End { answer: None })
+    }
+
+    /// A question for the end is answered.
+    pub fn told_end(&self, id: OpId, end: Option<Place>) {
+        self.finish(id, |what| {
+            if let What::End { answer } = what {
+                *answer = end;
+            }
+        });
+    }
+
+    /// The operations so far.
+    pub fn ops(&self) -> Vec<Op> {
+        self.0.lock().ops.clone()
+    }
+
+    /// The operations so far, by line.
+    pub fn lines(&self) -> BTreeMap<Line, Vec<Op>> {
+        let mut lines: BTreeMap<Line, Vec<Op>> = BTreeMap::new();
+        for op in self.0.lock().ops.iter() {
+            lines.entry(op.line.clone()).or_default().push(op.clone());
+        }
+        lines
+    }
+
+    fn begin(&self, client: u64, line: &Line, what: What) -> OpId {
+        let mut log = self.0.lock();
+        let start = log.tick();
+        log.ops.push(Op { client, line: line.clone(), start, end: None, what });
+        OpId(log.ops.len() - 1)
+    }
+
+    fn finish(&self, id: OpId, answer: impl FnOnce(&mut What)) {
+        let mut log = self.0.lock();
+        let tick = log.tick();
+        let op = &mut log.ops[id.0];
+        assert!(op.end.is_none(), "an operation ends once");
+        op.end = Some(tick);
+        answer(&mut op.what);
+    }
+}
