@@ -44,6 +44,23 @@ impl Body {
         }
         joined.freeze()
     }
+
+    /// `len` bytes from byte `start`, cut at the end; copies only what lies across segments.
+    pub fn slice(&self, start: u64, len: u64) -> Bytes {
+        let end = start.saturating_add(len).min(self.len);
+        let mut pieces = Vec::new();
+        let mut base = 0;
+        for segment in &*self.segments {
+            let next = base + segment.len() as u64;
+            let (from, to) = (start.max(base), end.min(next));
+            if from < to {
+                let within = |at: u64| usize::try_from(at - base).expect("a segment is in memory");
+                pieces.push(segment.slice(within(from)..within(to)));
+            }
+            base = next;
+        }
+        Self::new(pieces).to_bytes()
+    }
 }
 
 impl From<Bytes> for Body {

@@ -9,7 +9,9 @@ use crate::Body;
 
 /// An object store under one root (a directory, or a bucket and prefix).
 ///
-/// Names are relative to the root: ASCII letters, digits, `.`, `-`, `_` and `/`, no empty, `.` or `..` component.
+/// Names are relative to the root: ASCII letters, digits, `.`, `-`, `_` and `/`, no empty, `.` or `..` component, at most
+/// [`NAME_BYTES_MAX`](crate::NAME_BYTES_MAX) bytes, 200 of them in one component. No name is a folder of another (`a` and
+/// `a/b`): a directory could not hold both.
 ///
 /// What must always hold:
 /// 1. `create` is atomic and write-once: of any number of creates of one absent name at most one succeeds, and a reader
@@ -19,6 +21,9 @@ use crate::Body;
 /// 3. An error that is not `Unknown` means that the call changed nothing and never will. `Unknown` means that it may have
 ///    taken effect, or may still do so later.
 /// 4. One call is one attempt: nothing is repeated inside.
+/// 5. What `get` and `list` show and what `AlreadyExists` speaks of is durable too. So a writer that reads its own bytes
+///    back after an unknown outcome may count them as written.
+/// 6. Dropping the future of a call leaves its outcome unknown.
 pub trait Store: Send + Sync + 'static {
     /// Writes `body` under `name` if there is no object of that name.
     fn create<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), CreateError>>;

@@ -3,9 +3,27 @@
 //! [`Store`] is the contract; `conformance` is the suite that every implementation and every real server runs. A store
 //! here does one attempt per call: deadlines, repeats and hedging belong to the callers, because only they know whether a
 //! repeat is safe. Whether a write took effect may be *unknown*; that is an outcome of its own, never folded into failure.
+//!
+//! Features: `testing` has the conformance suite and the file system that crashes; `planted-bugs` the switches that prove
+//! tests.
 
 mod body;
 mod contract;
+pub mod directory;
+mod memory;
+mod name;
+mod observe;
+mod observed;
+
+#[cfg(feature = "testing")]
+pub mod conformance;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 
 pub use body::Body;
 pub use contract::{CreateError, DeleteError, Facts, Listed, ReadError, ReadRange, ReplaceError, Store, StoreDate};
+pub use directory::DirectoryStore;
+pub use memory::MemoryStore;
+pub use name::{BadName, NAME_BYTES_MAX};
+pub use observe::{NoObserver, Observer, Operation, Outcome, Request};
+pub use observed::Observed;

@@ -1,0 +1,90 @@
+//! Any store with each of its calls reported to an [`Observer`].
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafscale_runtime::BoxFuture;
+
+use crate::{
+    Body, CreateError, DeleteError, Facts, Listed, Observer, Operation, Outcome, ReadError, ReadRange, ReplaceError,
+    Store, StoreDate, observe::Watch,
+};
+
+/// `S` with its calls reported: for stores where a call is a request (a directory, memory).
+pub struct Observed<S> {
+    store: S,
+    runtime: kafscale_runtime::Handle,
+    observer: Arc<dyn Observer>,
+}
+
+impl<S: Store> Observed<S> {
+    /// Reports the calls of `store` to `observer`, timed on `runtime`'s clock.
+    pub fn new(store: S, runtime: kafscale_runtime::Handle, observer: Arc<dyn Observer>) -> Self {
+        Self { store, runtime, observer }
+    }
+
+    fn watch(&self, operation: Operation, bytes_sent: u64) -> Watch {
+        Watch::start(&self.runtime, &self.observer, operation, bytes_sent)
+    }
+}
+
+impl<S: Store> Store for Observed<S> {
+    fn create<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), CreateError>> {
+        Box::pin(async move {
+            let watch = self.watch(Operation::Create, body.len());
+            let result = self.store.create(name, body).await;
+            watch.end(Outcome::of(&result), None, 0);
+            result
+        })
+    }
+
+    fn replace<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), ReplaceError>> {
+        Box::pin(async move {
+            let watch = self.watch(Operation::Replace, body.len());
+            let result = self.store.replace(name, body).await;
+            watch.end(Outcome::of(&result), None, 0);
+            result
+        })
+    }
+
+    fn get<'a>(&'a self, name: &'a str, range: ReadRange) -> BoxFuture<'a, Result<Bytes, ReadError>> {
+        Box::pin(async move {
+            let watch = self.watch(Operation::Get, 0);
+            let result = self.store.get(name, range).await;
+            let received = result.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            watch.end(Outcome::of(&result), None, received);
+            result
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, ReadError>> {
+        Box::pin(async move {
+            let watch = self.watch(Operation::List, 0);
+            let result = self.store.list(prefix, after, limit).await;
+            watch.end(Outcome::of(&result), None, 0);
+            result
+        })
+    }
+
+    fn delete<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<(), DeleteError>> {
+        Box::pin(async move {
+            let watch = self.watch(Operation::Delete, 0);
+            let result = self.store.delete(names).await;
+            watch.end(Outcome::of(&result), None, 0);
+            result
+        })
+    }
+
+    fn date(&self) -> Option<StoreDate> {
+        self.store.date()
+    }
+
+    fn facts(&self) -> Facts {
+        self.store.facts()
+    }
+}
