@@ -4,7 +4,7 @@
 #   tests/setup.sh python      a Python with confluent-kafka
 #   tests/setup.sh kafka       a folder with the jars of Apache Kafka, its tools and its Java client
 #   tests/setup.sh kcat        the kcat command
-#   tests/setup.sh franz-go    the franz-go suite, built
+#   tests/setup.sh franz-go-suite | franz-go-load    the franz-go programs, built
 #   tests/setup.sh kafscale    the broker under test ($KAFSCALE_BIN, or a debug build)
 #   tests/setup.sh lab         the latency and fault proxy ($KAFSCALE_LAB_BIN, or a debug build)
 #   tests/setup.sh kafscale-release | lab-release    the same, optimised, for the benchmarks
@@ -58,11 +58,11 @@ kcat() {
     type -P kcat
 }
 
-franz_go() {
+go_program() { # go_program NAME FOLDER
     need go "the franz-go client"
-    (cd "$tests/clients/franz-go" &&
-        GOMODCACHE="$cache/go/mod" GOCACHE="$cache/go/build" GOFLAGS=-modcacherw go build -o "$cache/bin/franz-go-suite" .)
-    echo "$cache/bin/franz-go-suite"
+    (cd "$tests/$2" &&
+        GOMODCACHE="$cache/go/mod" GOCACHE="$cache/go/build" GOFLAGS=-modcacherw go build -o "$cache/bin/$1" .)
+    echo "$cache/bin/$1"
 }
 
 cargo_build() { # cargo_build PACKAGE [--release]
@@ -78,10 +78,11 @@ case "${1:-}" in
     python) python ;;
     kafka) kafka ;;
     kcat) kcat ;;
-    franz-go) franz_go ;;
+    franz-go-suite) go_program "$1" clients/franz-go ;;
+    franz-go-load) go_program "$1" bench/franz-go ;;
     kafscale) [ -n "${KAFSCALE_BIN:-}" ] && echo "$KAFSCALE_BIN" || cargo_build kafscale ;;
     lab) [ -n "${KAFSCALE_LAB_BIN:-}" ] && echo "$KAFSCALE_LAB_BIN" || cargo_build kafscale-lab ;;
     kafscale-release) cargo_build kafscale --release ;;
     lab-release) cargo_build kafscale-lab --release ;;
-    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
+    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
 esac

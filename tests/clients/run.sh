@@ -25,7 +25,7 @@ suite() { # suite CLIENT: runs its program; 77 means that a toolchain is missing
         kcat) tool=$("$setup" kcat) && python3 "$here/kcat/suite.py" "$tool" "$bootstrap" "$topic" ;;
         python) tool=$("$setup" python) && "$tool" "$here/python/suite.py" "$bootstrap" "$topic" ;;
         java) tool=$("$setup" kafka) && "$here/java/suite.sh" "$tool" "$bootstrap" "$topic" ;;
-        franz-go) tool=$("$setup" franz-go) && "$tool" "$bootstrap" "$topic" ;;
+        franz-go) tool=$("$setup" franz-go-suite) && "$tool" "$bootstrap" "$topic" ;;
         *) echo "unknown client $1; known: kcat python java franz-go" >&2; exit 2 ;;
     esac
 }

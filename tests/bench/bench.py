@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""The benchmarks: figures as JSON, and as markdown tables for docs/benchmarks.md.
+
+    tests/bench/run.sh [--scale N] [--out FOLDER] [beside|latency|window|spread|idle]...
+
+    beside    beside Apache Kafka on a directory: CPU per GiB, throughput, latency, memory
+    latency   on an S3-like store: a client that sends one record at a time, and 10 MB/s over 64 partitions
+    window    on an S3-like store: one default producer against what its own window allows
+    spread    on an S3-like store: 1 MB/s over 1, 1,000 and 10,000 partitions, requests counted
+    idle      on an S3-like store: requests of a start on an empty bucket, and of a broker without clients
+
+`--scale` makes every load smaller (0.1) or larger; 1 is what the published figures use.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import beside
+import bucket
+from clients import client_settings
+
+SECTIONS = {
+    "beside": beside.run,
+    "latency": bucket.latency,
+    "window": bucket.window,
+    "spread": bucket.spread,
+    "idle": bucket.idle,
+}
+TABLES = {"beside": beside.table}
+
+
+def markdown(title, head, rows):
+    lines = [f"### {title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines.extend("| " + " | ".join(map(str, row)) + " |" for row in rows)
+    return "\n".join(lines) + "\n"
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    memory = next(int(line.split()[1]) for line in open("/proc/meminfo") if line.startswith("MemTotal"))
+    return f"{os.cpu_count()} cores ({model}), {memory / (1 << 20):.0f} GiB, Linux {platform.release()}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
+    parser.add_argument("--scale", type=float, default=1)
+    parser.add_argument("--out", type=Path, default=Path("bench-results"))
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    settings = client_settings()
+    print(f"{machine()}\nsettings of the Java clients: " + ", ".join(settings), flush=True)
+    report = {"machine": machine(), "load_average": os.getloadavg(), "scale": arguments.scale, "clients": settings}
+    status = 0
+    for name in arguments.sections or SECTIONS:
+        print(f"--- {name}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="kafscale-bench-") as folder:
+            try:
+                report[name] = SECTIONS[name](Path(folder), arguments.scale)
+            except Exception as error:
+                print(f"{name} failed: {error!r}", file=sys.stderr)
+                status = 1
+                continue
+        table = markdown(name, *TABLES.get(name, bucket.table)(report[name]))
+        print(table, flush=True)
+        (arguments.out / f"{name}.md").write_text(table)
+        (arguments.out / "results.json").write_text(json.dumps(report, indent=1))
+    print(f"results are in {arguments.out}")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
