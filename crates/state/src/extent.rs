@@ -30,7 +30,7 @@ pub struct ExtentView {
     pub object: ObjectId,
     /// Where that object is.
     pub place: crate::Place,
-    /// First byte in the object's payload.
+    /// First byte in the object.
     pub position: u32,
     /// Bytes.
     pub len: u32,

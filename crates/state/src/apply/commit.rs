@@ -45,7 +45,11 @@ struct Plan {
 impl State {
     pub(super) fn apply_commit(&mut self, frame: &mut Frame, commit: &Commit) -> Result<Verdict, Refused> {
         let (object, place) = self.object_of(frame, commit.object)?;
-        let mut payload = Payload { object, at: 0, extents: 0, bytes: 0 };
+        let at = match place {
+            Place::LogFrame { .. } => u64::from(frame.facts.payload_at),
+            Place::Data { .. } => 0,
+        };
+        let mut payload = Payload { object, at, extents: 0, bytes: 0 };
         let mut verdict = CommitVerdict { extents: Vec::with_capacity(commit.extents.len()) };
         for extent in &commit.extents {
             verdict.extents.push(self.apply_extent(frame, &mut payload, &commit.producers, extent));

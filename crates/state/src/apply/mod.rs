@@ -25,6 +25,8 @@ pub struct FrameFacts {
     pub session: u64,
     /// Cluster time when it was written, Unix milliseconds.
     pub cluster_time_ms: i64,
+    /// First byte of its payload in the frame's object: extents are placed by bytes of the object.
+    pub payload_at: u32,
 }
 
 /// What a frame did.

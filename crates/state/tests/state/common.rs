@@ -22,7 +22,12 @@ impl World {
     }
 
     pub fn facts(&self) -> FrameFacts {
-        FrameFacts { position: self.state.position() + 1, session: self.session, cluster_time_ms: self.now_ms }
+        FrameFacts {
+            position: self.state.position() + 1,
+            session: self.session,
+            cluster_time_ms: self.now_ms,
+            payload_at: 0,
+        }
     }
 
     pub fn frame(&mut self, entries: &[Entry]) -> Applied {
