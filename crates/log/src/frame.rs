@@ -24,7 +24,16 @@
 //! | 140 | 4 | CRC-32C of bytes 0..140 |
 //! | 144 | | entries, then payload |
 
+mod codec;
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
+pub(crate) use codec::crc32c;
+pub use codec::{
+    DecodeError, ENTRIES_LEN_MAX, PAYLOAD_LEN_MAX, Place, TooLarge, check_bounds, decode, decode_header, encode,
+    encode_header,
+};
 
 use crate::{Position, Progress};
 

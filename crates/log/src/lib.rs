@@ -8,6 +8,7 @@
 pub mod frame;
 pub mod lone;
 pub mod memory;
+pub mod planted;
 
 mod contract;
 

@@ -1,0 +1,112 @@
+//! One frame's create, driven until its outcome is definite.
+//!
+//! A name belongs to one position and an attempt always carries the same bytes, so an attempt whose outcome is unknown is
+//! simply repeated: whichever lands is right. That an object of the name exists proves nothing by itself, it may be our own
+//! from an earlier attempt; only the write id in it tells. An attempt that is slower than the running 95th percentile gets
+//! a second one beside it, within a budget and only where the store bears two writes of one name.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::future::{BoxFuture, Either, select};
+use kafscale_runtime::timeout;
+use kafscale_store::{Body, CreateError};
+
+use super::{
+    core::{Core, Fault, Patience},
+    meter::Meter,
+};
+use crate::{
+    frame::{DecodeError, Header},
+    planted::{self, Bug},
+};
+
+/// A store that asks to wait is heard up to this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
+
+/// The definite outcome of a create.
+#[derive(Debug)]
+pub(crate) enum Landed {
+    /// The frame stands at its position.
+    Ours,
+    /// Another's object stands there.
+    Foreign(Result<Header, DecodeError>),
+}
+
+impl Core {
+    /// Creates the frame of `header` from `body` and finds out whose object stands at its position in the end.
+    pub async fn create(&self, header: &Header, body: Body, patience: Patience) -> Result<Landed, Fault> {
+        let name = self.frame_name(header.position);
+        let started = self.runtime.now();
+        Meter::add(&self.meter.creates);
+        for repeat in 0.. {
+            let attempt = self.attempt(&name, &body);
+            let (fault, wait) = match timeout(&*self.runtime, self.settings.attempt_timeout, attempt).await {
+                Ok(Ok(())) => {
+                    if repeat == 0 {
+                        self.meter.created_in(self.runtime.now().saturating_sub(started));
+                    }
+                    return Ok(Landed::Ours);
+                }
+                Ok(Err(CreateError::AlreadyExists)) => match self.read_back(header, patience).await? {
+                    Some(landed) => return Ok(landed),
+                    None => (Fault::Unavailable("the store reports a conflict but holds no object".into()), None),
+                },
+                Ok(Err(CreateError::Unknown(reason))) => (Fault::Unavailable(reason), None),
+                Ok(Err(CreateError::Unavailable { reason, retry_after })) => (Fault::Unavailable(reason), retry_after),
+                Ok(Err(CreateError::Refused(reason))) => (Fault::Refused(reason), None),
+                Err(_) => (Fault::Unavailable(format!("no answer within {:?}", self.settings.attempt_timeout)), None),
+            };
+            if let Patience::For(limit) = patience
+                && (matches!(fault, Fault::Refused(_)) || self.runtime.now().saturating_sub(started) >= limit)
+            {
+                return Err(fault);
+            }
+            tracing::debug!(name, repeat, %fault, "a create is repeated");
+            Meter::add(&self.meter.repeats);
+            let wait = wait.unwrap_or_default().min(RETRY_AFTER_MAX);
+            self.runtime.sleep(self.back_off(repeat).max(wait)).await;
+        }
+        unreachable!("the loop above ends only by returning")
+    }
+
+    /// Whose object stands at the position; nothing if there is none.
+    async fn read_back(&self, header: &Header, patience: Patience) -> Result<Option<Landed>, Fault> {
+        if planted::is(Bug::CreateBelievedUnread) {
+            return Ok(Some(Landed::Ours));
+        }
+        Meter::add(&self.meter.read_backs);
+        Ok(self.get_header(header.position, patience).await?.map(|found| match found {
+            Ok(found) if found.write_id == header.write_id => Landed::Ours,
+            found => Landed::Foreign(found),
+        }))
+    }
+
+    /// One attempt, with a second one beside it if it is slow.
+    async fn attempt(&self, name: &str, body: &Body) -> Result<(), CreateError> {
+        let first = self.store.create(name, body.clone());
+        let Some(after) = self.meter.hedge_after().filter(|_| self.store.facts().may_hedge) else {
+            return first.await;
+        };
+        match select(first, pin!(self.runtime.sleep(after))).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right((_, first)) if self.meter.take_hedge() => {
+                first_definite(first, self.store.create(name, body.clone())).await
+            }
+            Either::Right((_, first)) => first.await,
+        }
+    }
+}
+
+type Attempt<'a> = BoxFuture<'a, Result<(), CreateError>>;
+
+/// The first of two attempts that tells what stands under the name; an error of one leaves it to the other.
+async fn first_definite(first: Attempt<'_>, second: Attempt<'_>) -> Result<(), CreateError> {
+    let (outcome, other) = match select(first, second).await {
+        Either::Left(done) => done,
+        Either::Right(done) => done,
+    };
+    match outcome {
+        Ok(()) | Err(CreateError::AlreadyExists) => outcome,
+        Err(_) => other.await,
+    }
+}
