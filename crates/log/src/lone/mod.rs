@@ -253,7 +253,7 @@ impl Log for Lone {
         _floor: Position,
         _is_live: Arc<dyn Fn(Position) -> bool + Send + Sync>,
     ) -> BoxFuture<'a, Result<(), TrimError>> {
-        Box::pin(async { Err(TrimError("TRIM".into())) })
+        Box::pin(async { Err(TrimError("this engine does not trim".into())) })
     }
 
     fn applied(&self, progress: Progress) {

@@ -10,8 +10,9 @@
 //! *Why nothing of a predecessor can appear above p+3.* It creates q only when every position up to q-4 is definite for it,
 //! that is, carries its own write id. Position p carries ours, so p never becomes definite for it, and q <= p+3. The burst
 //! settles all of these, so from p+4 on every name is either free or our own. What a predecessor had put into p+1..p+3 stays
-//! there and is delivered in order; it is void, because a frame is void when a frame of a higher session stands before it.
-//! Only another process that is itself starting may put a burst above p+3; whoever meets the other's frame is fenced.
+//! there and is delivered in order, but it is void: `apply` passes over lower sessions than the last one that took over.
+//! What it had put below p counts. It may have acknowledged that, unless one of our fills stands below it; then its outcome
+//! is unknown to everybody, and it may count as well. Only another process that is itself starting may put a burst above p+3; whoever meets the other's frame is fenced.
 //!
 //! *Sessions.* Two processes that start at once may choose the same number. The one whose take-over frame stands later finds
 //! a frame of its own number by another process before it, and takes over again with a higher one; `apply` must not accept
