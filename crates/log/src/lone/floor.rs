@@ -90,7 +90,7 @@ mod tests {
     fn golden_bytes_read_back() {
         let bytes = encode(FLOOR);
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "4b534c5400010000000000000002000000000000004d");
+        assert_eq!(hex, "4b534c5400010000000000000002000000000000004daa8a0a52");
         assert_eq!(decode(&bytes), Ok(FLOOR));
     }
 
