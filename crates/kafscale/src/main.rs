@@ -1,1 +1,26 @@
-fn main() {}
+//! `kafscale`: the broker, its settings and its tools in one binary.
+//!
+//! This crate is the shell around the others: the command line, settings, log lines, HTTP, signals and exit codes. What
+//! the broker does with a request is not here. Words are Kafka's; data goes to stdout, talk to stderr.
+
+mod commands;
+mod exit;
+mod logging;
+mod output;
+mod settings;
+
+use std::process::ExitCode;
+
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    match commands::run(&commands::command_line().get_matches()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("kafscale: {failure}");
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The exit codes of the process: a promise to scripts and supervisors, listed in `--help` and `docs/running.md`.
+
+use std::{fmt, process::ExitCode};
+
+/// How a command ended. The numbers are stable: never renumber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Something that has no code of its own.
+    Unexpected = 1,
+    /// The command line, a variable or the settings file is wrong.
+    Usage = 2,
+    /// The store cannot be opened: no such place, keys refused, or locked by another process.
+    StoreUnusable = 3,
+    /// Another broker took over this store.
+    Fenced = 4,
+    /// Something of the log is missing that was there: nothing was deleted.
+    DataLoss = 5,
+    /// The store was written by a newer version.
+    NewerVersion = 6,
+}
+
+/// The list for help and documentation.
+pub const TABLE: &[(u8, &str)] = &[
+    (0, "ended as asked (after a drain, when a signal asked for it)"),
+    (Exit::Unexpected as u8, "an unexpected error, or a drain that did not end in time"),
+    (Exit::Usage as u8, "the command line, a variable or the settings file is wrong"),
+    (Exit::StoreUnusable as u8, "the store cannot be opened: no such place, keys refused, or in use by another process"),
+    (Exit::Fenced as u8, "fenced: another broker took over this store"),
+    (Exit::DataLoss as u8, "part of the log is missing; nothing was deleted"),
+    (Exit::NewerVersion as u8, "the store was written by a newer version"),
+];
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error of a command, with the code that the process ends with.
+#[derive(Debug)]
+pub struct Failure {
+    /// The code.
+    pub exit: Exit,
+    /// What happened.
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    /// Wraps an error with a code.
+    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { exit: Exit::Unexpected, error }
+    }
+}
+
+impl From<crate::settings::Error> for Failure {
+    fn from(error: crate::settings::Error) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}

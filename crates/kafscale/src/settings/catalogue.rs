@@ -1,0 +1,100 @@
+//! Every setting of `kafscale serve`, once.
+//!
+//! A row is: documentation, field, type, default as a user would write it, placeholder in help, and a variable where an
+//! outside convention gives it another name. Flags, variables, TOML keys, help, `kafscale config` and `docs/settings.md`
+//! follow from here. The names are a promise: others script against them. After a change run
+//! `kafscale docs settings > docs/settings.md`; a test fails otherwise.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    define::{Definition, settings},
+    resolve::{Chosen, Effective, Error, read_one},
+    value::{Address, Latency, LogFilter, LogFormat, NodeId, Secret, Size, StoreUrl, Value},
+};
+
+settings! {
+    "Where the data lives" {
+        /// Directory of this broker. Unless --store names another place it is the store: records and log lie here.
+        data: PathBuf = "./kafscale-data", "DIR";
+        /// Store of all records and of the log: `file:DIR`, `s3://BUCKET/PREFIX`, or `memory:` (gone at exit).
+        /// Without it the directory of --data is the store.
+        store: Option<StoreUrl> = "none", "URL";
+        /// Access key of the bucket. Without keys the usual AWS sources are asked: web identity, container, instance.
+        aws_access_key_id: Option<String> = "none", "KEY", "AWS_ACCESS_KEY_ID";
+        /// Secret key of the bucket.
+        aws_secret_access_key: Option<Secret> = "none", "KEY", "AWS_SECRET_ACCESS_KEY";
+        /// Session token that belongs to temporary keys.
+        aws_session_token: Option<Secret> = "none", "TOKEN", "AWS_SESSION_TOKEN";
+        /// Region of the bucket. Stores that have no regions take any.
+        aws_region: String = "us-east-1", "REGION", "AWS_REGION";
+        /// Address of a store other than AWS, such as `http://127.0.0.1:8333`. Plain http is used where it says `http:`.
+        aws_endpoint_url: Option<String> = "none", "URL", "AWS_ENDPOINT_URL";
+        /// Whether the bucket is named in the path of requests (`true`) or in the host name (`false`).
+        s3_path_style: bool = "true", "BOOL";
+    }
+    "Addresses" {
+        /// Where Kafka clients connect. Port 0 takes a free port; the ready line tells which.
+        listen: Address = "127.0.0.1:9092", "HOST:PORT";
+        /// What clients are told to connect to. Without it: the --listen address, or this machine's host name where that
+        /// is 0.0.0.0 or [::].
+        advertise: Option<Address> = "none", "HOST:PORT";
+        /// Where /metrics, /healthz and /readyz are served; `none` turns them off. Whoever reaches it can read it.
+        http: Option<Address> = "127.0.0.1:9644", "HOST:PORT";
+        /// Number by which clients know this broker, from 0.
+        node_id: NodeId = "0", "N";
+        /// Zone of this broker, as Kafka's `broker.rack`.
+        rack: Option<String> = "none", "ZONE";
+    }
+    "Latency, memory and limits" {
+        /// The dial between answer time and requests to the store. `economical` flushes on a timer (4 PUTs a second at
+        /// most), `balanced` at once while no other PUT is under way, `fast` with up to four under way.
+        latency: Latency = "balanced", "DIAL";
+        /// Memory for requests that were read and are not yet answered. When it is short, connections wait.
+        request_memory: Size = "256MiB", "SIZE";
+        /// Memory for records that were written or read lately.
+        cache_memory: Size = "256MiB", "SIZE";
+        /// Client connections at the same time; those beyond are closed.
+        max_connections: u32 = "10000", "N";
+        /// Largest request that is read, as Kafka's `socket.request.max.bytes`. It must fit --request-memory.
+        socket_request_max_bytes: Size = "100MiB", "SIZE";
+    }
+    "Topics" {
+        /// Whether a producer or a metadata request creates the topic it names, as Kafka's `auto.create.topics.enable`.
+        auto_create_topics: bool = "true", "BOOL";
+        /// Partitions of a topic whose creator does not say how many, as Kafka's `num.partitions`.
+        num_partitions: u32 = "1", "N";
+    }
+    "Process" {
+        /// How long a shutdown may take to flush and answer what was accepted.
+        drain_timeout: Duration = "20s", "TIME";
+        /// Form of the log lines on stderr.
+        log_format: LogFormat = "text", "FORMAT";
+        /// Which log lines to write: a level (`error`, `warn`, `info`, `debug`, `trace`), or `target=level` pairs
+        /// separated by commas, such as `info,kafscale_store=debug`.
+        log_level: LogFilter = "info", "FILTER";
+    }
+}
+
+impl Settings {
+    /// Refuses values that are fine by themselves and cannot go together.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let conflict = |text: &str| Err(Error::Conflict(text.to_owned()));
+        if self.socket_request_max_bytes.bytes() > self.request_memory.bytes() {
+            return conflict("socket-request-max-bytes must not exceed request-memory");
+        }
+        if self.max_connections == 0 {
+            return conflict("max-connections must be at least 1");
+        }
+        if self.num_partitions == 0 {
+            return conflict("num-partitions must be at least 1");
+        }
+        if self.aws_access_key_id.is_some() != self.aws_secret_access_key.is_some() {
+            return conflict("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be given together");
+        }
+        if self.advertise.as_ref().is_some_and(|advertise| advertise.is_unspecified()) {
+            return conflict("advertise must be an address that clients can connect to, not 0.0.0.0 or [::]");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! The settings of `kafscale serve`: one definition, four sources.
+//!
+//! `catalogue.rs` lists every setting once. From that list come the flags and their help, the `KAFSCALE_*` variables, the
+//! keys of the TOML file, `kafscale config` and `docs/settings.md`. The order is flag, variable, file, default. Names that
+//! nobody knows are errors and never ignored: a typing error must not run a broker on a default.
+
+mod catalogue;
+mod define;
+mod file;
+pub mod flags;
+mod nearest;
+pub mod print;
+mod resolve;
+mod value;
+
+pub use catalogue::{DEFINITIONS, Settings};
+pub use define::Definition;
+pub use resolve::{CONFIG_VARIABLE, Effective, Error, Origin, Resolved, from_process};
+pub use value::{Address, Latency, LogFormat, Secret, Size, StoreUrl, Value};
