@@ -44,16 +44,19 @@ pub fn first_at_or_after(
     Ok(None)
 }
 
-/// The first of the batch's records that has the greatest timestamp; none if the batch holds no record.
-pub fn max_timestamp(batch: &Batch<'_>, limit: u64) -> Result<Option<Found>, BatchError> {
+/// Of the batch's records at `from_offset` or later, the first one that has the greatest timestamp.
+pub fn max_timestamp(batch: &Batch<'_>, from_offset: i64, limit: u64) -> Result<Option<Found>, BatchError> {
     let header = batch.header();
-    if header.attributes.timestamp_type() == TimestampType::LogAppendTime {
+    if header.last_offset() < from_offset {
+        return Ok(None);
+    }
+    if header.attributes.timestamp_type() == TimestampType::LogAppendTime && from_offset <= header.base_offset {
         return Ok(first_of(header));
     }
     let mut places = Places::new(batch, limit)?;
     let mut latest: Option<Found> = None;
     while let Some(place) = places.next()? {
-        if latest.is_none_or(|latest| place.timestamp > latest.timestamp) {
+        if place.offset >= from_offset && latest.is_none_or(|latest| place.timestamp > latest.timestamp) {
             latest = Some(place.into());
         }
     }

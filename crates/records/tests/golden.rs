@@ -40,7 +40,7 @@ fn every_codec_of_the_java_client_is_accepted_and_opened() {
         assert_eq!((third.offset, third.timestamp), (9, 1_700_000_000_100));
         assert_eq!((third.key, third.value, third.headers.len()), (Some(&b"k3"[..]), None, 0));
 
-        let latest = search::max_timestamp(&batch, 1024).expect("opens").expect("has records");
+        let latest = search::max_timestamp(&batch, 0, 1024).expect("opens").expect("has records");
         assert_eq!((latest.offset, latest.timestamp), (8, 1_700_000_000_900));
     }
 }

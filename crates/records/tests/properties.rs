@@ -39,7 +39,7 @@ fn codec() -> impl Strategy<Value = Codec> {
 /// Opens and searches everything that can be opened; only panics count.
 fn exercise(bytes: &[u8]) {
     for batch in batches(bytes).flatten() {
-        let _ = search::max_timestamp(&batch, 1 << 20);
+        let _ = search::max_timestamp(&batch, 0, 1 << 20);
         let _ = search::first_at_or_after(&batch, 500, 3, 1 << 20);
         let Ok(opened) = batch.open(1 << 20) else { continue };
         for record in opened.records().flatten() {
@@ -80,7 +80,7 @@ proptest! {
         prop_assert_eq!(found.map(|found| (found.offset, found.timestamp)), first.copied());
         let greatest = sent.iter().map(|sent| sent.timestamp).max();
         let latest = places.iter().find(|(_, timestamp)| Some(*timestamp) == greatest);
-        let found = search::max_timestamp(&batch, 1 << 20).expect("opens");
+        let found = search::max_timestamp(&batch, 0, 1 << 20).expect("opens");
         prop_assert_eq!(found.map(|found| (found.offset, found.timestamp)), latest.copied());
     }
 
