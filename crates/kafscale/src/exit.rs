@@ -24,7 +24,10 @@ pub const TABLE: &[(u8, &str)] = &[
     (0, "ended as asked (after a drain, when a signal asked for it)"),
     (Exit::Unexpected as u8, "an unexpected error, or a drain that did not end in time"),
     (Exit::Usage as u8, "the command line, a variable or the settings file is wrong"),
-    (Exit::StoreUnusable as u8, "the store cannot be opened: no such place, keys refused, or in use by another process"),
+    (
+        Exit::StoreUnusable as u8,
+        "the store cannot be opened: no such place, keys refused, or in use by another process",
+    ),
     (Exit::Fenced as u8, "fenced: another broker took over this store"),
     (Exit::DataLoss as u8, "part of the log is missing; nothing was deleted"),
     (Exit::NewerVersion as u8, "the store was written by a newer version"),

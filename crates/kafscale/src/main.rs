@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod logging;
 mod output;
+mod serve;
 mod settings;
 
 use std::process::ExitCode;

@@ -1,8 +1,17 @@
 //! `kafscale serve`: the broker.
 
+use std::time::Instant;
+
+use anyhow::Context;
 use clap::{ArgMatches, Command};
 
-use crate::{commands::exit_codes, exit::Failure, logging, settings};
+use crate::{
+    commands::exit_codes,
+    exit::{Exit, Failure},
+    logging,
+    serve::{addresses, greeting::Greeting, http, node::Node, signals::Signals},
+    settings::{self, Resolved},
+};
 
 /// The command's flags: the settings.
 pub fn command() -> Command {
@@ -12,7 +21,61 @@ pub fn command() -> Command {
 
 /// Serves until a signal or a fatal error.
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let started = Instant::now();
     let resolved = settings::from_process(matches)?;
     logging::start(&resolved.settings);
-    Ok(())
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    runtime.block_on(serve(&resolved, started))
+}
+
+async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
+    let settings = &resolved.settings;
+    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let socket = addresses::bind("listen", &settings.listen).await?;
+    let bound = socket.local_addr().context("the listening socket has no address")?;
+    let http_socket = match &settings.http {
+        Some(address) => Some(addresses::bind("http", address).await?),
+        None => None,
+    };
+    let http_bound = http_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let advertised =
+        addresses::advertised(&settings.listen, settings.advertise.as_ref(), bound, &addresses::host_name());
+
+    let mut node = tokio::select! {
+        biased;
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before serving");
+            return Ok(());
+        }
+        node = Node::start(settings, &advertised) => node?,
+    };
+    if let Some(socket) = http_socket {
+        tokio::spawn(http::serve(socket, node.source()));
+    }
+    node.listen(socket)?;
+    let greeting = Greeting {
+        advertised: &advertised,
+        bound,
+        host_name_advertised: settings.advertise.is_none() && settings.listen.is_unspecified(),
+        http: http_bound,
+        store: node.store(),
+        effective: &resolved.effective,
+        format: settings.log_format,
+    };
+    greeting.ready(started.elapsed());
+
+    let signal = tokio::select! {
+        biased;
+        signal = signals.next() => signal,
+        failure = node.failed() => return Err(failure),
+    };
+    tracing::info!(signal, limit = ?settings.drain_timeout, "draining");
+    tokio::select! {
+        biased;
+        drained = node.drain(settings.drain_timeout) => drained,
+        signal = signals.next() => {
+            let error = anyhow::anyhow!("{signal} during the drain: ended at once, what was not answered may be lost");
+            Err(Failure::new(Exit::Unexpected, error))
+        }
+    }
 }

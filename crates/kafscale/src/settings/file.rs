@@ -2,12 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{
-    catalogue::DEFINITIONS,
-    define::Definition,
-    nearest,
-    resolve::Error,
-};
+use super::{catalogue::DEFINITIONS, define::Definition, nearest, resolve::Error};
 
 /// A settings file is a page of text; what is larger is a mistake (such as naming a data file).
 const BYTES_MAX: u64 = 1 << 20;

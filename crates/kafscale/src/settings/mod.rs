@@ -4,6 +4,7 @@
 //! keys of the TOML file, `kafscale config` and `docs/settings.md`. The order is flag, variable, file, default. Names that
 //! nobody knows are errors and never ignored: a typing error must not run a broker on a default.
 
+#[allow(dead_code, reason = "the broker will read what serve does not")]
 mod catalogue;
 mod define;
 mod file;
@@ -11,9 +12,8 @@ pub mod flags;
 mod nearest;
 pub mod print;
 mod resolve;
-mod value;
+pub mod value;
 
-pub use catalogue::{DEFINITIONS, Settings};
-pub use define::Definition;
-pub use resolve::{CONFIG_VARIABLE, Effective, Error, Origin, Resolved, from_process};
-pub use value::{Address, Latency, LogFormat, Secret, Size, StoreUrl, Value};
+pub use catalogue::Settings;
+pub use resolve::{Effective, Error, Origin, Resolved, from_process};
+pub use value::{Address, LogFormat};

@@ -15,9 +15,9 @@ pub fn table(effective: &[Effective]) -> String {
 
 /// The effective settings as one JSON object: name to value and source.
 pub fn json(effective: &[Effective]) -> serde_json::Value {
-    let rows = effective.iter().map(|row| {
-        (row.definition.name(), serde_json::json!({ "value": row.value, "source": source(&row.origin) }))
-    });
+    let rows = effective
+        .iter()
+        .map(|row| (row.definition.name(), serde_json::json!({ "value": row.value, "source": source(&row.origin) })));
     serde_json::Value::Object(rows.collect())
 }
 
@@ -48,7 +48,9 @@ pub fn markdown() -> String {
     for definition in DEFINITIONS {
         if definition.section != section {
             section = definition.section;
-            page.push_str(&format!("\n## {section}\n\n| Flag and key | Variable | Default | Meaning |\n|---|---|---|---|\n"));
+            page.push_str(&format!(
+                "\n## {section}\n\n| Flag and key | Variable | Default | Meaning |\n|---|---|---|---|\n"
+            ));
         }
         page.push_str(&row(definition));
     }

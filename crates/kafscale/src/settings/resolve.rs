@@ -188,7 +188,10 @@ pub fn known_variables(
     for (name, value) in all {
         let Some(name) = name.to_str() else { continue };
         let ours = known.iter().any(|known| known == name);
-        if !ours && name.starts_with(VARIABLE_PREFIX) && !value.to_str().is_some_and(|value| is_service_link(name, value)) {
+        if !ours
+            && name.starts_with(VARIABLE_PREFIX)
+            && !value.to_str().is_some_and(|value| is_service_link(name, value))
+        {
             let nearest = nearest::of(name, known.iter().filter(|known| known.starts_with(VARIABLE_PREFIX)));
             return Err(Error::UnknownVariable { name: name.to_owned(), nearest });
         }
@@ -208,8 +211,10 @@ fn is_service_link(name: &str, value: &str) -> bool {
     let parts: Vec<&str> = name.split('_').collect();
     match parts[..] {
         [.., "SERVICE", "HOST"] | [.., "SERVICE", "PORT"] => true,
+        [.., "PORT", number, kind] | [.., "PORT", number, kind, "PROTO" | "PORT" | "ADDR"] if protocol(kind) => {
+            port(number)
+        }
         [.., "PORT"] => value.contains("://"),
-        [.., "PORT", number, kind] | [.., "PORT", number, kind, "PROTO" | "PORT" | "ADDR"] if protocol(kind) => port(number),
         _ => name.contains("_SERVICE_PORT_") && port(value),
     }
 }

@@ -5,6 +5,8 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
 /// A type that a setting can have.
 pub trait Value: Sized {
     /// The only accepted texts, if there are so few.
@@ -114,7 +116,8 @@ const UNITS: &[(&str, u64)] = &[
 
 impl Value for Size {
     fn parse(text: &str) -> Result<Self, String> {
-        let expected = || "expected a whole number of bytes with its unit, such as 64MiB, 100 MiB, 1GB or 65536".to_owned();
+        let expected =
+            || "expected a whole number of bytes with its unit, such as 64MiB, 100 MiB, 1GB or 65536".to_owned();
         let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, unit) = text.split_at(split);
         let number: u64 = digits.parse().map_err(|_| expected())?;
@@ -193,11 +196,7 @@ impl StoreUrl {
 impl Value for StoreUrl {
     fn parse(text: &str) -> Result<Self, String> {
         let known = text.split_once(':').is_some_and(|(scheme, _)| ["file", "s3", "memory"].contains(&scheme));
-        if known {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("expected file:DIR, s3://BUCKET/PREFIX or memory:".into())
-        }
+        if known { Ok(Self(text.to_owned())) } else { Err("expected file:DIR, s3://BUCKET/PREFIX or memory:".into()) }
     }
     fn show(&self) -> String {
         self.0.clone()
@@ -245,22 +244,29 @@ impl Value for Secret {
     }
 }
 
-/// Which log lines are written: levels, and `target=level` pairs.
+/// Which log lines are written: a level, and `target=level` pairs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(String);
 
 impl LogFilter {
-    /// The filter as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The filter in the form that the writer of log lines takes.
+    pub fn targets(&self) -> Targets {
+        self.0.parse().expect("it was parsed when it was read")
     }
 }
 
 impl Value for LogFilter {
     fn parse(text: &str) -> Result<Self, String> {
-        match tracing_subscriber::EnvFilter::builder().parse(text) {
-            Ok(_) if !text.is_empty() => Ok(Self(text.to_owned())),
-            _ => Err("expected a level (error, warn, info, debug, trace) or target=level pairs".into()),
+        // The level of each part is judged here: the writer takes a mistyped level for the name of a target.
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:=,".contains(&b));
+        let level = |part: &str| {
+            let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+            !level.is_empty() && level.parse::<LevelFilter>().is_ok()
+        };
+        if plain && text.split(',').all(level) && text.parse::<Targets>().is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected a level (error, warn, info, debug, trace) or target=level pairs".into())
         }
     }
     fn show(&self) -> String {

@@ -1,5 +1,8 @@
 use super::*;
-use crate::settings::{Address, Latency, file};
+use crate::settings::{
+    file,
+    value::{Address, Latency},
+};
 
 /// The three sources of one test, and what comes of them.
 #[derive(Default)]
@@ -14,9 +17,8 @@ impl Sources {
         let path = Path::new("kafscale.toml");
         let variables = known_variables(self.variables.iter().map(|(name, value)| (name.into(), value.into())))?;
         let keys = file::parse(path, self.file)?;
-        let flag = |wanted: &str| {
-            self.flags.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned())
-        };
+        let flag =
+            |wanted: &str| self.flags.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned());
         resolve(flag, &variables, path, &keys)
     }
 
@@ -79,6 +81,7 @@ fn foreign_variables_and_service_links_are_left_alone() {
         ("KAFSCALE_BROKER_SERVICE_PORT_KAFKA", "9092"),
         ("KAFSCALE_PORT", "tcp://10.0.0.1:9092"),
         ("KAFSCALE_PORT_9092_TCP", "tcp://10.0.0.1:9092"),
+        ("KAFSCALE_PORT_9092_TCP_PORT", "9092"),
         ("KAFSCALE_PORT_9092_TCP_ADDR", "10.0.0.1"),
     ];
     assert!(Sources { variables, ..Sources::default() }.resolve().is_ok());
@@ -95,7 +98,10 @@ fn an_empty_variable_counts_as_absent() {
 #[test]
 fn refused_values_name_setting_source_and_what_is_expected() {
     let error = Sources { variables: vec![("KAFSCALE_CACHE_MEMORY", "much")], ..Sources::default() }.error();
-    assert!(error.starts_with("cache-memory (KAFSCALE_CACHE_MEMORY): \"much\" is refused: expected a whole"), "{error}");
+    assert!(
+        error.starts_with("cache-memory (KAFSCALE_CACHE_MEMORY): \"much\" is refused: expected a whole"),
+        "{error}"
+    );
 }
 
 #[test]

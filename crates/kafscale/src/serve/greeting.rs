@@ -1,0 +1,82 @@
+//! The lines that a person reads when a broker starts, and the line with the word `ready` that programs wait for.
+//!
+//! They go to stderr whatever the log level is. With `--log-format json` each is a JSON object of the same form as the
+//! log lines, so that stderr stays one format.
+
+use std::time::{Duration, SystemTime};
+
+use crate::settings::{Address, Effective, LogFormat, Origin};
+
+/// What the lines tell.
+pub struct Greeting<'a> {
+    /// What clients are told to connect to.
+    pub advertised: &'a Address,
+    /// Where the listening socket is bound.
+    pub bound: std::net::SocketAddr,
+    /// Whether the host name stands in for a missing `--advertise`.
+    pub host_name_advertised: bool,
+    /// Where HTTP is served, if it is.
+    pub http: Option<std::net::SocketAddr>,
+    /// Where records and log live, in words.
+    pub store: &'a str,
+    /// All settings; those that are not the default are shown.
+    pub effective: &'a [Effective],
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+impl Greeting<'_> {
+    /// Says that the broker serves; `after` is the time since the process started.
+    pub fn ready(&self, after: Duration) {
+        for line in self.lines(after) {
+            self.say(&line);
+        }
+    }
+
+    fn lines(&self, after: Duration) -> Vec<String> {
+        let address = self.advertised;
+        let mut lines = vec![format!("kafscale {}", env!("CARGO_PKG_VERSION"))];
+        lines.push(format!("  clients   {address} (listening on {})", self.bound));
+        if self.host_name_advertised {
+            let host = &self.advertised.host;
+            lines.push(format!(
+                "            clients are told to connect to {host}, the name of this machine; if they cannot"
+            ));
+            lines.push(
+                "            reach it by that name, give one that they can reach with --advertise HOST:PORT".into(),
+            );
+        }
+        lines.push(format!("  data      {}", self.store));
+        match self.http {
+            Some(http) => lines.push(format!("  http      http://{http}/metrics, /healthz, /readyz")),
+            None => lines.push("  http      off".into()),
+        }
+        let set = self.effective.iter().filter(|row| row.origin != Origin::Default);
+        let set: Vec<String> = set.map(|row| format!("{}={}", row.definition.name(), row.value)).collect();
+        lines.push(format!("  settings  {}", if set.is_empty() { "all defaults".into() } else { set.join(" ") }));
+        lines.push("try:".into());
+        lines.push(format!("  echo hello | kcat -P -b {address} -t greetings"));
+        lines.push(format!("  kcat -C -e -b {address} -t greetings"));
+        lines.push(format!("  kafka-console-producer.sh --bootstrap-server {address} --topic greetings"));
+        lines.push(format!(
+            "  kafka-console-consumer.sh --bootstrap-server {address} --topic greetings --partition 0 --offset earliest"
+        ));
+        lines.push(format!("  kafscale bench e2e --bootstrap-server {address} --topic bench --rate 1000"));
+        lines.push(format!("ready: serving Kafka clients at {address}, {} ms after the start", after.as_millis()));
+        lines
+    }
+
+    fn say(&self, line: &str) {
+        match self.format {
+            LogFormat::Text => eprintln!("{line}"),
+            LogFormat::Json => {
+                let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+                let fields = serde_json::json!({ "message": line.trim() });
+                let line = serde_json::json!({
+                    "timestamp": timestamp, "level": "INFO", "fields": fields, "target": "kafscale",
+                });
+                eprintln!("{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What surrounds a running broker: addresses, the lines at the start, signals, and HTTP.
+
+pub mod addresses;
+pub mod greeting;
+pub mod http;
+pub mod node;
+pub mod signals;
