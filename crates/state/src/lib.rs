@@ -15,6 +15,7 @@ pub mod limits;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 pub mod producer;
+pub mod snapshot;
 pub mod topic;
 pub mod verdict;
 

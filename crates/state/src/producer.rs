@@ -7,6 +7,8 @@
 //! Sequences wrap from 2^31-1 to 0. Before and after are told apart by half of that circle, which is safe because the
 //! records of five runs ([`RUN_RECORDS_MAX`] each) stay below it.
 
+mod codec;
+
 use crate::Position;
 use crate::limits::RUN_RECORDS_MAX;
 

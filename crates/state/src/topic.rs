@@ -131,7 +131,7 @@ impl Topics {
     pub(crate) fn insert(&mut self, topic: Topic) {
         self.by_id.insert(topic.id, topic.number);
         self.by_name.entry(topic.namespace.clone()).or_default().insert(topic.name.clone(), topic.number);
-        self.partitions += topic.partition_count();
+        self.partitions = self.partitions.saturating_add(topic.partition_count());
         self.by_number.insert(topic.number, Arc::new(topic));
     }
 
@@ -145,7 +145,7 @@ impl Topics {
                 self.by_name.remove(&topic.namespace);
             }
         }
-        self.partitions -= topic.partition_count();
+        self.partitions = self.partitions.saturating_sub(topic.partition_count());
         self.garbage.insert(number, topic.handles.clone());
         Some(topic)
     }

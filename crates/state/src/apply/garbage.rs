@@ -83,6 +83,8 @@ impl State {
             let partition = Arc::make_mut(partition);
             let Some(extent) = partition.extents.pop_front() else { return true };
             partition.bytes -= u64::from(extent.len);
+            // Extents go on tiling from the start, also while a dead partition is taken apart.
+            partition.start = partition.start.max(end);
             self.extents -= 1;
             self.release(extent.object, extent.len);
         }
@@ -92,7 +94,7 @@ impl State {
         let shard = Arc::make_mut(&mut self.shards[id.slot()]);
         let Some(object) = shard.objects.get_mut(&id) else { return };
         object.extents -= 1;
-        object.bytes -= u64::from(len);
+        object.bytes = object.bytes.saturating_sub(u64::from(len));
         if object.extents > 0 {
             return;
         }

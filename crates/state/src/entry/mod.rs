@@ -36,6 +36,7 @@ pub use pid_block::PidBlock;
 pub use records_deleted::RecordsDeleted;
 pub use sequencer::Sequencer;
 pub use topic_created::TopicCreated;
+pub(crate) use topic_created::{read_settings, write_settings};
 pub use topic_deleted::TopicDeleted;
 
 use crate::codec::{Malformed, Reader, Writer};

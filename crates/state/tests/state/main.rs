@@ -2,3 +2,6 @@
 
 mod commit;
 mod common;
+mod model;
+mod ops;
+mod snapshot;

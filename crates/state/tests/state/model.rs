@@ -1,0 +1,341 @@
+//! The model: partitions and producers in plain maps, written from the rule and not from the code.
+//!
+//! It remembers every sequence that was ever accepted with its offset, and the windows as lists of sequences, so that no
+//! arithmetic is shared with what it judges.
+
+use std::collections::BTreeMap;
+
+use kafscale_state::entry::{self, Commit, Entry, Extent, ObjectRef, RecordsDeleted, Run, Sequencer, TopicDeleted};
+use kafscale_state::producer::{Piece, WINDOW_RUNS};
+use kafscale_state::verdict::{RunRefused, RunVerdict, Verdict};
+use kafscale_state::{Applied, FrameFacts, Handle, Limits, Place, Position, State, invariants};
+use proptest::prelude::*;
+
+use crate::common::{producer, topic};
+use crate::ops::{Op, PARTITIONS, PRODUCERS, TOPICS, Write, story};
+
+const DAY_MS: i64 = 86_400_000;
+
+#[derive(Default)]
+struct Partition {
+    start: i64,
+    end: i64,
+    producers: BTreeMap<usize, Producer>,
+    /// Base offset, records, frame and bytes of everything that was written.
+    written: Vec<(i64, u32, Position, u32, u32)>,
+}
+
+struct Producer {
+    epoch: i16,
+    next: i32,
+    last_time_ms: i64,
+    offsets: BTreeMap<i32, i64>,
+    /// The sequences of the last runs.
+    window: Vec<Vec<i32>>,
+}
+
+struct Topic {
+    id: u128,
+    first: Handle,
+    replaced_at: Option<Position>,
+    partitions: Vec<Partition>,
+}
+
+/// A state, its model, and the frames so far.
+pub struct Story {
+    pub state: State,
+    pub frames: Vec<(FrameFacts, Vec<u8>)>,
+    session: u64,
+    now_ms: i64,
+    next_id: u128,
+    topics: Vec<Option<Topic>>,
+    deleted_at: Vec<Option<Position>>,
+    epochs: Vec<i16>,
+    /// Where and when each producer's id was given.
+    given: Vec<(i64, Position, i64)>,
+}
+
+fn sequence(start: i32, index: u32) -> i32 {
+    ((i64::from(start) + i64::from(index)).rem_euclid(1 << 31)) as i32
+}
+
+impl Story {
+    pub fn new(limits: Limits) -> Self {
+        let mut story = Self {
+            state: State::with_limits(limits),
+            frames: Vec::new(),
+            session: 1,
+            now_ms: 1_000,
+            next_id: 1,
+            topics: (0..TOPICS).map(|_| None).collect(),
+            deleted_at: vec![None; TOPICS],
+            epochs: vec![0; PRODUCERS],
+            given: Vec::new(),
+        };
+        for index in 0..PRODUCERS {
+            let verdict = story.frame(&[Entry::PidBlock(entry::PidBlock { count: 1 })]).verdicts.remove(0);
+            let Verdict::PidBlock { first } = verdict else { panic!("{verdict:?}") };
+            story.given.push((first, story.state.position(), story.now_ms));
+            if index == 1 {
+                story.now_ms += DAY_MS + 1;
+            }
+        }
+        story
+    }
+
+    fn frame(&mut self, entries: &[Entry]) -> Applied {
+        self.bytes_as(self.session, &entry::encode(entries))
+    }
+
+    fn bytes_as(&mut self, session: u64, bytes: &[u8]) -> Applied {
+        let position = self.state.position() + 1;
+        let facts = FrameFacts { position, session, cluster_time_ms: self.now_ms };
+        self.frames.push((facts, bytes.to_vec()));
+        let applied = self.state.apply(facts, bytes).expect("a story can be applied");
+        invariants::check(&self.state).unwrap_or_else(|broken| panic!("{broken}"));
+        applied
+    }
+
+    pub fn play(&mut self, ops: &[Op]) {
+        for op in ops {
+            match op {
+                Op::Toggle(index) => self.toggle(*index),
+                Op::Commit(writes) => self.commit(writes),
+                Op::DeleteRecords { topic, partition, left } => self.delete_records(*topic, *partition, *left),
+                Op::Tick(ms) => self.now_ms += ms,
+                Op::Succeed => self.succeed(),
+                Op::Nothing => drop(self.frame(&[])),
+            }
+            self.compare();
+        }
+    }
+
+    fn toggle(&mut self, index: usize) {
+        let position = self.state.position() + 1;
+        if let Some(topic) = self.topics[index].take() {
+            self.deleted_at[index] = Some(position);
+            let deleted = self.frame(&[Entry::TopicDeleted(TopicDeleted { id: topic.id })]);
+            assert_eq!(deleted.verdicts, [Verdict::Done]);
+            assert!(self.state.partition(topic.first).is_none());
+            return;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let verdict = self.frame(&[topic(&format!("topic-{index}"), id, PARTITIONS)]).verdicts.remove(0);
+        let Verdict::TopicCreated { handles } = verdict else { panic!("{verdict:?}") };
+        let partitions = (0..PARTITIONS).map(|_| Partition::default()).collect();
+        let topic = Topic { id, first: handles.first, replaced_at: self.deleted_at[index], partitions };
+        self.topics[index] = Some(topic);
+    }
+
+    fn succeed(&mut self) {
+        let before = self.session;
+        self.session += 1;
+        let session = self.session;
+        assert_eq!(self.frame(&[Entry::Sequencer(Sequencer { session })]).verdicts, [Verdict::Done]);
+        let void = self.bytes_as(before, b"not even entries");
+        assert_eq!(void, Applied { void: true, ..Applied::default() });
+    }
+
+    fn delete_records(&mut self, topic: usize, partition: u32, left: i64) {
+        let Some(topic) = &mut self.topics[topic] else { return };
+        let handle = topic.first + partition;
+        let model = &mut topic.partitions[partition as usize];
+        let start = if left < 0 { -1 } else { (model.end - left).max(0) };
+        model.start = model.start.max(if left < 0 { model.end } else { start });
+        let expected = Verdict::RecordsDeleted(vec![Ok(model.start)]);
+        let entry = Entry::RecordsDeleted(RecordsDeleted { starts: vec![(handle, start)] });
+        assert_eq!(self.frame(&[entry]).verdicts, [expected]);
+    }
+
+    fn commit(&mut self, writes: &[Write]) {
+        let position = self.state.position() + 1;
+        let (mut producers, mut extents, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+        let mut at = 0;
+        for write in writes {
+            let records = write.batches.iter().sum();
+            let newest = write.producer.map_or(0, |index| self.epochs[index]);
+            let epoch = newest + write.epoch;
+            let base = self.base_sequence(write);
+            let bytes = records * 7;
+            let bounds = |&records: &u32| entry::BatchBounds { records, bytes: records * 7 };
+            let batches = if write.bounds { write.batches.iter().map(bounds).collect() } else { Vec::new() };
+            let index = write.producer.map(|index| {
+                producers.push(producer(self.given[index].0, epoch));
+                producers.len() as u32 - 1
+            });
+            let base_sequence = if index.is_some() { base } else { -1 };
+            let run = Run { producer: index, base_sequence, records, bytes, batches };
+            let partition = self.topics[write.topic].as_ref().map_or(u32::MAX, |topic| topic.first + write.partition);
+            extents.push(Extent { partition, max_timestamp: self.now_ms, runs: vec![run] });
+            expected.push(self.judge(write, epoch, base, records, (position, at)));
+            at += bytes;
+        }
+        let entry = Entry::Commit(Commit { object: ObjectRef::ThisFrame, producers, extents });
+        let verdict = self.frame(&[entry]).verdicts.remove(0);
+        let Verdict::Commit(verdict) = verdict else { panic!("{verdict:?}") };
+        let got: Vec<_> = verdict.extents.into_iter().flat_map(|extent| extent.runs).collect();
+        assert_eq!(got, expected, "{writes:?}");
+    }
+
+    fn partition(&mut self, write: &Write) -> Option<&mut Partition> {
+        self.topics[write.topic].as_mut().map(|topic| &mut topic.partitions[write.partition as usize])
+    }
+
+    fn base_sequence(&mut self, write: &Write) -> i32 {
+        let Some(producer) = write.producer else { return -1 };
+        let Some(offset) = write.start else { return 0 };
+        // The old ids begin near the end of the circle, so that sequences wrap.
+        let first = if producer < 2 { i32::MAX - 6 } else { 0 };
+        let next = self.partition(write).and_then(|partition| partition.producers.get(&producer));
+        let base = next.map_or(first, |producer| producer.next);
+        ((i64::from(base) + i64::from(offset)).rem_euclid(1 << 31)) as i32
+    }
+
+    /// The rule, and what it does to the model.
+    fn judge(&mut self, write: &Write, epoch: i16, base: i32, records: u32, place: (Position, u32)) -> RunVerdict {
+        use RunRefused::*;
+        let now_ms = self.now_ms;
+        let given = write.producer.map(|index| self.given[index]);
+        let Some(topic) = &mut self.topics[write.topic] else { return RunVerdict::Refused(UnknownTopicOrPartition) };
+        let replaced_at = topic.replaced_at;
+        let partition = &mut topic.partitions[write.partition as usize];
+        let Some(index) = write.producer else {
+            return RunVerdict::Accepted { base_offset: partition.append(records, place, records * 7) };
+        };
+        if epoch < 0 {
+            return RunVerdict::Refused(Invalid);
+        }
+        let (_, given_at, given_ms) = given.expect("a producer has an id");
+        let known = partition.producers.get(&index);
+        let expired = known.is_some_and(|producer| now_ms - producer.last_time_ms > DAY_MS);
+        let known = known.filter(|_| !expired);
+        let forgotten = expired || now_ms - given_ms > DAY_MS || replaced_at.is_some_and(|at| given_at < at);
+        let leading = match known {
+            None if base == 0 || forgotten => 0,
+            None => return RunVerdict::Refused(OutOfOrderSequenceNumber),
+            Some(known) if epoch < known.epoch => return RunVerdict::Refused(InvalidProducerEpoch),
+            Some(known) if epoch > known.epoch && base == 0 => 0,
+            Some(known) if epoch > known.epoch => return RunVerdict::Refused(OutOfOrderSequenceNumber),
+            Some(known) => {
+                let known_here = |index: &u32| known.offsets.contains_key(&sequence(base, *index));
+                let leading = (0..records).take_while(known_here).count() as u32;
+                if leading < records && sequence(base, leading) != known.next {
+                    return RunVerdict::Refused(OutOfOrderSequenceNumber);
+                }
+                leading
+            }
+        };
+        let pieces = known.map_or(Vec::new(), |known| known.pieces(base, leading));
+        if leading == records {
+            return match pieces[..] {
+                [Piece { base_offset: None, .. }] => RunVerdict::Refused(DuplicateSequenceNumber),
+                [Piece { base_offset: Some(base_offset), .. }] => RunVerdict::Duplicate { base_offset },
+                _ => RunVerdict::Partial { known: pieces, rest_base_offset: None },
+            };
+        }
+        let ends: Vec<u32> =
+            write.batches.iter().scan(0, |sum, batch| Some(*sum + batch).inspect(|s| *sum = *s)).collect();
+        if leading > 0 && !(write.bounds && ends.contains(&leading)) {
+            return RunVerdict::Refused(OutOfOrderSequenceNumber);
+        }
+        let fresh = known.is_none_or(|known| known.epoch != epoch);
+        let rest = records - leading;
+        let base_offset = partition.append(rest, (place.0, place.1 + leading * 7), rest * 7);
+        let producer = partition.producers.entry(index).or_insert_with(|| Producer::new(epoch));
+        if fresh {
+            *producer = Producer::new(epoch);
+        }
+        producer.accept(sequence(base, leading), rest, base_offset, now_ms);
+        self.epochs[index] = self.epochs[index].max(epoch);
+        match leading {
+            0 => RunVerdict::Accepted { base_offset },
+            _ => RunVerdict::Partial { known: pieces, rest_base_offset: Some(base_offset) },
+        }
+    }
+
+    fn compare(&self) {
+        for topic in self.topics.iter().flatten() {
+            assert_eq!(self.state.topic_by_id(topic.id).map(|topic| topic.partition_count()), Some(PARTITIONS));
+            for (handle, model) in (topic.first..).zip(&topic.partitions) {
+                let view = self.state.partition(handle).expect("it exists");
+                assert_eq!((view.log_start_offset(), view.high_watermark()), (model.start, model.end));
+                for &(base_offset, records, position, at, len) in &model.written {
+                    if base_offset + i64::from(records) <= model.start {
+                        continue;
+                    }
+                    let extent = view.extents_from(base_offset).next().expect("it is readable");
+                    assert_eq!(extent.place, Place::LogFrame { position });
+                    assert!(extent.base_offset <= base_offset.max(model.start));
+                    assert!(extent.end_offset >= base_offset + i64::from(records));
+                    assert!(extent.position <= at && extent.position + extent.len >= at + len);
+                    assert!(self.state.is_live(position));
+                }
+                for (index, producer) in &model.producers {
+                    let state = self.state.producer(handle, self.given[*index].0).expect("it wrote");
+                    assert_eq!((state.epoch(), state.next_sequence()), (producer.epoch, producer.next));
+                }
+            }
+        }
+        let named = self.state.topics().map(|topic| topic.id()).collect::<Vec<_>>();
+        let live = self.topics.iter().flatten().map(|topic| topic.id).collect::<Vec<_>>();
+        assert_eq!(named, live);
+    }
+}
+
+impl Partition {
+    fn append(&mut self, records: u32, (position, at): (Position, u32), len: u32) -> i64 {
+        let base_offset = self.end;
+        self.end += i64::from(records);
+        self.written.push((base_offset, records, position, at, len));
+        base_offset
+    }
+}
+
+impl Producer {
+    fn new(epoch: i16) -> Self {
+        Self { epoch, next: 0, last_time_ms: 0, offsets: BTreeMap::new(), window: Vec::new() }
+    }
+
+    fn accept(&mut self, base: i32, records: u32, base_offset: i64, now_ms: i64) {
+        let last = self.window.last().and_then(|run| run.last()).map(|last| self.offsets[last]);
+        if last != Some(base_offset - 1) {
+            self.window.push(Vec::new());
+        }
+        for index in 0..records {
+            self.offsets.insert(sequence(base, index), base_offset + i64::from(index));
+            self.window.last_mut().expect("one was pushed").push(sequence(base, index));
+        }
+        if self.window.len() > WINDOW_RUNS {
+            self.window.remove(0);
+        }
+        self.next = sequence(base, records);
+        self.last_time_ms = now_ms;
+    }
+
+    fn pieces(&self, base: i32, records: u32) -> Vec<Piece> {
+        let mut pieces: Vec<(Option<usize>, Piece)> = Vec::new();
+        for sequence in (0..records).map(|index| sequence(base, index)) {
+            let run = self.window.iter().position(|run| run.contains(&sequence));
+            match pieces.last_mut().filter(|(last, _)| *last == run) {
+                Some((_, piece)) => piece.records += 1,
+                None => pieces.push((run, Piece { records: 1, base_offset: run.map(|_| self.offsets[&sequence]) })),
+            }
+        }
+        pieces.into_iter().map(|(_, piece)| piece).collect()
+    }
+}
+
+/// Little is freed per frame, so that deleted data lies about while the story goes on.
+pub fn small() -> Limits {
+    Limits { garbage_per_frame: 3, ..Limits::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_state_agrees_with_plain_maps(ops in story(60)) {
+        Story::new(small()).play(&ops);
+    }
+}

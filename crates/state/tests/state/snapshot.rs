@@ -1,0 +1,146 @@
+//! Snapshots: nothing is lost in them, and broken ones are refused by name.
+
+use kafscale_state::snapshot::{self, SnapshotError};
+use kafscale_state::{Handle, Limits, State, invariants};
+use proptest::prelude::*;
+
+use crate::common::{World, extent, plain, producer, run};
+use crate::model::{Story, small};
+use crate::ops::story;
+
+fn bytes(state: &State) -> Vec<u8> {
+    snapshot::encode(state).flatten().collect()
+}
+
+fn decoded(state: &State, limits: Limits) -> State {
+    let decoded = snapshot::decode_with(&bytes(state), limits).expect("an own snapshot can be read");
+    invariants::check(&decoded).unwrap_or_else(|broken| panic!("{broken}"));
+    decoded
+}
+
+/// Everything that queries tell.
+fn told(state: &State) -> String {
+    let mut told = format!(
+        "{} {:x} {} {} {} {:?} {:?}\n",
+        state.position(),
+        state.digest(),
+        state.session(),
+        state.cluster_time_ms(),
+        state.feature_level(),
+        state.cluster_id(),
+        state.backlog(),
+    );
+    told += &format!("{:?} {:?}\n", state.brokers().collect::<Vec<_>>(), state.broker_defaults());
+    for topic in state.topics() {
+        told += &format!("{topic:?}\n");
+        for handle in topic.handles() {
+            told += &partition(state, handle);
+        }
+    }
+    let live: Vec<_> = (0..=state.position()).filter(|position| state.is_live(*position)).collect();
+    told + &format!("{live:?} {}\n", state.object_count())
+}
+
+fn partition(state: &State, handle: Handle) -> String {
+    let view = state.partition(handle).expect("it is its topic's");
+    let extents: Vec<_> = view.extents_from(0).collect();
+    let producers: Vec<_> = state.producers(handle).collect();
+    format!("{handle} {} {} {extents:?} {producers:?}\n", view.log_start_offset(), view.high_watermark())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_prefix_and_snapshot_and_suffix_tell_the_same(ops in story(50), cut in any::<prop::sample::Index>()) {
+        let mut story = Story::new(small());
+        story.play(&ops);
+        let cut = cut.index(story.frames.len());
+        let mut state = State::with_limits(small());
+        for (facts, entries) in &story.frames[..cut] {
+            state.apply(*facts, entries).expect("it was applied before");
+        }
+        let mut restored = decoded(&state, small());
+        prop_assert_eq!(told(&restored), told(&state));
+        prop_assert_eq!(bytes(&restored), bytes(&state));
+        for (facts, entries) in &story.frames[cut..] {
+            let applied = restored.apply(*facts, entries);
+            prop_assert_eq!(applied, state.apply(*facts, entries));
+            prop_assert_eq!(restored.digest(), state.digest());
+        }
+        prop_assert_eq!(told(&restored), told(&story.state));
+        prop_assert_eq!(bytes(&restored), bytes(&story.state));
+    }
+
+    #[test]
+    fn a_damaged_snapshot_is_refused(at in any::<prop::sample::Index>(), flip in 1..=255u8) {
+        let mut bytes = bytes(&sample().state);
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        prop_assert!(snapshot::decode(&bytes).is_err(), "byte {}", at);
+    }
+
+    #[test]
+    fn random_bytes_are_no_snapshot(bytes in prop::collection::vec(any::<u8>(), 0..200), magic in any::<bool>()) {
+        let head: &[u8] = if magic { b"KSSN\0\x01\0\x01" } else { b"" };
+        prop_assert!(snapshot::decode(&[head, &bytes].concat()).is_err());
+    }
+}
+
+/// One of everything that a snapshot holds.
+fn sample() -> World {
+    let mut world = World::new();
+    let first = world.topic("events", 7, 2);
+    world.topic("gone", 8, 1);
+    let p = producer(world.pids(4), 0);
+    world.commit(vec![p], vec![extent(first, vec![run(0, &[2]), plain(1)]), extent(first + 1, vec![run(0, &[1])])]);
+    world.commit(vec![p], vec![extent(first, vec![run(2, &[3])])]);
+    world
+}
+
+#[test]
+fn a_snapshot_does_not_see_what_is_applied_while_it_is_written() {
+    let mut world = sample();
+    let expected = bytes(&world.state);
+    let mut parts = snapshot::encode(&world.state);
+    let mut written: Vec<u8> = parts.next().expect("it has a header").to_vec();
+    for part in parts {
+        world.commit(vec![], vec![extent(0, vec![plain(1)])]);
+        if world.state.position() % 100 == 0 {
+            world.topic(&format!("t{}", world.state.position()), u128::from(world.state.position()) << 8, 1);
+        }
+        written.extend_from_slice(&part);
+        if world.state.position() > 300 {
+            break;
+        }
+    }
+    assert_eq!(written[..], expected[..written.len()]);
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let bytes = bytes(&sample().state);
+    for len in (0..bytes.len()).step_by(7).chain(bytes.len() - 40..bytes.len()) {
+        assert_eq!(snapshot::decode(&bytes[..len]).map(drop), Err(SnapshotError::Truncated { len }), "{len}");
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert_eq!(snapshot::decode(&longer).map(drop), Err(SnapshotError::Truncated { len: longer.len() }));
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_refused_by_name() {
+    let good = bytes(&sample().state);
+    let with = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        snapshot::decode(&bytes).map(drop)
+    };
+    assert_eq!(with(5, 9), Err(SnapshotError::NewerFormat { found: 9 }));
+    assert_eq!(with(7, 9), Err(SnapshotError::NewerFeatureLevel { found: 9 }));
+    assert_eq!(with(0, b'X'), Err(SnapshotError::NotASnapshot));
+    // The head is part 0, its checksum the four bytes behind its body.
+    assert_eq!(with(14, good[14] ^ 1), Err(SnapshotError::Corrupt { part: 0, what: "checksum" }));
+    let hash = good.len() - 5;
+    let footer = 1_024 + 5;
+    assert_eq!(with(hash, good[hash] ^ 1), Err(SnapshotError::Corrupt { part: footer, what: "hash" }));
+}
