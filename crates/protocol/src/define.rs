@@ -184,6 +184,17 @@ macro_rules! message {
                 self.encode(to, field)
             }
         }
+
+        #[cfg(test)]
+        impl<'a> $crate::sample::Sample<'a> for $name $(<$life>)? {
+            fn sample(from: &mut $crate::sample::Source<'_>) -> Self {
+                Self { $( $field: from.field(&Self::$field, $crate::define::default_or!($($default)?)), )* }
+            }
+
+            fn json(&self, to: &mut $crate::sample::Json) {
+                to.object(&[ $( (&Self::$field, &self.$field) ),* ]);
+            }
+        }
     )+};
 }
 

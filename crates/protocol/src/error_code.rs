@@ -219,3 +219,17 @@ impl<'a> Wire<'a> for ErrorCode {
         self.code().encode(to, field)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_apache_kafkas() {
+        let lines: Vec<_> = ErrorCode::ALL.iter().map(|e| format!("{} {e} {}", e.code(), e.is_retriable())).collect();
+        let theirs: Vec<_> = include_str!("../tests/golden/errors.txt").lines().collect();
+        assert_eq!(lines, theirs);
+        assert!(ErrorCode::ALL.iter().all(|&error| ErrorCode::from_code(error.code()) == Some(error)));
+        assert_eq!(ErrorCode::from_code(1000), None);
+    }
+}

@@ -39,3 +39,8 @@ pub use messages::{AnyRequest, AnyResponse, Api, ApiKey, Body, RequestBody, Resp
 pub use records::Records;
 pub use uuid::Uuid;
 pub use wire::{Nullable, Wire};
+
+#[cfg(test)]
+mod oracle_tests;
+#[cfg(test)]
+mod sample;

@@ -42,7 +42,7 @@ message! {
 
     DescribeConfigsSynonym<'a> {
         name: &'a str [1+],
-        value: Option<&'a str> [0+],
+        value: Option<&'a str> [1+],
         source: i8 [1+],
     }
 }

@@ -1,0 +1,7 @@
+//! What the fuzz targets do with their input; the targets themselves are three lines each.
+//!
+//! `cargo +nightly fuzz run requests fuzz/corpus/requests fuzz/seeds/requests`, likewise `responses` and `batches`. What a
+//! run finds becomes a file under `seeds/`, where ordinary tests run it from then on.
+
+pub mod batches;
+pub mod wire;
