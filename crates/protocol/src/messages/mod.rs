@@ -238,4 +238,34 @@ impl ApiKey {
     pub fn flexible_response_header(self, version: i16) -> bool {
         self != Self::ApiVersions && self.flexible(version)
     }
+
+    /// What ApiVersions announces, by ascending key.
+    pub fn advertised() -> impl ExactSizeIterator<Item = api_versions::ApiVersion> {
+        Self::ALL.iter().map(|api| api.advertisement())
+    }
+
+    /// What ApiVersions announces of this API.
+    pub const fn advertisement(self) -> api_versions::ApiVersion {
+        let facts = self.facts();
+        api_versions::ApiVersion { api_key: self.code(), min_version: facts.advertised_min, max_version: facts.max }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_is_in_order_and_only_produce_is_advertised_below_what_is_served() {
+        assert!(ApiKey::ALL.is_sorted());
+        for &api in ApiKey::ALL {
+            assert_eq!(ApiKey::from_code(api.code()), Some(api));
+            let min = if api == ApiKey::Produce { 0 } else { api.facts().min };
+            let expected =
+                api_versions::ApiVersion { api_key: api.code(), min_version: min, max_version: api.facts().max };
+            assert_eq!(api.advertisement(), expected);
+        }
+        assert_eq!(ApiKey::advertised().len(), ApiKey::ALL.len());
+        assert_eq!(ApiKey::Produce.facts().min, 3);
+    }
 }
