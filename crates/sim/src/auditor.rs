@@ -237,7 +237,10 @@ impl<'a> Case<'a> {
             let Some(tick) = op.end else { continue };
             let end = match &op.what {
                 What::Append { answer: Appended::At(base), values, .. } => Some(base + values.len() as u64),
-                What::Read { answer: Found::Values(values), .. } => values.last().map(|(at, _)| at + 1),
+                // Only what somebody could have been told of counts: a fill or a take-over frame is nobody's.
+                What::Read { answer: Found::Values(values), .. } => {
+                    values.iter().rfind(|(_, value)| value.is_some()).map(|(at, _)| at + 1)
+                }
                 What::End { answer } => *answer,
                 _ => None,
             };

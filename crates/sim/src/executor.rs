@@ -644,8 +644,7 @@ mod tests {
                     drop(inner.node("n").call("t", async move { seen.lock().push(index) }));
                 }
                 inner.sleep(Duration::from_millis(100)).await;
-                let order = seen.lock().clone();
-                order
+                std::mem::take(&mut *seen.lock())
             });
             (order.expect("ends"), world.trace())
         };

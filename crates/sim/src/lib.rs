@@ -11,5 +11,7 @@ pub mod auditor;
 pub mod executor;
 pub mod history;
 pub mod rng;
+pub mod scenario;
+pub mod slow_disk;
 pub mod store;
 pub mod weather;

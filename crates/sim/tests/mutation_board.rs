@@ -1,0 +1,51 @@
+//! The mutation board: each bug that product code lets us plant is caught within a bounded number of seeds, and the seed
+//! that catches it passes without the bug. The switches are global, so there is one test.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use kafscale_log::planted as log;
+use kafscale_sim::scenario;
+use kafscale_store::planted as store;
+
+struct Planted {
+    name: &'static str,
+    plant: fn(bool),
+    scenario: &'static str,
+    /// Of this many seeds at least one must fail.
+    seeds: u64,
+}
+
+const BOARD: &[Planted] = &[
+    Planted {
+        name: "one fsync removed",
+        plant: |on| store::NO_PARENT_FLUSH.store(on, SeqCst),
+        scenario: "log-power-cuts",
+        seeds: 20,
+    },
+    Planted {
+        name: "a hole taken for the tail",
+        plant: |on| log::plant(on.then_some(log::Bug::HoleTakenForTail)),
+        scenario: "log-lost-object",
+        seeds: 3,
+    },
+    Planted {
+        name: "a create believed without reading the write id",
+        plant: |on| log::plant(on.then_some(log::Bug::CreateBelievedUnread)),
+        scenario: "log-chaos",
+        seeds: 20,
+    },
+];
+
+#[test]
+fn every_planted_bug_is_caught() {
+    for planted in BOARD {
+        let scenario = scenario::named(planted.scenario).expect("in the catalogue");
+        (planted.plant)(true);
+        let caught = (0..planted.seeds).find_map(|seed| Some((seed, scenario.run(seed).outcome.err()?)));
+        (planted.plant)(false);
+        let (seed, wrong) = caught.unwrap_or_else(|| panic!("{}: not caught by {}", planted.name, planted.scenario));
+        println!("{}: seed {seed} of {} says: {wrong}", planted.name, planted.scenario);
+        let without = scenario.run(seed).outcome;
+        assert_eq!(without, Ok(()), "{}: seed {seed} fails without the bug as well", planted.name);
+    }
+}
