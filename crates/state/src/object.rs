@@ -9,7 +9,7 @@
 pub struct ObjectId(pub(crate) u64);
 
 /// Where an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// The payload of the log's frame at `position`.
     LogFrame {

@@ -1,0 +1,177 @@
+//! An extent's bytes in memory, ready to be sent.
+//!
+//! Made once per extent: the bytes are copied into one buffer (so that a small extent does not keep a large frame or
+//! object alive), and every batch gets its base offset. A sparse list of marks finds the batch of an offset, and the last
+//! whole batch within a size, without walking the extent from its start.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use kafscale_records::{Batch, BatchError, Batches, batches, edit};
+
+use super::Extent;
+
+/// One mark per so many bytes.
+const MARK_EVERY: usize = 32 << 10;
+
+/// Why bytes are not the extent that the state describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ContentError {
+    /// Fewer or more bytes than the extent has.
+    #[error("{have} bytes instead of {need}")]
+    Length {
+        /// What the extent says.
+        need: u64,
+        /// What is there.
+        have: u64,
+    },
+    /// A batch is damaged.
+    #[error("batch at byte {at}: {error}")]
+    Batch {
+        /// Its first byte within the extent.
+        at: usize,
+        /// What is wrong.
+        error: BatchError,
+    },
+    /// The batches hold more or fewer offsets than the extent has.
+    #[error("the batches end at offset {have} instead of {need}")]
+    Offsets {
+        /// What the extent says.
+        need: i64,
+        /// What the batches add up to.
+        have: i64,
+    },
+}
+
+/// A batch boundary within an extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    offset: i64,
+    at: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Content {
+    end_offset: i64,
+    bytes: Bytes,
+    marks: Box<[Mark]>,
+    was_read: AtomicBool,
+}
+
+/// Whole batches that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// The batches.
+    pub bytes: Bytes,
+    /// One past their last offset.
+    pub next_offset: i64,
+}
+
+impl Content {
+    /// Takes over the bytes of `extent`, in one or more pieces. `verify` compares the checksums, for bytes that left this
+    /// process before.
+    pub fn new(extent: &Extent, pieces: &[Bytes], verify: bool) -> Result<Self, ContentError> {
+        let have: usize = pieces.iter().map(Bytes::len).sum();
+        let need = u64::from(extent.len);
+        if have as u64 != need {
+            return Err(ContentError::Length { need, have: have as u64 });
+        }
+        let mut bytes = BytesMut::with_capacity(have);
+        pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
+        let mut marks = vec![Mark { offset: extent.base_offset, at: 0 }];
+        let end = place(&mut bytes, extent.base_offset, verify, &mut marks)?;
+        if end != extent.end_offset {
+            return Err(ContentError::Offsets { need: extent.end_offset, have: end });
+        }
+        let marks = marks.into_boxed_slice();
+        Ok(Self { end_offset: end, bytes: bytes.freeze(), marks, was_read: AtomicBool::new(false) })
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn weight(&self) -> u64 {
+        (self.bytes.len() + size_of::<Self>() + size_of_val(&*self.marks)) as u64
+    }
+
+    /// Whether a reader began at its first record before; from now on one did.
+    pub fn note_read(&self) -> bool {
+        self.was_read.swap(true, Ordering::Relaxed)
+    }
+
+    /// The batches from the one that holds `offset` on, as many as fit into `room` bytes. If not even the first one fits
+    /// there is none, unless it `must` be sent.
+    pub fn read(&self, offset: i64, room: usize, must: bool) -> Option<Slice> {
+        let (first_at, first) = self.locate(offset)?;
+        let mut next_offset = first.header().next_offset();
+        let mut end = first_at + first.bytes().len();
+        if first.bytes().len() > room {
+            return must.then(|| Slice { bytes: self.bytes.slice(first_at..end), next_offset });
+        }
+        let limit = first_at.saturating_add(room);
+        let last_mark = self.marks[self.marks.partition_point(|mark| mark.at <= limit) - 1];
+        if last_mark.at > end {
+            (end, next_offset) = (last_mark.at, last_mark.offset);
+        }
+        for batch in self.batches_at(end) {
+            if end + batch.bytes().len() > limit {
+                break;
+            }
+            end += batch.bytes().len();
+            next_offset = batch.header().next_offset();
+        }
+        Some(Slice { bytes: self.bytes.slice(first_at..end), next_offset })
+    }
+
+    /// The batches in order.
+    pub fn batches(&self) -> impl Iterator<Item = Batch<'_>> {
+        self.batches_at(0)
+    }
+
+    fn locate(&self, offset: i64) -> Option<(usize, Batch<'_>)> {
+        if offset >= self.end_offset {
+            return None;
+        }
+        let mark = self.marks[self.marks.partition_point(|mark| mark.offset <= offset).saturating_sub(1)];
+        let mut at = mark.at;
+        for batch in self.batches_at(at) {
+            if batch.header().last_offset() >= offset {
+                return Some((at, batch));
+            }
+            at += batch.bytes().len();
+        }
+        None
+    }
+
+    fn batches_at(&self, at: usize) -> impl Iterator<Item = Batch<'_>> {
+        let row: Batches<'_> = batches(&self.bytes[at..]);
+        row.map(|batch| batch.expect("every batch was parsed when the content was made"))
+    }
+}
+
+/// Writes the base offsets and collects the marks; returns the offset behind the last record.
+fn place(bytes: &mut BytesMut, base_offset: i64, verify: bool, marks: &mut Vec<Mark>) -> Result<i64, ContentError> {
+    let (mut at, mut offset, mut next_mark) = (0, base_offset, MARK_EVERY);
+    while at < bytes.len() {
+        let wrong = |error| ContentError::Batch { at, error };
+        let batch = Batch::parse(&bytes[at..]).map_err(wrong)?;
+        if verify {
+            batch.verify_crc().map_err(wrong)?;
+        }
+        let (size, header) = (batch.bytes().len(), *batch.header());
+        if header.last_offset_delta < 0 {
+            let (count, last_offset_delta) = (header.record_count, header.last_offset_delta);
+            return Err(wrong(BatchError::Count { count, last_offset_delta }));
+        }
+        if at >= next_mark {
+            marks.push(Mark { offset, at });
+            next_mark = at + MARK_EVERY;
+        }
+        edit::set_base_offset(&mut bytes[at..], offset);
+        offset = offset.saturating_add(i64::from(header.last_offset_delta) + 1);
+        at += size;
+    }
+    Ok(offset)
+}
+
+#[cfg(test)]
+mod tests;

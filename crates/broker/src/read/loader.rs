@@ -1,0 +1,191 @@
+//! Reads extents from the store: many waiters, one GET.
+//!
+//! A GET is repeated while somebody may still want what it brings, and bounded in time; bytes that arrive are compared with
+//! their checksums before anybody sees them. What is found broken is told to those who wait and not remembered, so that a
+//! later request tries again. Which extents share a GET, and who is next, is the [queue](super::queue)'s decision.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use kafscale_runtime::{Handle as Runtime, timeout};
+use kafscale_state::Handle;
+use kafscale_store::{ReadError, ReadRange, Store};
+use parking_lot::Mutex;
+
+use super::{
+    Cache, Content, ContentError, Extent, View,
+    mailbox::{Loaded, Mailbox},
+    queue::{Get, Queue},
+};
+
+/// One attempt of a GET.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// A GET and its repeats, as long as somebody waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause after the first failed attempt; it doubles.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Why an extent could not be loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// Its object is not in the store.
+    #[error("the object is missing")]
+    Missing,
+    /// Its bytes are not what was written.
+    #[error("corrupted: {0}")]
+    Corrupt(#[from] ContentError),
+    /// The store did not answer.
+    #[error("the store cannot be read: {0}")]
+    Unavailable(String),
+    /// Too much is being loaded already.
+    #[error("too many loads at once")]
+    Busy,
+}
+
+/// What a loader has done since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadCounts {
+    /// GETs that were begun, repeats not counted.
+    pub gets: u64,
+    /// Bytes that they asked for.
+    pub bytes: u64,
+    /// Extents that they were to bring.
+    pub extents: u64,
+    /// Extents that could not be loaded.
+    pub failed: u64,
+}
+
+/// See the module. Clones share everything.
+#[derive(Clone)]
+pub struct Loader {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    runtime: Runtime,
+    view: Arc<dyn View>,
+    store: Arc<dyn Store>,
+    cache: Arc<Cache>,
+    queue: Mutex<Queue>,
+    gets: AtomicU64,
+    bytes: AtomicU64,
+    extents: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Loader {
+    /// A loader that puts what it reads into `cache`.
+    pub fn new(runtime: Runtime, view: Arc<dyn View>, store: Arc<dyn Store>, cache: Arc<Cache>) -> Self {
+        let queue = Mutex::default();
+        let (gets, bytes, extents, failed) = Default::default();
+        Self { shared: Arc::new(Shared { runtime, view, store, cache, queue, gets, bytes, extents, failed }) }
+    }
+
+    /// Loads an extent of a partition; what becomes of it is delivered to `mailbox`.
+    pub fn load(&self, partition: Handle, extent: Extent, mailbox: &Arc<Mailbox>) {
+        let wanted = self.shared.queue.lock().want(partition, extent, Some(mailbox));
+        if !wanted {
+            mailbox.deliver(extent.key(), Err(LoadError::Busy));
+        }
+    }
+
+    /// Loads an extent that a reader will probably want next.
+    pub fn load_ahead(&self, partition: Handle, extent: Extent) {
+        self.shared.queue.lock().want(partition, extent, None);
+    }
+
+    /// Begins as many GETs as the budget allows: to be called after `load` and `load_ahead`, once for all of them, so that
+    /// neighbours come with one GET.
+    pub fn start(&self) {
+        self.shared.start();
+    }
+
+    /// What it has done so far.
+    pub fn counts(&self) -> LoadCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let shared = &*self.shared;
+        LoadCounts {
+            gets: read(&shared.gets),
+            bytes: read(&shared.bytes),
+            extents: read(&shared.extents),
+            failed: read(&shared.failed),
+        }
+    }
+}
+
+impl Shared {
+    fn start(self: &Arc<Self>) {
+        loop {
+            let Some(get) = self.queue.lock().next() else { return };
+            self.gets.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(get.end - get.start, Ordering::Relaxed);
+            self.extents.fetch_add(get.extents.len() as u64, Ordering::Relaxed);
+            let shared = Arc::clone(self);
+            self.runtime.spawn("load", Box::pin(async move { shared.run(get).await }));
+        }
+    }
+
+    async fn run(self: Arc<Self>, get: Get) {
+        let outcome = self.read(&get).await;
+        for extent in &get.extents {
+            let loaded: Loaded = outcome.clone().and_then(|bytes| content(&get, extent, &bytes));
+            match &loaded {
+                Ok(content) => self.cache.insert(extent.key(), Arc::clone(content)),
+                Err(error) => self.report(extent, error),
+            }
+            let waiting = self.queue.lock().settle(&extent.key());
+            for mailbox in waiting {
+                mailbox.deliver(extent.key(), loaded.clone());
+            }
+        }
+        self.queue.lock().done(&get);
+        self.start();
+    }
+
+    /// The bytes of a GET: repeated until the store answers, nobody waits any more, or time is up.
+    async fn read(&self, get: &Get) -> Result<Bytes, LoadError> {
+        let name = self.view.name(get.object).ok_or(LoadError::Missing)?;
+        let range = ReadRange::At { start: get.start, len: get.end - get.start };
+        let deadline = self.runtime.now() + PATIENCE;
+        let mut pause = PAUSE;
+        loop {
+            let failure = match timeout(&*self.runtime, ATTEMPT, self.store.get(&name, range)).await {
+                Ok(Ok(bytes)) => return Ok(bytes),
+                Ok(Err(ReadError::NotFound(_))) => return Err(LoadError::Missing),
+                Ok(Err(ReadError::Refused(reason) | ReadError::Unavailable(reason))) => reason,
+                Err(_) => "no answer in time".to_owned(),
+            };
+            if self.runtime.now() + pause >= deadline || !self.queue.lock().is_waited_for(get) {
+                return Err(LoadError::Unavailable(failure));
+            }
+            self.runtime.sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    fn report(&self, extent: &Extent, error: &LoadError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        match error {
+            LoadError::Corrupt(error) => tracing::error!(?extent, %error, "record data in the store is damaged"),
+            LoadError::Missing => tracing::warn!(?extent, "an object that is referred to was not found"),
+            LoadError::Unavailable(_) | LoadError::Busy => tracing::warn!(?extent, %error, "records could not be read"),
+        }
+    }
+}
+
+/// One extent's part of what a GET has brought.
+fn content(get: &Get, extent: &Extent, bytes: &Bytes) -> Loaded {
+    let at = |byte: u64| usize::try_from(byte - get.start).unwrap_or(usize::MAX).min(bytes.len());
+    let part = bytes.slice(at(extent.start)..at(extent.end()));
+    Ok(Arc::new(Content::new(extent, &[part], true)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Offsets by time, exact to the record.
+//!
+//! The state bounds the timestamps of each extent from above, so a search skips what cannot hold the answer and opens the
+//! rest in order. The answers are Apache Kafka's: the first record, in offset order, that is late enough, and for the
+//! greatest timestamp the first record that has it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kafscale_records::search::{self, Found};
+use kafscale_state::Handle;
+
+use super::{Content, ContentError, Error, Extent, LoadError, Reader, mailbox::Mailbox};
+
+/// Extents that are looked at in one go, while the state is locked.
+const STRIDE: usize = 1_024;
+/// Bytes that one batch may decompress to, so that a bomb costs bounded work. The memory taken is far less.
+const OPEN_MAX: u64 = 1 << 30;
+/// How long one search waits for the store.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Which record is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeQuery {
+    /// The first one at this time or later, Unix milliseconds.
+    AtOrAfter(i64),
+    /// The first one with the greatest timestamp.
+    Greatest,
+}
+
+impl Reader {
+    /// The offset and timestamp of the wanted record; none if there is no such record.
+    pub async fn offset_by_time(&self, partition: Handle, query: TimeQuery) -> Result<Option<Found>, Error> {
+        let found = self.search(partition, query).await;
+        if found == Err(LoadError::Missing.into()) {
+            // The data may have been moved: what this replica applies up to now says where it is.
+            self.barrier().await?;
+            return self.search(partition, query).await;
+        }
+        found
+    }
+
+    async fn search(&self, partition: Handle, query: TimeQuery) -> Result<Option<Found>, Error> {
+        match query {
+            TimeQuery::AtOrAfter(timestamp) => self.first_at_or_after(partition, timestamp).await,
+            TimeQuery::Greatest => self.greatest(partition).await,
+        }
+    }
+
+    async fn first_at_or_after(&self, partition: Handle, timestamp: i64) -> Result<Option<Found>, Error> {
+        let log_start = self.log_start(partition)?;
+        let mut from = log_start;
+        loop {
+            let (extents, next) = self.stride(partition, from, &|extent| extent.max_timestamp >= timestamp);
+            for extent in extents {
+                let content = self.content(partition, extent).await?;
+                for batch in content.batches() {
+                    let found = search::first_at_or_after(&batch, timestamp, log_start, OPEN_MAX);
+                    if let Some(found) = found.map_err(corrupt)? {
+                        return Ok(Some(found));
+                    }
+                }
+            }
+            match next {
+                Some(next) => from = next,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    async fn greatest(&self, partition: Handle) -> Result<Option<Found>, Error> {
+        let log_start = self.log_start(partition)?;
+        let mut visited = BTreeSet::new();
+        let mut best: Option<Found> = None;
+        // The extent with the greatest bound may hold no record that great; then another one may hold the answer.
+        while let Some(extent) = self.greatest_bound(partition, log_start, &visited) {
+            let is_beaten = |best: &Found| {
+                (best.timestamp, -best.offset) >= (extent.max_timestamp, -extent.base_offset.max(log_start))
+            };
+            if best.as_ref().is_some_and(is_beaten) {
+                break;
+            }
+            visited.insert(extent.base_offset);
+            let content = self.content(partition, extent).await?;
+            if let Some(found) = greatest_in(&content, log_start)?
+                && best.is_none_or(|best| (found.timestamp, -found.offset) > (best.timestamp, -best.offset))
+            {
+                best = Some(found);
+            }
+        }
+        Ok(best)
+    }
+
+    fn log_start(&self, partition: Handle) -> Result<i64, Error> {
+        let offsets = self.shared.view.offsets(partition).ok_or(Error::UnknownPartition)?;
+        Ok(offsets.log_start)
+    }
+
+    /// The extents among the next [`STRIDE`] that are worth opening, and where to go on.
+    fn stride(&self, partition: Handle, from: i64, is_wanted: &dyn Fn(&Extent) -> bool) -> (Vec<Extent>, Option<i64>) {
+        let (mut wanted, mut seen, mut next) = (Vec::new(), 0, None);
+        self.shared.view.extents(partition, from, &mut |extent| {
+            if seen == STRIDE {
+                next = Some(extent.base_offset);
+                return false;
+            }
+            seen += 1;
+            if is_wanted(&extent) {
+                wanted.push(extent);
+            }
+            true
+        });
+        (wanted, next)
+    }
+
+    /// The first of the unvisited extents with the greatest bound.
+    fn greatest_bound(&self, partition: Handle, log_start: i64, visited: &BTreeSet<i64>) -> Option<Extent> {
+        let mut greatest: Option<Extent> = None;
+        let mut from = Some(log_start);
+        while let Some(offset) = from {
+            let (extents, next) = self.stride(partition, offset, &|extent| !visited.contains(&extent.base_offset));
+            for extent in extents {
+                if greatest.is_none_or(|greatest| extent.max_timestamp > greatest.max_timestamp) {
+                    greatest = Some(extent);
+                }
+            }
+            from = next;
+        }
+        greatest
+    }
+
+    /// An extent's content, loaded if need be.
+    async fn content(&self, partition: Handle, extent: Extent) -> Result<Arc<Content>, Error> {
+        let shared = &*self.shared;
+        if let Some(content) = shared.cache.get(&extent, i64::MAX) {
+            return Ok(content);
+        }
+        let mailbox = Arc::new(Mailbox::default());
+        shared.loader.load(partition, extent, &mailbox);
+        shared.loader.start();
+        let arrival = async {
+            loop {
+                if let Some((_, loaded)) = mailbox.take().pop() {
+                    return loaded;
+                }
+                mailbox.rung().await;
+            }
+        };
+        let loaded = kafscale_runtime::timeout(&*shared.runtime, PATIENCE, arrival).await;
+        let late = |_| LoadError::Unavailable("no answer in time".to_owned());
+        Ok(loaded.map_err(late)??)
+    }
+}
+
+/// The first record with the greatest timestamp of an extent, from `log_start` on.
+fn greatest_in(content: &Content, log_start: i64) -> Result<Option<Found>, Error> {
+    let mut best: Option<Found> = None;
+    for batch in content.batches() {
+        if best.is_some_and(|best| best.timestamp >= batch.header().max_timestamp) {
+            continue;
+        }
+        if let Some(found) = search::max_timestamp(&batch, log_start, OPEN_MAX).map_err(corrupt)?
+            && best.is_none_or(|best| found.timestamp > best.timestamp)
+        {
+            best = Some(found);
+        }
+    }
+    Ok(best)
+}
+
+fn corrupt(error: kafscale_records::BatchError) -> Error {
+    LoadError::Corrupt(ContentError::Batch { at: 0, error }).into()
+}
+
+#[cfg(test)]
+mod tests;
