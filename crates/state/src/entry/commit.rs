@@ -97,12 +97,11 @@ impl Body for Commit {
             writer.u8(producer.transactional as u8);
         }
         writer.count(self.extents.len());
-        let (mut last_key, mut last_timestamp) = (0, 0i64);
+        let (mut last, mut last_timestamp) = (0, 0i64);
         for extent in &self.extents {
-            let key = order_key(extent.partition);
-            writer.zigzag(key - last_key);
+            encode_partition(last, extent.partition, writer);
             writer.zigzag(extent.max_timestamp.wrapping_sub(last_timestamp));
-            (last_key, last_timestamp) = (key, extent.max_timestamp);
+            (last, last_timestamp) = (extent.partition, extent.max_timestamp);
             writer.count(extent.runs.len());
             extent.runs.iter().for_each(|run| run.encode(writer));
         }
@@ -123,11 +122,10 @@ impl Body for Commit {
         }
         let count = reader.count(3, "extents")?;
         let mut extents = Vec::with_capacity(count);
-        let (mut last_key, mut last_timestamp) = (0i64, 0i64);
+        let (mut partition, mut last_timestamp) = (0, 0i64);
         for _ in 0..count {
-            last_key = last_key.checked_add(reader.zigzag("partition")?).ok_or(Malformed("partition"))?;
+            partition = decode_partition(partition, reader)?;
             last_timestamp = last_timestamp.wrapping_add(reader.zigzag("max timestamp")?);
-            let partition = handle_of(last_key).ok_or(Malformed("partition"))?;
             let count = reader.count(4, "runs")?;
             let mut runs = Vec::with_capacity(count);
             for _ in 0..count {
@@ -139,15 +137,37 @@ impl Body for Commit {
     }
 }
 
-/// Handles in the order of the payload: slot first, so that neighbours differ by one.
-fn order_key(handle: Handle) -> i64 {
-    (slot(handle) as i64) << 32 | i64::from(handle / SLOTS as u32)
+/// A partition after the one before it. Handles of one slot differ by multiples of [`SLOTS`], so a handle is a slot and a
+/// row: in the same slot the step between rows, doubled; in another one the step between slots, doubled plus one, and the
+/// row. In the order of the payload that takes a byte or two.
+fn encode_partition(last: Handle, partition: Handle, writer: &mut Writer) {
+    let (slots, rows) = (slot(partition) as i64 - slot(last) as i64, i64::from(row(partition)) - i64::from(row(last)));
+    if slots == 0 {
+        return writer.zigzag(rows * 2);
+    }
+    writer.zigzag(slots * 2 + 1);
+    writer.varint(u64::from(row(partition)));
 }
 
-fn handle_of(key: i64) -> Option<Handle> {
-    let (slot, row) = (u32::try_from(key >> 32).ok()?, (key & 0xffff_ffff) as u32);
-    let in_range = slot < SLOTS as u32 && row <= u32::MAX / SLOTS as u32;
-    in_range.then(|| row * SLOTS as u32 + slot)
+fn decode_partition(last: Handle, reader: &mut Reader<'_>) -> Result<Handle, Malformed> {
+    let step = reader.zigzag("partition")?;
+    let (slot, row) = match (step & 1, step >> 1) {
+        (0, rows) => (Some(slot(last) as i64), i64::from(row(last)).checked_add(rows)),
+        (_, 0) => (None, None),
+        (_, slots) => ((slot(last) as i64).checked_add(slots), Some(i64::from(reader.number::<u32>("partition")?))),
+    };
+    let handle = match (slot, row) {
+        (Some(slot @ 0..SLOTS_I64), Some(row @ 0..=ROW_MAX)) => row * SLOTS_I64 + slot,
+        _ => return Err(Malformed("partition")),
+    };
+    Handle::try_from(handle).map_err(|_| Malformed("partition"))
+}
+
+const SLOTS_I64: i64 = SLOTS as i64;
+const ROW_MAX: i64 = (Handle::MAX / SLOTS as u32) as i64;
+
+fn row(handle: Handle) -> u32 {
+    handle / SLOTS as u32
 }
 
 impl ObjectRef {

@@ -1,1 +1,279 @@
+//! Golden bytes of every entry, and what happens to bytes that are none.
+//!
+//! The hex below is a persisted format: if a test here fails, old logs can no longer be read. Add a version instead.
 
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[track_caller]
+fn golden(entry: Entry, expected: &str) {
+    let bytes = encode(std::slice::from_ref(&entry));
+    assert_eq!(hex(&bytes), expected);
+    assert_eq!(decode(&bytes), Ok(vec![entry]));
+}
+
+#[test]
+fn cluster() {
+    let cluster_id = 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10;
+    golden(Entry::Cluster(Cluster { cluster_id }), "0101100102030405060708090a0b0c0d0e0f10");
+}
+
+#[test]
+fn feature_level() {
+    golden(Entry::FeatureLevel(FeatureLevel { level: 300 }), "020102ac02");
+}
+
+#[test]
+fn sequencer() {
+    golden(Entry::Sequencer(Sequencer { session: 5 }), "03010105");
+}
+
+#[test]
+fn broker_joined() {
+    let joined = BrokerJoined {
+        session: 5,
+        node_id: 1,
+        host: "localhost".into(),
+        port: 9092,
+        rack: Some("a".into()),
+        feature_level_known: 1,
+    };
+    golden(Entry::BrokerJoined(joined), "0501120502096c6f63616c686f7374844701016101");
+}
+
+#[test]
+fn broker_gone() {
+    golden(Entry::BrokerGone(BrokerGone { session: 128 }), "0601028001");
+}
+
+#[test]
+fn topic_created() {
+    let created = TopicCreated {
+        namespace: String::new(),
+        name: "orders".into(),
+        id: 7,
+        partitions: 3,
+        settings: [("retention.ms".to_owned(), "1".to_owned())].into(),
+    };
+    golden(
+        Entry::TopicCreated(created),
+        "10012900066f72646572730000000000000000000000000000000703010c726574656e74696f6e2e6d730131",
+    );
+}
+
+#[test]
+fn topic_deleted() {
+    golden(Entry::TopicDeleted(TopicDeleted { id: 7 }), "11011000000000000000000000000000000007");
+}
+
+#[test]
+fn partitions_added() {
+    golden(
+        Entry::PartitionsAdded(PartitionsAdded { id: 7, before: 3, after: 200 }),
+        "1201130000000000000000000000000000000703c801",
+    );
+}
+
+#[test]
+fn config_set() {
+    let changes = vec![Change { name: "a".into(), value: Some("b".into()) }, Change { name: "c".into(), value: None }];
+    golden(
+        Entry::ConfigSet(ConfigSet { resource: Resource::Topic(7), changes: changes.clone() }),
+        "13011a0000000000000000000000000000000007020161010162016300",
+    );
+    golden(Entry::ConfigSet(ConfigSet { resource: Resource::Brokers, changes }), "13010a01020161010162016300");
+    golden(Entry::ConfigSet(ConfigSet { resource: Resource::Broker(1), changes: vec![] }), "130103020200");
+}
+
+fn runs() -> Vec<Extent> {
+    let batches = vec![BatchBounds { records: 2, bytes: 130 }, BatchBounds { records: 1, bytes: 70 }];
+    let retry = Run { producer: Some(0), base_sequence: 9, records: 3, bytes: 200, batches };
+    let plain = Run { producer: None, base_sequence: -1, records: 1, bytes: 70, batches: vec![] };
+    vec![
+        Extent { partition: 2_048, max_timestamp: 1_700_000_000_000, runs: vec![retry] },
+        Extent { partition: 3_072, max_timestamp: 1_700_000_000_001, runs: vec![plain.clone()] },
+        Extent { partition: 1, max_timestamp: -1, runs: vec![plain] },
+    ]
+}
+
+#[test]
+fn commit() {
+    let producers = vec![
+        Producer { id: 1_000, epoch: 0, transactional: false },
+        Producer { id: 999, epoch: 2, transactional: true },
+    ];
+    golden(
+        Entry::Commit(Commit { object: ObjectRef::ThisFrame, producers, extents: runs() }),
+        "2001310002d00f0000010401030880a0abfef96201011203c80102028201014604020100014600060083a0abfef9620100014600",
+    );
+    let object = ObjectRef::Data { store: 1, session: 5, number: 300, section_hash: 7 };
+    golden(
+        Entry::Commit(Commit { object, producers: vec![], extents: vec![] }),
+        "200117010105ac02000000000000000000000000000000070000",
+    );
+}
+
+#[test]
+fn records_deleted() {
+    golden(Entry::RecordsDeleted(RecordsDeleted { starts: vec![(0, -1), (300, 64)] }), "210107020001ac028001");
+}
+
+#[test]
+fn pid_block() {
+    golden(Entry::PidBlock(PidBlock { count: 1_000 }), "300102e807");
+}
+
+#[test]
+fn kinds_keep_their_numbers() {
+    use Kind::*;
+    let kinds = [
+        (Cluster, 1),
+        (FeatureLevel, 2),
+        (Sequencer, 3),
+        (Recovered, 4),
+        (BrokerJoined, 5),
+        (BrokerGone, 6),
+        (TopicCreated, 16),
+        (TopicDeleted, 17),
+        (PartitionsAdded, 18),
+        (ConfigSet, 19),
+        (Commit, 32),
+        (RecordsDeleted, 33),
+        (Retained, 34),
+        (PidBlock, 48),
+        (TxnInit, 49),
+        (TxnPartitions, 50),
+        (TxnOffsets, 51),
+        (TxnEnd, 52),
+        (TxnTimeout, 53),
+        (GroupSaved, 64),
+        (OffsetsSaved, 65),
+        (GroupDeleted, 66),
+        (Merged, 80),
+        (SegmentClaimed, 81),
+        (SegmentPublished, 82),
+        (ObjectsDeleted, 83),
+        (AclSet, 96),
+        (ScramSet, 97),
+        (QuotaSet, 98),
+    ];
+    for (kind, number) in kinds {
+        assert_eq!(kind as u8, number);
+    }
+}
+
+#[test]
+fn reserved_and_unknown_kinds_and_versions_are_refused() {
+    let good = encode(&[Entry::PidBlock(PidBlock { count: 1 })]);
+    for kind in [0, Kind::Recovered as u8, Kind::GroupSaved as u8, 255] {
+        let bytes = [&good[..], &[kind, 1, 0]].concat();
+        assert_eq!(decode(&bytes), Err(DecodeError::UnknownKind { index: 1, kind }));
+    }
+    let newer = DecodeError::UnknownVersion { index: 0, kind: 48, version: 2 };
+    assert_eq!(decode(&[48, 2, 1, 1]), Err(newer));
+}
+
+#[test]
+fn damaged_bodies_are_refused_by_part() {
+    let malformed = |what| Err(DecodeError::Malformed { index: 0, what });
+    assert_eq!(decode(&[48]), malformed("version"));
+    assert_eq!(decode(&[48, 1, 5, 1]), malformed("length"));
+    assert_eq!(decode(&[48, 1, 2, 1, 1]), malformed("end of the body"));
+    assert_eq!(decode(&[48, 1, 0]), malformed("count"));
+    // A count of extents that the bytes cannot hold.
+    assert_eq!(decode(&[32, 1, 7, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]), malformed("extents"));
+}
+
+fn any_entry() -> impl Strategy<Value = Entry> {
+    let text = "[a-z.]{0,6}";
+    let settings = btree_map(text, text, 0..3);
+    let batch = (any::<u32>(), any::<u32>()).prop_map(|(records, bytes)| BatchBounds { records, bytes });
+    let run = (option::of((0..u32::MAX, any::<i32>())), any::<u32>(), any::<u32>(), vec(batch, 0..3)).prop_map(
+        |(producer, records, bytes, batches)| Run {
+            producer: producer.map(|(producer, _)| producer),
+            base_sequence: producer.map_or(-1, |(_, sequence)| sequence),
+            records,
+            bytes,
+            batches,
+        },
+    );
+    let extent = (any::<u32>(), any::<i64>(), vec(run, 0..3)).prop_map(|(partition, max_timestamp, runs)| Extent {
+        partition,
+        max_timestamp,
+        runs,
+    });
+    let producer = (any::<i64>(), any::<i16>(), any::<bool>()).prop_map(|(id, epoch, transactional)| Producer {
+        id,
+        epoch,
+        transactional,
+    });
+    let object = option::of((any::<u8>(), any::<u64>(), any::<u64>(), any::<u128>())).prop_map(|data| match data {
+        None => ObjectRef::ThisFrame,
+        Some((store, session, number, section_hash)) => ObjectRef::Data { store, session, number, section_hash },
+    });
+    let resource = prop_oneof![
+        any::<u128>().prop_map(Resource::Topic),
+        Just(Resource::Brokers),
+        any::<i32>().prop_map(Resource::Broker)
+    ];
+    let change = (text, option::of(text)).prop_map(|(name, value)| Change { name, value });
+    prop_oneof![
+        any::<u128>().prop_map(|cluster_id| Entry::Cluster(Cluster { cluster_id })),
+        any::<u16>().prop_map(|level| Entry::FeatureLevel(FeatureLevel { level })),
+        any::<u64>().prop_map(|session| Entry::Sequencer(Sequencer { session })),
+        (any::<u64>(), any::<i32>(), text, any::<u16>(), option::of(text), any::<u16>()).prop_map(
+            |(session, node_id, host, port, rack, feature_level_known)| Entry::BrokerJoined(BrokerJoined {
+                session,
+                node_id,
+                host,
+                port,
+                rack,
+                feature_level_known
+            })
+        ),
+        any::<u64>().prop_map(|session| Entry::BrokerGone(BrokerGone { session })),
+        (text, text, any::<u128>(), any::<u32>(), settings).prop_map(|(namespace, name, id, partitions, settings)| {
+            Entry::TopicCreated(TopicCreated { namespace, name, id, partitions, settings })
+        }),
+        any::<u128>().prop_map(|id| Entry::TopicDeleted(TopicDeleted { id })),
+        (any::<u128>(), any::<u32>(), any::<u32>())
+            .prop_map(|(id, before, after)| Entry::PartitionsAdded(PartitionsAdded { id, before, after })),
+        (resource, vec(change, 0..3)).prop_map(|(resource, changes)| Entry::ConfigSet(ConfigSet { resource, changes })),
+        (object, vec(producer, 0..3), vec(extent, 0..4))
+            .prop_map(|(object, producers, extents)| Entry::Commit(Commit { object, producers, extents })),
+        vec((any::<u32>(), any::<i64>()), 0..4).prop_map(|starts| Entry::RecordsDeleted(RecordsDeleted { starts })),
+        any::<u32>().prop_map(|count| Entry::PidBlock(PidBlock { count })),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_was_encoded_is_decoded(entries in vec(any_entry(), 0..4)) {
+        prop_assert_eq!(decode(&encode(&entries)), Ok(entries));
+    }
+
+    #[test]
+    fn what_can_be_decoded_has_no_other_bytes(entries in vec(any_entry(), 1..3), at in any::<prop::sample::Index>(), byte: u8) {
+        let mut bytes = encode(&entries).to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(entries) = decode(&bytes) {
+            prop_assert_eq!(hex(&encode(&entries)), hex(&bytes));
+        }
+    }
+
+    #[test]
+    fn random_bytes_are_read_without_harm(kind in 0..100u8, body in vec(any::<u8>(), 0..100)) {
+        let bytes = [&[kind, 1, body.len() as u8][..], &body].concat();
+        if let Ok(entries) = decode(&bytes) {
+            prop_assert_eq!(hex(&encode(&entries)), hex(&bytes));
+        }
+    }
+}

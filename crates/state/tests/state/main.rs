@@ -4,4 +4,9 @@ mod commit;
 mod common;
 mod model;
 mod ops;
+#[cfg(feature = "planted-bugs")]
+mod planted;
+mod robust;
+mod sessions;
 mod snapshot;
+mod topics;

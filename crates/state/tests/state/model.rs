@@ -15,6 +15,8 @@ use crate::common::{producer, topic};
 use crate::ops::{Op, PARTITIONS, PRODUCERS, TOPICS, Write, story};
 
 const DAY_MS: i64 = 86_400_000;
+/// Where payloads begin in their objects.
+const PAYLOAD_AT: u32 = 100;
 
 #[derive(Default)]
 struct Partition {
@@ -89,7 +91,7 @@ impl Story {
 
     fn bytes_as(&mut self, session: u64, bytes: &[u8]) -> Applied {
         let position = self.state.position() + 1;
-        let facts = FrameFacts { position, session, cluster_time_ms: self.now_ms };
+        let facts = FrameFacts { position, session, cluster_time_ms: self.now_ms, payload_at: PAYLOAD_AT };
         self.frames.push((facts, bytes.to_vec()));
         let applied = self.state.apply(facts, bytes).expect("a story can be applied");
         invariants::check(&self.state).unwrap_or_else(|broken| panic!("{broken}"));
@@ -151,7 +153,7 @@ impl Story {
     fn commit(&mut self, writes: &[Write]) {
         let position = self.state.position() + 1;
         let (mut producers, mut extents, mut expected) = (Vec::new(), Vec::new(), Vec::new());
-        let mut at = 0;
+        let mut at = PAYLOAD_AT;
         for write in writes {
             let records = write.batches.iter().sum();
             let newest = write.producer.map_or(0, |index| self.epochs[index]);

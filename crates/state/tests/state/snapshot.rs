@@ -106,7 +106,7 @@ fn a_snapshot_does_not_see_what_is_applied_while_it_is_written() {
     let mut written: Vec<u8> = parts.next().expect("it has a header").to_vec();
     for part in parts {
         world.commit(vec![], vec![extent(0, vec![plain(1)])]);
-        if world.state.position() % 100 == 0 {
+        if world.state.position().is_multiple_of(100) {
             world.topic(&format!("t{}", world.state.position()), u128::from(world.state.position()) << 8, 1);
         }
         written.extend_from_slice(&part);
