@@ -237,14 +237,13 @@ impl<'a> Case<'a> {
             let Some(tick) = op.end else { continue };
             let end = match &op.what {
                 What::Append { answer: Appended::At(base), values, .. } => Some(base + values.len() as u64),
-                // Only what somebody could have been told of counts: a fill or a take-over frame is nobody's.
-                What::Read { answer: Found::Values(values), .. } => {
-                    values.iter().rfind(|(_, value)| value.is_some()).map(|(at, _)| at + 1)
-                }
+                What::Read { answer: Found::Values(values), .. } => values.last().map(|(at, _)| at + 1),
                 What::End { answer } => *answer,
                 _ => None,
             };
-            evidence.extend(end.map(|end| (tick, end)));
+            // Only what somebody could have been told of counts: a fill or a take-over frame is nobody's.
+            let told = end.and_then(|end| self.seen.range(..end).rfind(|(_, value)| value.is_some()));
+            evidence.extend(told.map(|(at, _)| (tick, at + 1)));
         }
         evidence.sort_unstable();
         let really = self.seen.last_key_value().map_or(self.first, |(at, _)| at + 1);
