@@ -14,6 +14,8 @@ mod memory;
 mod name;
 mod observe;
 mod observed;
+pub mod s3;
+mod url;
 
 #[cfg(feature = "testing")]
 pub mod conformance;
@@ -27,3 +29,5 @@ pub use memory::MemoryStore;
 pub use name::{BadName, NAME_BYTES_MAX};
 pub use observe::{NoObserver, Observer, Operation, Outcome, Request};
 pub use observed::Observed;
+pub use s3::{S3Settings, S3Store, Secret};
+pub use url::{BadLocation, Location, OpenError, open};

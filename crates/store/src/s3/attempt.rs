@@ -1,0 +1,223 @@
+//! The HTTP side of one request: what was answered, kept beside `object_store`'s own errors.
+//!
+//! `object_store` folds what we must tell apart (no connection, no answer, which status, which S3 code) into one kind of
+//! error and drops the headers. So its HTTP client is wrapped: each request leaves an [`Attempt`] in a task-local slot
+//! that the caller opened, from which alone the outcome is decided. Redirects are never followed: following one turns a
+//! PUT into a GET, whose success would look like a write.
+
+use std::{cell::RefCell, error::Error, fmt::Write, future::Future, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use kafscale_runtime::Handle;
+use object_store::{
+    ClientOptions,
+    client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService},
+};
+use parking_lot::Mutex;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
+use crate::StoreDate;
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Idle connections are closed by us before load balancers do it under a request (their limits begin at 20 s).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// More of an error's body is not read.
+const ERROR_BODY_MAX: usize = 64 << 10;
+
+/// A longer wait is not believed.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+tokio::task_local! {
+    static ATTEMPT: RefCell<Attempt>;
+}
+
+/// What came of one HTTP request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// None was made.
+    #[default]
+    NotMade,
+    /// No connection came about, so nothing was sent.
+    NotConnected(String),
+    /// Sent in whole or in part, and no answer came.
+    Unanswered(String),
+    /// Answered.
+    Answered(Answer),
+}
+
+/// An HTTP answer without its body; code and message are those of an S3 error.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub status: u16,
+    pub code: String,
+    pub message: String,
+    pub retry_after: Option<Duration>,
+}
+
+impl Attempt {
+    /// The status of the answer, if there was one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answered(answer) => Some(answer.status),
+            _ => None,
+        }
+    }
+
+    /// Runs a call that makes one HTTP request, and tells what came of that request.
+    pub(crate) async fn of<F: Future>(call: F) -> (F::Output, Self) {
+        let scoped = async {
+            let output = call.await;
+            (output, ATTEMPT.with(RefCell::take))
+        };
+        ATTEMPT.scope(RefCell::default(), scoped).await
+    }
+
+    fn note(self) {
+        // Outside of `of` nobody asks.
+        let _ = ATTEMPT.try_with(|slot| slot.replace(self));
+    }
+}
+
+/// Makes the wrapped client.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    client: Client,
+}
+
+#[derive(Clone)]
+struct Client {
+    inner: reqwest::Client,
+    clock: Arc<Clock>,
+}
+
+/// The latest `Date`.
+pub(crate) struct Clock {
+    runtime: Handle,
+    latest: Mutex<Option<StoreDate>>,
+}
+
+impl Clock {
+    pub(crate) fn latest(&self) -> Option<StoreDate> {
+        *self.latest.lock()
+    }
+}
+
+impl Connector {
+    /// A client whose requests take `request_timeout` at most, bodies and all.
+    pub(crate) fn new(request_timeout: Duration, runtime: Handle) -> Result<Self, reqwest::Error> {
+        let inner = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(request_timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .user_agent(concat!("kafscale/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client: Client { inner, clock: Arc::new(Clock { runtime, latest: Mutex::default() }) } })
+    }
+
+    pub(crate) fn clock(&self) -> Arc<Clock> {
+        self.client.clock.clone()
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Connector")
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Client")
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.client.clone()))
+    }
+}
+
+#[async_trait]
+impl HttpService for Client {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let response = match HttpService::call(&self.inner, request).await {
+            Ok(response) => response,
+            Err(error) => {
+                not_answered(&error).note();
+                return Err(error);
+            }
+        };
+        let (parts, mut body) = response.into_parts();
+        let mut answer = Answer { status: parts.status.as_u16(), ..Answer::default() };
+        self.read_headers(&parts.headers, &mut answer);
+        if !parts.status.is_success() {
+            let start = read_start(body).await;
+            let text = String::from_utf8_lossy(&start);
+            answer.code = xml_text(&text, "Code");
+            answer.message = xml_text(&text, "Message");
+            body = HttpResponseBody::from(start);
+        }
+        Attempt::Answered(answer).note();
+        Ok(HttpResponse::from_parts(parts, body))
+    }
+}
+
+impl Client {
+    fn read_headers(&self, headers: &HeaderMap, answer: &mut Answer) {
+        let unix_ms = |text: &str| {
+            let since_epoch = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+            i64::try_from(since_epoch.as_millis()).ok()
+        };
+        let header = |name| headers.get(name).and_then(|value: &reqwest::header::HeaderValue| value.to_str().ok());
+        let date = header(DATE).and_then(unix_ms);
+        if let Some(unix_ms) = date {
+            let seen_at = self.clock.runtime.now();
+            *self.clock.latest.lock() = Some(StoreDate { unix_ms, seen_at });
+        }
+        answer.retry_after = header(RETRY_AFTER).and_then(|text| {
+            let wait = match (text.trim().parse().ok(), unix_ms(text), date) {
+                (Some(seconds), _, _) => Duration::from_secs(seconds),
+                (None, Some(until), Some(now)) => Duration::from_millis(u64::try_from(until - now).ok()?),
+                _ => return None,
+            };
+            Some(wait.min(RETRY_AFTER_MAX))
+        });
+    }
+}
+
+/// The beginning of a body, as far as it came.
+async fn read_start(body: HttpResponseBody) -> Bytes {
+    let mut stream = body.bytes_stream();
+    let mut start = BytesMut::new();
+    while start.len() < ERROR_BODY_MAX
+        && let Some(Ok(chunk)) = stream.next().await
+    {
+        start.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_MAX - start.len())]);
+    }
+    start.freeze()
+}
+
+/// The text of the first `<tag>` in an S3 error, shortened; empty if there is none.
+fn xml_text(body: &str, tag: &str) -> String {
+    let inner = body.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
+    inner.map_or_else(String::new, |(text, _)| text.chars().filter(|char| !char.is_control()).take(300).collect())
+}
+
+fn not_answered(error: &HttpError) -> Attempt {
+    let mut text = String::new();
+    let mut never_connected = false;
+    let mut cause: Option<&dyn Error> = error.source();
+    while let Some(current) = cause {
+        never_connected |= current.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
+        let separator = if text.is_empty() { "" } else { ": " };
+        let _ = write!(text, "{separator}{current}");
+        cause = current.source();
+    }
+    if never_connected { Attempt::NotConnected(text) } else { Attempt::Unanswered(text) }
+}

@@ -1,0 +1,306 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use kafscale_runtime::TokioRuntime;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{
+    Body, CreateError, DeleteError, NoObserver, Observer, Operation, Outcome, ReadError, ReadRange, ReplaceError,
+    Request, Store,
+};
+
+use super::{S3Settings, S3Store};
+
+/// What the server does with a request.
+#[derive(Clone)]
+enum Reaction {
+    Answer(String),
+    Close,
+    Hang,
+}
+
+/// A server that reacts to every request alike and keeps their first lines.
+struct Server {
+    endpoint: String,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    async fn start(reaction: Reaction) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(react(connection, reaction.clone(), log.clone()));
+            }
+        });
+        Self { endpoint, seen }
+    }
+
+    async fn answering(status: &str, headers: &str, body: &str) -> Self {
+        let length = body.len();
+        let answer =
+            format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}");
+        Self::start(Reaction::Answer(answer)).await
+    }
+
+    /// An S3 error.
+    async fn failing(status: &str, code: &str) -> Self {
+        let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>so it is</Message></Error>");
+        Self::answering(status, "", &body).await
+    }
+
+    fn store(&self) -> S3Store {
+        self.observed(Arc::new(NoObserver))
+    }
+
+    fn observed(&self, observer: Arc<dyn Observer>) -> S3Store {
+        let settings = S3Settings {
+            access_key_id: Some("id".to_owned()),
+            secret_access_key: Some("secret".to_owned().into()),
+            endpoint: Some(self.endpoint.clone()),
+            request_timeout: Duration::from_millis(500),
+            ..S3Settings::default()
+        };
+        S3Store::new("bucket", "a/b", &settings, TokioRuntime::handle(), observer).unwrap()
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.seen.lock().clone()
+    }
+}
+
+async fn react(connection: TcpStream, reaction: Reaction, seen: Arc<Mutex<Vec<String>>>) {
+    let mut connection = BufReader::new(connection);
+    let mut length = 0;
+    let mut first = String::new();
+    loop {
+        let mut line = String::new();
+        if connection.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return;
+        }
+        let line = line.trim_end().to_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if first.is_empty() {
+            first = line;
+        } else if line.is_empty() {
+            break;
+        }
+    }
+    connection.read_exact(&mut vec![0; length]).await.unwrap();
+    seen.lock().push(first);
+    match reaction {
+        Reaction::Answer(answer) => drop(connection.write_all(answer.as_bytes()).await),
+        Reaction::Close => {}
+        Reaction::Hang => std::future::pending().await,
+    }
+}
+
+fn body() -> Body {
+    Body::new(vec![Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"two")])
+}
+
+#[derive(Default)]
+struct Log(Mutex<Vec<Request>>);
+
+impl Observer for Log {
+    fn request(&self, request: &Request) {
+        self.0.lock().push(*request);
+    }
+}
+
+#[tokio::test]
+async fn each_status_means_what_the_contract_says() {
+    use Outcome::{AlreadyExists, NotFound, Refused, Unavailable, Unknown};
+    for (status, code, create, replace, read, delete) in [
+        ("412 Precondition Failed", "PreconditionFailed", AlreadyExists, Unavailable, Unavailable, Unavailable),
+        ("409 Conflict", "ConditionalRequestConflict", AlreadyExists, Unavailable, Unavailable, Unavailable),
+        ("429 Too Many Requests", "SlowDown", Unavailable, Unavailable, Unavailable, Unavailable),
+        ("400 Bad Request", "RequestTimeout", Unavailable, Unavailable, Unavailable, Unavailable),
+        ("408 Request Timeout", "", Unknown, Unknown, Unavailable, Unavailable),
+        ("499 Client Closed", "", Unknown, Unknown, Unavailable, Unavailable),
+        ("500 Internal Server Error", "InternalError", Unknown, Unknown, Unavailable, Unavailable),
+        ("502 Bad Gateway", "", Unknown, Unknown, Unavailable, Unavailable),
+        ("503 Service Unavailable", "SlowDown", Unknown, Unknown, Unavailable, Unavailable),
+        ("504 Gateway Timeout", "", Unknown, Unknown, Unavailable, Unavailable),
+        ("501 Not Implemented", "NotImplemented", Refused, Refused, Refused, Refused),
+        ("403 Forbidden", "SignatureDoesNotMatch", Refused, Refused, Refused, Refused),
+        ("401 Unauthorized", "Unauthorized", Refused, Refused, Refused, Refused),
+        ("301 Moved Permanently", "PermanentRedirect", Refused, Refused, Refused, Refused),
+        ("404 Not Found", "NoSuchBucket", Refused, Refused, NotFound, Refused),
+        ("400 Bad Request", "InvalidArgument", Refused, Refused, Refused, Refused),
+    ] {
+        let server = Server::failing(status, code).await;
+        let store = server.store();
+        let created = store.create("x", body()).await;
+        assert_eq!(Outcome::of(&created), create, "create {status}");
+        let replaced = store.replace("x", body()).await;
+        assert_eq!(Outcome::of(&replaced), replace, "replace {status}");
+        let got = store.get("x", ReadRange::All).await;
+        assert_eq!(Outcome::of(&got), read, "get {status}");
+        let listed = store.list("", "", 10).await;
+        assert_eq!(Outcome::of(&listed), read, "list {status}");
+        let deleted = store.delete(&["x".to_owned()]).await;
+        assert_eq!(Outcome::of(&deleted), delete, "delete {status}");
+        assert_eq!(server.requests().len(), 5, "one call is one request, {status}");
+        if let Err(CreateError::Refused(text)) = created {
+            assert!(text.contains(code) && text.contains("so it is"), "the store's words are passed on: {text}");
+        }
+        if let Err(ReplaceError::Unknown(text)) = replaced {
+            assert!(text.contains(code) && text.contains(&status[..3]), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_conditional_create_is_told_by_name() {
+    let server = Server::failing("501 Not Implemented", "NotImplemented").await;
+    let Err(CreateError::Refused(text)) = server.store().create("x", body()).await else { panic!("it is refused") };
+    assert!(text.contains("If-None-Match") && text.contains("NotImplemented"), "{text}");
+}
+
+#[tokio::test]
+async fn a_missing_object_and_a_missing_bucket_are_not_found() {
+    for code in ["NoSuchKey", "NoSuchBucket"] {
+        let server = Server::failing("404 Not Found", code).await;
+        let Err(ReadError::NotFound(text)) = server.store().get("x", ReadRange::All).await else { panic!("not found") };
+        assert!(text.contains(code), "{text}");
+    }
+    let server = Server::failing("404 Not Found", "NoSuchKey").await;
+    assert_eq!(server.store().delete(&["x".to_owned()]).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_write_without_an_answer_is_unknown_and_not_repeated() {
+    let cut = Reaction::Answer("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n123".to_owned());
+    let no_etag = Reaction::Answer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned());
+    for reaction in [Reaction::Close, Reaction::Hang, no_etag] {
+        let server = Server::start(reaction).await;
+        let store = server.store();
+        let created = store.create("x", body()).await;
+        assert!(matches!(created, Err(CreateError::Unknown(_))), "{created:?}");
+        let replaced = store.replace("x", body()).await;
+        assert!(matches!(replaced, Err(ReplaceError::Unknown(_))), "{replaced:?}");
+        assert_eq!(server.requests().len(), 2);
+    }
+    for reaction in [Reaction::Close, Reaction::Hang, cut] {
+        let server = Server::start(reaction).await;
+        let store = server.store();
+        let got = store.get("x", ReadRange::All).await;
+        assert!(matches!(got, Err(ReadError::Unavailable(_))), "{got:?}");
+        let listed = store.list("", "", 1).await;
+        assert!(matches!(listed, Err(ReadError::Unavailable(_))), "{listed:?}");
+        let deleted = store.delete(&["x".to_owned()]).await;
+        assert!(matches!(deleted, Err(DeleteError::Unavailable(_))), "{deleted:?}");
+        assert_eq!(server.requests().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn without_a_connection_nothing_was_written() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let store = Server { endpoint, seen: Arc::default() }.store();
+    let created = store.create("x", body()).await;
+    assert!(matches!(created, Err(CreateError::Unavailable { .. })), "{created:?}");
+    assert!(matches!(store.replace("x", body()).await, Err(ReplaceError::Unavailable(_))));
+    assert!(matches!(store.get("x", ReadRange::All).await, Err(ReadError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Server::answering("200 OK", "etag: \"x\"\r\n", "").await;
+    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"] {
+        let server = Server::answering(status, &format!("location: {}/\r\n", elsewhere.endpoint), "").await;
+        let created = server.store().create("x", body()).await;
+        assert!(matches!(&created, Err(CreateError::Refused(text)) if text.contains("region")), "{created:?}");
+    }
+    assert_eq!(elsewhere.requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn date_and_retry_after_are_read() {
+    let date = "date: Tue, 15 Nov 1994 08:12:31 GMT\r\n";
+    for (header, seconds) in [
+        ("", None),
+        ("retry-after: 7\r\n", Some(7)),
+        ("retry-after: Tue, 15 Nov 1994 08:12:40 GMT\r\n", Some(9)),
+        ("retry-after: Tue, 15 Nov 1994 08:12:00 GMT\r\n", None),
+        ("retry-after: 99999999999\r\n", Some(3600)),
+        ("retry-after: soon\r\n", None),
+    ] {
+        let server = Server::answering("429 Too Many Requests", &format!("{date}{header}"), "").await;
+        let store = server.store();
+        assert_eq!(store.date(), None);
+        let Err(CreateError::Unavailable { retry_after, .. }) = store.create("x", body()).await else {
+            panic!("it is unavailable")
+        };
+        assert_eq!(retry_after, seconds.map(Duration::from_secs), "{header}");
+        assert_eq!(store.date().unwrap().unix_ms, 784_887_151_000);
+    }
+}
+
+#[tokio::test]
+async fn names_lie_below_the_prefix() {
+    let server = Server::answering("200 OK", "etag: \"x\"\r\n", "").await;
+    let store = server.store();
+    store.create("log/1", body()).await.unwrap();
+    store.create("../x", body()).await.unwrap_err();
+    assert_eq!(server.requests(), ["put /bucket/a/b/log/1 http/1.1"]);
+}
+
+#[tokio::test]
+async fn a_listing_out_of_order_is_refused() {
+    let row = |key| {
+        format!("<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>")
+    };
+    let page = |rows: &str| format!("<?xml version=\"1.0\"?><ListBucketResult>{rows}</ListBucketResult>");
+    let ordered = Server::answering("200 OK", "", &page(&format!("{}{}", row("a/b/1"), row("a/b/2")))).await;
+    assert_eq!(ordered.store().list("", "", 10).await.unwrap().len(), 2);
+    let early = ordered.store().list("", "1", 10).await;
+    assert!(matches!(early, Err(ReadError::Refused(_))), "{early:?}");
+    let turned = Server::answering("200 OK", "", &page(&format!("{}{}", row("a/b/2"), row("a/b/1")))).await;
+    let listed = turned.store().list("", "", 10).await;
+    assert!(matches!(listed, Err(ReadError::Refused(_))), "{listed:?}");
+}
+
+#[tokio::test]
+async fn an_object_that_may_not_be_deleted_is_an_error() {
+    for (code, expected) in [("AccessDenied", Outcome::Refused), ("InternalError", Outcome::Unavailable)] {
+        let body = format!(
+            "<?xml version=\"1.0\"?><DeleteResult><Error><Key>a/b/x</Key><Code>{code}</Code><Message>no</Message></Error></DeleteResult>"
+        );
+        let server = Server::answering("200 OK", "", &body).await;
+        let deleted = server.store().delete(&["x".to_owned()]).await;
+        assert_eq!(Outcome::of(&deleted), expected, "{deleted:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_observed_also_an_abandoned_one() {
+    let log = Arc::new(Log::default());
+    let server = Server::failing("503 Service Unavailable", "SlowDown").await;
+    server.observed(log.clone()).create("x", body()).await.unwrap_err();
+    let hanging = Server::start(Reaction::Hang).await;
+    let store = hanging.observed(log.clone());
+    let get = store.get("x", ReadRange::All);
+    tokio::select! {
+        biased;
+        _ = get => panic!("it hangs"),
+        () = async { while hanging.requests().is_empty() { tokio::task::yield_now().await } } => {}
+    }
+    let seen = log.0.lock();
+    let [create, get] = seen.as_slice() else { panic!("two requests: {seen:?}") };
+    assert_eq!((create.operation, create.outcome, create.status), (Operation::Create, Outcome::Unknown, Some(503)));
+    assert_eq!((create.bytes_sent, create.bytes_received), (6, 0));
+    assert_eq!((get.operation, get.outcome, get.status), (Operation::Get, Outcome::Abandoned, None));
+}

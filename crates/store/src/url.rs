@@ -1,0 +1,171 @@
+//! Where a store is, as people write it: `file:PATH`, `s3://bucket/prefix`, `memory:`.
+
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+
+use kafscale_runtime::Handle;
+
+use crate::{
+    DirectoryStore, MemoryStore, Observed, Observer, Store,
+    directory::OpenDirectoryError,
+    name,
+    s3::{S3Settings, S3SettingsError, S3Store},
+};
+
+/// A store's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A local directory.
+    Directory(PathBuf),
+    /// A bucket, or the part of it below a prefix (empty: all of it).
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// Without slashes at its ends.
+        prefix: String,
+    },
+    /// This process's memory.
+    Memory,
+}
+
+/// Why a text is no place of a store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store {text:?} {why}")]
+pub struct BadLocation {
+    text: String,
+    why: String,
+}
+
+impl FromStr for Location {
+    type Err = BadLocation;
+
+    fn from_str(text: &str) -> Result<Self, BadLocation> {
+        let bad = |why: String| BadLocation { text: text.to_owned(), why };
+        let supported = "is not supported: give file:PATH, s3://BUCKET/PREFIX or memory:";
+        let Some((scheme, rest)) = text.split_once(':') else { return Err(bad(supported.to_owned())) };
+        match scheme {
+            "memory" if rest.is_empty() || rest == "//" => Ok(Self::Memory),
+            "memory" => Err(bad("names a place, but memory: has none".to_owned())),
+            "file" => parse_path(rest).map(Self::Directory).map_err(bad),
+            "s3" => parse_bucket(rest).map(|(bucket, prefix)| Self::S3 { bucket, prefix }).map_err(bad),
+            _ => Err(bad(supported.to_owned())),
+        }
+    }
+}
+
+/// `PATH`, `///path` or `//localhost/path`.
+fn parse_path(rest: &str) -> Result<PathBuf, String> {
+    let path = match rest.strip_prefix("//") {
+        None => rest,
+        Some(absolute) if absolute.starts_with('/') => absolute,
+        Some(remote) => match remote.strip_prefix("localhost") {
+            Some(absolute) if absolute.starts_with('/') => absolute,
+            _ => return Err("names a host: write file:PATH or file:///PATH".to_owned()),
+        },
+    };
+    if path.is_empty() { Err("has no path: write file:PATH".to_owned()) } else { Ok(path.into()) }
+}
+
+fn parse_bucket(rest: &str) -> Result<(String, String), String> {
+    let rest = rest.strip_prefix("//").ok_or("has no bucket: write s3://BUCKET/PREFIX")?;
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let prefix = prefix.trim_matches('/');
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
+    let edge = |char: char| char.is_ascii_alphanumeric();
+    let valid = (3..=63).contains(&bucket.len())
+        && bucket.bytes().all(allowed)
+        && bucket.starts_with(edge)
+        && bucket.ends_with(edge);
+    if !valid {
+        return Err("has no valid bucket: 3 to 63 lower-case letters, digits, '.', '-' or '_'".to_owned());
+    }
+    if !prefix.is_empty() {
+        name::check(prefix).map_err(|error| format!("has an unusable prefix: {error}"))?;
+    }
+    Ok((bucket.to_owned(), prefix.to_owned()))
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(formatter, "file:{}", path.display()),
+            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(formatter, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => write!(formatter, "s3://{bucket}/{prefix}"),
+            Self::Memory => formatter.write_str("memory:"),
+        }
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A directory.
+    #[error(transparent)]
+    Directory(#[from] OpenDirectoryError),
+    /// A bucket. Whether it exists and lets us in shows only at the first request.
+    #[error(transparent)]
+    S3(#[from] S3SettingsError),
+}
+
+/// Opens the store at a location. No request is sent to a bucket yet; a directory is made, locked and swept (blocking).
+pub fn open(
+    location: &Location,
+    settings: &S3Settings,
+    runtime: Handle,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(match location {
+        Location::Directory(path) => Arc::new(Observed::new(DirectoryStore::open(path)?, runtime, observer)),
+        Location::Memory => Arc::new(Observed::new(MemoryStore::new(), runtime, observer)),
+        Location::S3 { bucket, prefix } => Arc::new(S3Store::new(bucket, prefix, settings, runtime, observer)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s3(bucket: &str, prefix: &str) -> Location {
+        Location::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+    }
+
+    #[test]
+    fn places_are_read_and_written() {
+        for (text, location, canonical) in [
+            ("memory:", Location::Memory, "memory:"),
+            ("file:data", Location::Directory("data".into()), "file:data"),
+            ("file:/srv/data", Location::Directory("/srv/data".into()), "file:/srv/data"),
+            ("file:///srv/data", Location::Directory("/srv/data".into()), "file:/srv/data"),
+            ("file://localhost/srv", Location::Directory("/srv".into()), "file:/srv"),
+            ("s3://logs", s3("logs", ""), "s3://logs"),
+            ("s3://logs/", s3("logs", ""), "s3://logs"),
+            ("s3://logs/a/b/", s3("logs", "a/b"), "s3://logs/a/b"),
+        ] {
+            assert_eq!(text.parse(), Ok(location.clone()), "{text}");
+            assert_eq!(location.to_string(), canonical);
+            assert_eq!(canonical.parse(), Ok(location), "{canonical}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused_with_a_reason() {
+        for (text, reason) in [
+            ("gs://bucket", "not supported: give file:PATH"),
+            ("az://container", "not supported: give file:PATH"),
+            ("https://bucket", "not supported: give file:PATH"),
+            ("/srv/data", "not supported: give file:PATH"),
+            ("", "not supported: give file:PATH"),
+            ("file:", "has no path"),
+            ("file://host/path", "names a host"),
+            ("s3:bucket", "has no bucket"),
+            ("s3://", "no valid bucket"),
+            ("s3://No", "no valid bucket"),
+            ("s3://-bucket", "no valid bucket"),
+            ("s3://bucket/a//b", "unusable prefix"),
+            ("s3://bucket/a b", "unusable prefix"),
+            ("memory:x", "memory: has none"),
+        ] {
+            let error = text.parse::<Location>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+}

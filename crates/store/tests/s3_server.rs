@@ -1,0 +1,71 @@
+//! The conformance suite on a real S3 server. Runs where `KAFSCALE_TEST_S3_ENDPOINT` names one (as `tests/servers/seaweedfs.sh`
+//! prints it), with `KAFSCALE_TEST_S3_BUCKET` and the usual `AWS_*` keys.
+
+use std::{
+    env,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use kafscale_runtime::TokioRuntime;
+use kafscale_store::{CreateError, NoObserver, ReadError, ReadRange, S3Settings, S3Store, Store, conformance};
+
+struct Server {
+    bucket: String,
+    settings: S3Settings,
+}
+
+impl Server {
+    fn from_environment() -> Option<Self> {
+        let Ok(endpoint) = env::var("KAFSCALE_TEST_S3_ENDPOINT") else {
+            eprintln!("no S3 server to test: KAFSCALE_TEST_S3_ENDPOINT is not set");
+            return None;
+        };
+        let wanted = |name| env::var(name).unwrap_or_else(|_| panic!("{name} is set beside KAFSCALE_TEST_S3_ENDPOINT"));
+        let settings = S3Settings {
+            access_key_id: Some(wanted("AWS_ACCESS_KEY_ID")),
+            secret_access_key: Some(wanted("AWS_SECRET_ACCESS_KEY").into()),
+            endpoint: Some(endpoint),
+            ..S3Settings::default()
+        };
+        Some(Self { bucket: wanted("KAFSCALE_TEST_S3_BUCKET"), settings })
+    }
+
+    fn open(&self, bucket: &str, settings: &S3Settings) -> S3Store {
+        S3Store::new(bucket, &unique("run"), settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap()
+    }
+}
+
+/// Each run works below a prefix of its own: a server may be used many times.
+fn unique(what: &str) -> String {
+    format!("{what}-{}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_server_conforms() {
+    let Some(server) = Server::from_environment() else { return };
+    let store = server.open(&server.bucket, &server.settings);
+    conformance::run(&store, "suite").await;
+    let date = store.date().expect("the server tells its time");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    assert!((now - date.unix_ms).abs() < 60_000, "the store's clock is this machine's");
+}
+
+#[tokio::test]
+async fn wrong_keys_and_a_missing_bucket_are_told_by_the_servers_own_code() {
+    let Some(server) = Server::from_environment() else { return };
+    let wrong = S3Settings { secret_access_key: Some("wrong".to_owned().into()), ..server.settings.clone() };
+    let store = server.open(&server.bucket, &wrong);
+    for result in [
+        store.create("x", bytes::Bytes::from_static(b"x").into()).await.map_err(|error| error.to_string()),
+        store.get("x", ReadRange::All).await.map(drop).map_err(|error| error.to_string()),
+    ] {
+        let text = result.unwrap_err();
+        assert!(text.starts_with("refused") && text.contains("SignatureDoesNotMatch"), "{text}");
+    }
+    let store = server.open("no-such-bucket-here", &server.settings);
+    let created = store.create("x", bytes::Bytes::from_static(b"x").into()).await;
+    assert!(matches!(&created, Err(CreateError::Refused(text)) if text.contains("NoSuchBucket")), "{created:?}");
+    let listed = store.list("", "", 1).await;
+    assert!(matches!(&listed, Err(ReadError::NotFound(text)) if text.contains("NoSuchBucket")), "{listed:?}");
+}
