@@ -6,17 +6,19 @@ use crate::decode::{DecodeError, Decoder, LengthOf};
 use crate::encode::{EncodeError, Encoder};
 use crate::wire::{Nullable, Wire};
 
-/// An array of a message: a view into the frame when it was decoded, items when it was built to be encoded.
+/// An array of a message: a view into the frame when it was decoded; items, owned or borrowed, when it was built to be
+/// encoded.
 ///
 /// Decoding walks all elements once, so that a bad one is refused at once, and keeps only where they are; each iteration
 /// reads them anew. So an array of any length costs no memory. Iteration yields elements by value.
 #[derive(Clone)]
-pub struct Array<'a, T>(Repr<'a, T>);
+pub struct Array<'a, T: 'a>(Repr<'a, T>);
 
 #[derive(Clone)]
-enum Repr<'a, T> {
+enum Repr<'a, T: 'a> {
     View { elements: Decoder<'a>, len: usize },
     Items(Vec<T>),
+    Shared(&'a [T]),
 }
 
 impl<'a, T: Wire<'a>> Array<'a, T> {
@@ -28,6 +30,7 @@ impl<'a, T: Wire<'a>> Array<'a, T> {
         match &self.0 {
             Repr::View { len, .. } => *len,
             Repr::Items(items) => items.len(),
+            Repr::Shared(items) => items.len(),
         }
     }
 
@@ -41,6 +44,7 @@ impl<'a, T: Wire<'a>> Array<'a, T> {
         Iter(match &self.0 {
             Repr::View { elements, len } => Source::View { elements: elements.clone(), left: *len },
             Repr::Items(items) => Source::Items(items.iter()),
+            Repr::Shared(items) => Source::Items(items.iter()),
         })
     }
 }
@@ -51,13 +55,20 @@ impl<'a, T: Wire<'a>> Default for Array<'a, T> {
     }
 }
 
-impl<'a, T> From<Vec<T>> for Array<'a, T> {
+impl<'a, T: 'a> From<Vec<T>> for Array<'a, T> {
     fn from(items: Vec<T>) -> Self {
         Self(Repr::Items(items))
     }
 }
 
-impl<'a, T> FromIterator<T> for Array<'a, T> {
+/// For many arrays with the same few items.
+impl<'a, T: 'a> From<&'a [T]> for Array<'a, T> {
+    fn from(items: &'a [T]) -> Self {
+        Self(Repr::Shared(items))
+    }
+}
+
+impl<'a, T: 'a> FromIterator<T> for Array<'a, T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         Self(Repr::Items(items.into_iter().collect()))
     }
@@ -85,9 +96,9 @@ impl<'i, 'a, T: Wire<'a>> IntoIterator for &'i Array<'a, T> {
 }
 
 /// The elements of an [`Array`], by value.
-pub struct Iter<'i, 'a, T>(Source<'i, 'a, T>);
+pub struct Iter<'i, 'a, T: 'a>(Source<'i, 'a, T>);
 
-enum Source<'i, 'a, T> {
+enum Source<'i, 'a, T: 'a> {
     View { elements: Decoder<'a>, left: usize },
     Items(std::slice::Iter<'i, T>),
 }
@@ -126,6 +137,7 @@ impl<'a, T: Wire<'a>> Wire<'a> for Array<'a, T> {
         match &self.0 {
             Repr::View { .. } => self.iter().try_for_each(|element| element.encode(to, field)),
             Repr::Items(items) => items.iter().try_for_each(|element| element.encode(to, field)),
+            Repr::Shared(items) => items.iter().try_for_each(|element| element.encode(to, field)),
         }
     }
 }
@@ -147,5 +159,28 @@ impl<'a, T: Wire<'a>> Nullable<'a> for Array<'a, T> {
 
     fn encode_null(to: &mut Encoder) {
         to.put_null_length(LengthOf::BytesOrArray);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owned_borrowed_and_decoded_arrays_are_equal_and_written_alike() {
+        let items = [7i32, -1];
+        let written = |array: &Array<'_, i32>| {
+            let mut to = Encoder::new(0, false);
+            array.encode(&mut to, "array").unwrap();
+            to.finish().unwrap().to_bytes()
+        };
+        let (owned, borrowed) = (Array::from(items.to_vec()), Array::from(&items[..]));
+        let bytes = written(&owned);
+        let decoded = Array::decode(&mut Decoder::new(&bytes[4..], 0, false), "array").unwrap();
+        for array in [&owned, &borrowed, &decoded] {
+            assert_eq!(array, &owned);
+            assert_eq!(array.iter().collect::<Vec<_>>(), items);
+            assert_eq!(written(array), bytes);
+        }
     }
 }

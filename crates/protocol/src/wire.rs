@@ -13,7 +13,7 @@ use crate::decode::{DecodeError, Decoder, LengthOf, STRING_BYTES_MAX};
 use crate::encode::{EncodeError, Encoder};
 
 /// A value that can stand in a message. `'a` is the life of the frame that it borrows from.
-pub trait Wire<'a>: Sized + Clone + Debug + PartialEq {
+pub trait Wire<'a>: Sized + Clone + Debug + PartialEq + 'a {
     /// Reads the value; `field` is its name in errors.
     fn decode(from: &mut Decoder<'a>, field: &'static str) -> Result<Self, DecodeError>;
 
