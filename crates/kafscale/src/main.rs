@@ -3,6 +3,7 @@
 //! This crate is the shell around the others: the command line, settings, log lines, HTTP, signals and exit codes. What
 //! the broker does with a request is not here. Words are Kafka's; data goes to stdout, talk to stderr.
 
+mod bench;
 mod commands;
 mod exit;
 mod logging;

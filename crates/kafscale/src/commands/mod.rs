@@ -1,5 +1,6 @@
 //! The commands of `kafscale`: one file each, one list here.
 
+mod bench;
 mod config;
 mod docs;
 mod serve;
@@ -16,7 +17,7 @@ pub fn command_line() -> Command {
         .after_help(exit_codes())
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([serve::command(), config::command(), docs::command()])
+        .subcommands([serve::command(), config::command(), bench::command(), docs::command()])
 }
 
 /// Runs the command that was asked for.
@@ -24,6 +25,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("config", matches)) => config::run(matches),
+        Some(("bench", matches)) => bench::run(matches),
         Some(("docs", matches)) => docs::run(matches),
         _ => unreachable!("clap requires one of the commands above"),
     }

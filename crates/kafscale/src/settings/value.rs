@@ -52,14 +52,19 @@ impl Value for bool {
     }
 }
 
-impl Value for u32 {
-    fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u32::MAX))
-    }
-    fn show(&self) -> String {
-        self.to_string()
-    }
+macro_rules! whole_numbers {
+    ($($type:ty)+) => { $(
+        impl Value for $type {
+            fn parse(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| format!("expected a whole number from 0 to {}", Self::MAX))
+            }
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )+ };
 }
+whole_numbers!(u32 u64);
 
 impl Value for Duration {
     fn parse(text: &str) -> Result<Self, String> {
