@@ -66,8 +66,9 @@ kill_s3() {
     done
     return $status
 }
+fuzz() { tests/fuzz.sh 15; }
 
-all=(format build lint rust clients checker kill_dir kill_s3)
+all=(format build lint rust clients checker kill_dir kill_s3 fuzz)
 [ $# -gt 0 ] || set -- "${all[@]}"
 versions
 export KAFSCALE_BIN=$target/debug/kafscale KAFSCALE_LAB_BIN=$target/debug/kafscale-lab
