@@ -1,2 +1,33 @@
-//! The broker.
+//! The broker: everything between the sockets and the store of one KafScale process.
+//!
+//! | Module | What it owns |
+//! |---|---|
+//! | [`net`] | sockets, framing, the memory budget of requests |
+//! | [`api`] | what each Kafka API means, one file each |
+//! | [`write`] | batches and entries on their way into the log |
+//! | [`read`] | records on their way out: cache, loading, fetch sessions, time look-ups |
+//! | [`replica`] | this broker's copy of the state and its applier |
+//! | [`snapshot`] | snapshots of the state, and what may be trimmed after them |
+//! | [`broker`] | one broker from start to drain |
+//!
+//! No correctness decision here rests on local time, and nothing outside `net` touches a socket or a thread: the rest
+//! runs under the simulation as it is.
+
+pub mod api;
+pub mod broker;
+pub mod cluster;
+pub mod metrics;
+pub mod net;
 pub mod read;
+pub mod replica;
+pub mod settings;
+pub mod snapshot;
+pub mod topic_config;
+pub mod write;
+
+pub use broker::{Broker, Ended, StartError};
+pub use settings::{Latency, Settings};
+
+/// Numbers one connection within a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);

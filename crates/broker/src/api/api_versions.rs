@@ -1,0 +1,59 @@
+//! ApiVersions (18): what this broker serves. Any version of it gets an answer.
+
+use std::sync::Arc;
+
+use kafscale_protocol::{
+    ApiKey, Array, ErrorCode, RequestHeader, encode_response,
+    messages::api_versions::{ApiVersion, FinalizedFeatureKey, Request, Response, SupportedFeatureKey},
+};
+
+use super::{Answer, Call, Refusal, Session};
+
+/// The features that clients look for, and the highest level that is both supported and finalized here.
+const FEATURES: &[(&str, i16, i16)] = &[("metadata.version", 7, 29)];
+
+/// The catalogue of the protocol crate, as it is.
+fn api_keys() -> Vec<ApiVersion> {
+    let row = |api: &ApiKey| {
+        let facts = api.facts();
+        ApiVersion { api_key: *api as i16, min_version: facts.advertised_min, max_version: facts.max }
+    };
+    ApiKey::ALL.iter().map(row).collect()
+}
+
+/// Answers with everything that is served.
+pub async fn handle(_session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
+    let request: Request<'_> = call.request()?;
+    if call.version >= 3 && !(is_valid(request.client_software_name) && is_valid(request.client_software_version)) {
+        return call.respond(&Response { error_code: ErrorCode::InvalidRequest, ..Default::default() });
+    }
+    let supported =
+        FEATURES.iter().map(|&(name, min_version, max_version)| SupportedFeatureKey { name, min_version, max_version });
+    let finalized = FEATURES.iter().map(|&(name, _, level)| FinalizedFeatureKey {
+        name,
+        max_version_level: level,
+        min_version_level: level,
+    });
+    call.respond(&Response {
+        api_keys: Array::from(api_keys()),
+        supported_features: Array::from(supported.collect::<Vec<_>>()),
+        finalized_features_epoch: 0,
+        finalized_features: Array::from(finalized.collect::<Vec<_>>()),
+        ..Default::default()
+    })
+}
+
+/// Kafka's rule for names and versions of client software: letters and digits, with dots and dashes between them.
+fn is_valid(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.chars().all(inner) && ends(text.chars().next()) && ends(text.chars().next_back())
+}
+
+/// The answer to a version from the future: in version 0, with the range that would do.
+pub fn unsupported(header: &RequestHeader<'_>) -> Result<Answer, Refusal> {
+    let response =
+        Response { error_code: ErrorCode::UnsupportedVersion, api_keys: Array::from(api_keys()), ..Default::default() };
+    let encoded = encode_response(0, header.correlation_id, &response)?;
+    Ok(Answer::Respond { parts: encoded.parts, hold: None })
+}

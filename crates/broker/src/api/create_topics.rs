@@ -1,0 +1,131 @@
+//! CreateTopics (19).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures_util::future::join_all;
+use kafscale_protocol::{
+    ApiKey, Array, ErrorCode, Uuid,
+    messages::create_topics::{CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, Request, Response},
+};
+
+use super::{
+    Answer, Call, Refusal, Session,
+    topic_creation::{Created, NotCreated, Wanted},
+};
+use crate::topic_config;
+
+/// DescribeConfigs' source of a value that was set on the topic, and of one that was not.
+const SOURCE_TOPIC: i8 = 1;
+const SOURCE_DEFAULT: i8 = 5;
+
+/// Creates what can be created; every topic has its own result. All of them ride in one object.
+pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
+    let request: Request<'_> = call.request()?;
+    let mut seen = BTreeSet::new();
+    let topics: Vec<CreatableTopic<'_>> = request.topics.iter().collect();
+    let twice: BTreeSet<&str> =
+        topics.iter().filter(|topic| !seen.insert(topic.name)).map(|topic| topic.name).collect();
+    let results = join_all(topics.iter().filter(|topic| !twice.contains(topic.name)).map(|topic| {
+        let session = &session;
+        async move { (topic.name, create(session, topic, request.validate_only).await) }
+    }));
+    let results = results.await;
+    let configs: Vec<_> = topics.iter().map(|topic| (topic.name, settings_of(topic).unwrap_or_default())).collect();
+    let configs: BTreeMap<&str, BTreeMap<String, String>> = configs.into_iter().collect();
+    let mut responses: Vec<CreatableTopicResult<'_>> = Vec::with_capacity(results.len() + twice.len());
+    for (name, result) in &results {
+        if let Err((code, _)) = result {
+            session.broker().metrics().error(ApiKey::CreateTopics, *code);
+        }
+        responses.push(response(name, result, &configs[name]));
+    }
+    responses.extend(twice.iter().map(|name| CreatableTopicResult {
+        name,
+        error_code: ErrorCode::InvalidRequest,
+        error_message: Some("duplicate topic name in the request"),
+        ..Default::default()
+    }));
+    call.respond(&Response { topics: Array::from(responses), ..Default::default() })
+}
+
+async fn create(session: &Session, topic: &CreatableTopic<'_>, validate_only: bool) -> Result<Created, NotCreated> {
+    let wanted = Wanted { name: topic.name, partitions: partitions_of(topic)?, settings: settings_of(topic)? };
+    if validate_only {
+        return session.check_topic(&wanted).map(|partitions| Created { id: 0, partitions });
+    }
+    session.create_topic(wanted).await
+}
+
+/// The partition count: given, by the assignments, or the default (-1). Replication is the store's business, so any factor
+/// that Kafka would understand is accepted.
+fn partitions_of(topic: &CreatableTopic<'_>) -> Result<Option<u32>, NotCreated> {
+    if !topic.assignments.is_empty() {
+        if topic.num_partitions != -1 || topic.replication_factor != -1 {
+            let text = "with assignments, partitions and replication factor must be -1".to_owned();
+            return Err((ErrorCode::InvalidRequest, text));
+        }
+        let indexes: BTreeSet<i32> = topic.assignments.iter().map(|assignment| assignment.partition_index).collect();
+        let dense = indexes.iter().copied().eq(0..topic.assignments.len() as i32);
+        let some_broker = topic.assignments.iter().all(|assignment| !assignment.broker_ids.is_empty());
+        return match dense && some_broker {
+            true => Ok(Some(topic.assignments.len() as u32)),
+            false => Err((ErrorCode::InvalidReplicaAssignment, "partitions must be 0, 1, 2 ...".to_owned())),
+        };
+    }
+    if topic.replication_factor == 0 || topic.replication_factor < -1 {
+        let text = "replication factor must be larger than 0, or -1 for the default".to_owned();
+        return Err((ErrorCode::InvalidReplicationFactor, text));
+    }
+    match topic.num_partitions {
+        -1 => Ok(None),
+        count if count > 0 => Ok(Some(count as u32)),
+        _ => Err((ErrorCode::InvalidPartitions, "number of partitions must be larger than 0, or -1".to_owned())),
+    }
+}
+
+fn settings_of(topic: &CreatableTopic<'_>) -> Result<BTreeMap<String, String>, NotCreated> {
+    let mut settings = BTreeMap::new();
+    for config in topic.configs.iter() {
+        let Some(value) = config.value else {
+            return Err((ErrorCode::InvalidConfig, format!("null value for topic config {}", config.name)));
+        };
+        settings.insert(config.name.to_owned(), value.to_owned());
+    }
+    Ok(settings)
+}
+
+fn response<'a>(
+    name: &'a str,
+    result: &'a Result<Created, NotCreated>,
+    settings: &'a BTreeMap<String, String>,
+) -> CreatableTopicResult<'a> {
+    match result {
+        Ok(created) => CreatableTopicResult {
+            name,
+            topic_id: Uuid(created.id.to_be_bytes()),
+            num_partitions: created.partitions as i32,
+            replication_factor: 1,
+            configs: Some(Array::from(configs(settings))),
+            ..Default::default()
+        },
+        Err((error_code, text)) => {
+            CreatableTopicResult { name, error_code: *error_code, error_message: Some(text), ..Default::default() }
+        }
+    }
+}
+
+fn configs(settings: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs<'_>> {
+    let config = |definition: &'static topic_config::Definition| {
+        let given = settings.get(definition.name);
+        CreatableTopicConfigs {
+            name: definition.name,
+            value: Some(given.map_or(definition.default, String::as_str)),
+            config_source: if given.is_some() { SOURCE_TOPIC } else { SOURCE_DEFAULT },
+            ..Default::default()
+        }
+    };
+    topic_config::DEFINITIONS.iter().map(config).collect()
+}

@@ -1,0 +1,19 @@
+//! What requests mean: one file per Kafka API.
+//!
+//! A [`Session`] is one connection's side of the broker without its socket: whole request frames go in, encoded answers
+//! come out; the simulation drives it exactly as `net` does. [`dispatch`](session) is the table of all APIs that are
+//! served. Handlers decode from the frame, ask the replica, and answer; an answer that claims an end or an absence first
+//! waits for [`Broker::barrier`](crate::Broker::barrier).
+
+mod api_versions;
+mod call;
+mod create_topics;
+mod error_codes;
+mod init_producer_id;
+mod metadata;
+mod produce;
+mod session;
+mod topic_creation;
+
+pub use call::{Answer, Call, Hold, Refusal};
+pub use session::Session;

@@ -1,0 +1,269 @@
+//! Produce (0): batches into the write path.
+//!
+//! [`begin`] runs before any await, so that requests of one connection take their places in order: it validates every
+//! partition's batch, stamps it in the frame itself (leader epoch, LogAppendTime), and hands shared slices of the frame to
+//! the writer. Nothing is copied.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use kafscale_protocol::{
+    ApiKey, Array, ErrorCode, RequestHeader,
+    messages::produce::{
+        PartitionProduceData, PartitionProduceResponse, Request, Response, TopicProduceData, TopicProduceResponse,
+    },
+};
+use kafscale_records::{Batch, BatchError, Codec, edit};
+use kafscale_runtime::{BoxFuture, timeout};
+use kafscale_state::{Handle, State, Topic, entry::Producer};
+
+use super::{Answer, Call, Refusal, Session, error_codes};
+use crate::{
+    topic_config::TopicConfig,
+    write::{Append, BatchResult, STALL, Waiting, replies},
+};
+
+/// The shortest time that a request waits for the store, however little the client asks for.
+const WAIT_MIN_MS: i32 = 1_000;
+
+/// Why a batch goes no further, in Kafka's code and in words.
+type Rejected = (ErrorCode, String);
+
+/// A batch that may be appended, and where it lies in the frame.
+#[derive(Clone)]
+struct Accepted {
+    partition: Handle,
+    at: std::ops::Range<usize>,
+    records: u32,
+    max_timestamp: i64,
+    stamp: Option<i64>,
+    producer: Option<(Producer, i32)>,
+}
+
+/// Takes the request's place in the write path and returns its answer.
+pub fn begin(
+    session: &Arc<Session>,
+    mut frame: BytesMut,
+    body_at: usize,
+) -> Result<BoxFuture<'static, Result<Answer, Refusal>>, Refusal> {
+    let (header, body) = RequestHeader::read(&frame)?;
+    let request = <Request<'_> as kafscale_protocol::Body>::read(header.api_version, body)?;
+    let (acks, timeout_ms) = (request.acks, request.timeout_ms);
+    let judged = judge(session, &frame, &request, header.api_version);
+    let mut call = Call::new(ApiKey::Produce, &header, Bytes::new(), body_at);
+
+    for accepted in judged.iter().flatten() {
+        let batch = &mut frame[accepted.at.clone()];
+        edit::set_partition_leader_epoch(batch, 0);
+        if let Some(now_ms) = accepted.stamp {
+            edit::stamp_log_append_time(batch, now_ms);
+        }
+    }
+    let frame = frame.freeze();
+    call = call.with_frame(frame.clone());
+
+    let (mut parts, outcome) = replies(judged.iter().flatten().count());
+    parts.reverse();
+    let append = |accepted: &Accepted| Append {
+        partition: accepted.partition,
+        bytes: frame.slice(accepted.at.clone()),
+        records: accepted.records,
+        max_timestamp: accepted.max_timestamp,
+        producer: accepted.producer,
+        waiting: Waiting::new(parts.pop().expect("one reply for each accepted batch")),
+    };
+    let stamps: Vec<Result<Option<i64>, Rejected>> =
+        judged.iter().map(|judged| judged.as_ref().map(|accepted| accepted.stamp).map_err(Clone::clone)).collect();
+    let appends: Vec<Append> = judged.iter().flatten().map(append).collect();
+    let bytes: usize = appends.iter().map(|append| append.bytes.len()).sum();
+    let broker = session.broker();
+    broker.metrics().produced(bytes, appends.len());
+    let is_write = !appends.is_empty();
+    if is_write {
+        broker.writer().produce(session.id(), appends);
+    }
+
+    let session = Arc::clone(session);
+    Ok(Box::pin(async move {
+        let broker = session.broker();
+        let limit = if acks == -1 { STALL.min(millis(timeout_ms.max(WAIT_MIN_MS))) } else { STALL };
+        let outcome = timeout(&**broker.runtime(), limit, outcome).await;
+        if is_write {
+            broker.writer().answered(session.id());
+        }
+        let appended: Vec<BatchResult> = match outcome {
+            Ok(Ok(results)) => results,
+            Ok(Err(_)) => vec![Err(crate::write::Error::Stopped); stamps.len()],
+            Err(_) => vec![Err(crate::write::Error::TimedOut); stamps.len()],
+        };
+        answer(&session, &call, acks, &stamps, appended)
+    }))
+}
+
+fn millis(ms: i32) -> std::time::Duration {
+    std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+/// Judges every partition of the request, in order.
+fn judge(session: &Session, frame: &[u8], request: &Request<'_>, version: i16) -> Vec<Result<Accepted, Rejected>> {
+    let refused = |code, text: &str| -> Vec<Result<Accepted, Rejected>> {
+        let count = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
+        vec![Err((code, text.to_owned())); count].into_iter().collect()
+    };
+    if request.transactional_id.is_some() {
+        return refused(ErrorCode::InvalidRequest, "transactions are not supported yet");
+    }
+    if !(-1..=1).contains(&request.acks) {
+        return refused(ErrorCode::InvalidRequiredAcks, "acks must be -1, 0 or 1");
+    }
+    let now_ms = session.broker().runtime().wall_clock_ms();
+    session.broker().replica().read(|state| {
+        let mut judged = Vec::new();
+        for topic_data in request.topic_data.iter() {
+            let topic = find_topic(state, &topic_data, version);
+            let config = topic.as_ref().map(|topic| TopicConfig::new(topic.settings())).ok();
+            for data in topic_data.partition_data.iter() {
+                let target = topic.as_ref().map_err(|code| (*code, String::new())).and_then(|topic| {
+                    let handle = u32::try_from(data.index).ok().and_then(|index| topic.handle(index));
+                    handle.ok_or((ErrorCode::UnknownTopicOrPartition, String::new()))
+                });
+                judged.push(target.and_then(|handle| {
+                    let config = config.expect("a topic that was found has settings");
+                    judge_batch(frame, &data, handle, &config, version, now_ms)
+                }));
+            }
+        }
+        judged
+    })
+}
+
+fn find_topic<'a>(state: &'a State, data: &TopicProduceData<'_>, version: i16) -> Result<&'a Topic, ErrorCode> {
+    if version >= 13 {
+        let id = u128::from_be_bytes(data.topic_id.0);
+        return state.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId);
+    }
+    state.topic(data.name).ok_or(ErrorCode::UnknownTopicOrPartition)
+}
+
+fn judge_batch(
+    frame: &[u8],
+    data: &PartitionProduceData<'_>,
+    partition: Handle,
+    config: &TopicConfig,
+    version: i16,
+    now_ms: i64,
+) -> Result<Accepted, Rejected> {
+    let bytes = data.records.as_ref().and_then(|records| records.borrowed()).unwrap_or_default();
+    if bytes.is_empty() {
+        return Err((ErrorCode::InvalidRecord, "a partition without a record batch".to_owned()));
+    }
+    let batch = Batch::validate(bytes).map_err(|error| (batch_code(&error), error.to_string()))?;
+    let header = batch.header();
+    if bytes.len() > config.batch_bytes_max {
+        let text = format!("a batch of {} bytes is above max.message.bytes {}", bytes.len(), config.batch_bytes_max);
+        return Err((ErrorCode::MessageTooLarge, text));
+    }
+    if header.attributes.is_transactional() {
+        return Err((ErrorCode::InvalidTxnState, "transactions are not supported yet".to_owned()));
+    }
+    if version < 7 && header.attributes.codec() == Ok(Codec::Zstd) {
+        return Err((ErrorCode::UnsupportedCompressionType, "zstd needs Produce version 7".to_owned()));
+    }
+    let stamp = config.log_append_time.then_some(now_ms);
+    if stamp.is_none() {
+        check_timestamps(header.base_timestamp, header.max_timestamp, config, now_ms)?;
+    }
+    let start = bytes.as_ptr() as usize - frame.as_ptr() as usize;
+    let producer = (header.producer_id >= 0).then_some((
+        Producer { id: header.producer_id, epoch: header.producer_epoch, transactional: false },
+        header.base_sequence,
+    ));
+    Ok(Accepted {
+        partition,
+        at: start..start + bytes.len(),
+        records: u32::try_from(header.record_count).expect("validated to be positive"),
+        max_timestamp: stamp.unwrap_or(header.max_timestamp),
+        stamp,
+        producer,
+    })
+}
+
+/// The rules of KIP-937. A batch without timestamps passes.
+fn check_timestamps(base: i64, max: i64, config: &TopicConfig, now_ms: i64) -> Result<(), Rejected> {
+    let too_old = base >= 0 && now_ms.saturating_sub(base) > config.timestamp_before_max_ms;
+    let too_new = max >= 0 && max.saturating_sub(now_ms) > config.timestamp_after_max_ms;
+    if too_old || too_new {
+        let text = format!("timestamps {base} to {max} are out of the range that the topic allows at {now_ms}");
+        return Err((ErrorCode::InvalidTimestamp, text));
+    }
+    Ok(())
+}
+
+/// Kafka's code for a batch that is refused as it is.
+fn batch_code(error: &BatchError) -> ErrorCode {
+    match error {
+        BatchError::Truncated { .. } | BatchError::Length { .. } | BatchError::Crc { .. } => ErrorCode::CorruptMessage,
+        BatchError::Codec { .. } => ErrorCode::UnsupportedCompressionType,
+        _ => ErrorCode::InvalidRecord,
+    }
+}
+
+fn answer(
+    session: &Session,
+    call: &Call,
+    acks: i16,
+    judged: &[Result<Option<i64>, Rejected>],
+    appended: Vec<BatchResult>,
+) -> Result<Answer, Refusal> {
+    let metrics = session.broker().metrics();
+    let mut appended = appended.into_iter();
+    let mut judged = judged.iter();
+    let mut first_error = None;
+    let request: Request<'_> = call.request()?;
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data.iter() {
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
+        for data in topic.partition_data.iter() {
+            let judged = judged.next().expect("every partition was judged");
+            let response = partition_response(data.index, judged, &mut appended);
+            if response.error_code != ErrorCode::None {
+                metrics.error(ApiKey::Produce, response.error_code);
+                first_error.get_or_insert(response.error_code);
+            }
+            partitions.push(response);
+        }
+        let partition_responses = Array::from(partitions);
+        responses.push(TopicProduceResponse { name: topic.name, topic_id: topic.topic_id, partition_responses });
+    }
+    if acks == 0 {
+        return match first_error {
+            None => Ok(Answer::Silent),
+            Some(code) => Err(Refusal::Closed(format!("acks=0 and a batch failed with {code:?}"))),
+        };
+    }
+    let throttle_time_ms = session.broker().throttle_ms();
+    call.respond(&Response { responses: Array::from(responses), throttle_time_ms, ..Default::default() })
+}
+
+fn partition_response<'a>(
+    index: i32,
+    judged: &'a Result<Option<i64>, Rejected>,
+    appended: &mut impl Iterator<Item = BatchResult>,
+) -> PartitionProduceResponse<'a> {
+    let mut response = PartitionProduceResponse { index, base_offset: -1, ..Default::default() };
+    match judged {
+        Err((code, text)) => {
+            response.error_code = *code;
+            response.error_message = (!text.is_empty()).then_some(text);
+        }
+        Ok(stamp) => match appended.next().expect("every accepted batch has a result") {
+            Ok(at) => {
+                response.base_offset = at.base_offset;
+                response.log_start_offset = at.log_start_offset;
+                response.log_append_time_ms = stamp.unwrap_or(-1);
+            }
+            Err(error) => response.error_code = error_codes::of_write(error),
+        },
+    }
+    response
+}

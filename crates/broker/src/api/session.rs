@@ -1,0 +1,115 @@
+//! One connection's side of the broker, without its socket.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use kafscale_protocol::{ApiKey, RequestHeader};
+use kafscale_runtime::BoxFuture;
+use tokio::sync::Mutex;
+
+use super::{Answer, Call, Refusal, api_versions, create_topics, init_producer_id, metadata, produce};
+use crate::{Broker, ConnectionId, Settings};
+
+/// See the module. Dropping it tells the write path that the connection is gone.
+pub struct Session {
+    broker: Arc<Broker>,
+    id: ConnectionId,
+    fetches: Arc<Mutex<()>>,
+}
+
+impl Session {
+    pub(crate) fn new(broker: Arc<Broker>, id: ConnectionId) -> Self {
+        Self { broker, id, fetches: Arc::default() }
+    }
+
+    /// The broker.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// The broker's settings.
+    pub fn settings(&self) -> &Settings {
+        self.broker.settings()
+    }
+
+    /// Which connection this is.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Held by a Fetch from its start until its answer has left, so that a peer that does not read holds no more than one.
+    pub(crate) fn fetches(&self) -> &Arc<Mutex<()>> {
+        &self.fetches
+    }
+
+    /// Takes one request (without its length). Produce has taken its place in the write path when this returns; the
+    /// future is its answer, which must be sent in the order of the requests.
+    pub fn on_frame(self: &Arc<Self>, frame: BytesMut) -> BoxFuture<'static, Answer> {
+        match self.begin(frame) {
+            Ok(answer) => answer,
+            Err(refusal) => Box::pin(async move { Answer::Close(refusal.to_string()) }),
+        }
+    }
+
+    fn begin(self: &Arc<Self>, frame: BytesMut) -> Result<BoxFuture<'static, Answer>, Refusal> {
+        let (header, body) = RequestHeader::read(&frame)?;
+        let body_at = frame.len() - body.len();
+        let started = self.broker.runtime().now();
+        let Some(api) = ApiKey::from_code(header.api_key) else {
+            return Err(Refusal::Closed(format!("api key {} is not served", header.api_key)));
+        };
+        if api == ApiKey::ApiVersions && !api.facts().serves(header.api_version) {
+            let answer = api_versions::unsupported(&header)?;
+            return Ok(Box::pin(async move { answer }));
+        }
+        if !api.facts().serves(header.api_version) {
+            return Ok(unsupported(api, &header));
+        }
+        let answer = if api == ApiKey::Produce {
+            produce::begin(self, frame, body_at)?
+        } else {
+            let call = Call::new(api, &header, Bytes::new(), body_at).with_frame(frame.freeze());
+            let session = Arc::clone(self);
+            Box::pin(async move { dispatch(session, call).await })
+        };
+        let session = Arc::clone(self);
+        Ok(Box::pin(async move {
+            let answer = answer.await;
+            let broker = &session.broker;
+            let took = broker.runtime().now().saturating_sub(started);
+            broker.metrics().request(api, took);
+            match answer {
+                Ok(answer) => answer,
+                Err(refusal) => {
+                    if let Refusal::Unanswerable(error) = &refusal {
+                        tracing::error!(api = api.facts().name, %error, "an answer could not be encoded");
+                    }
+                    Answer::Close(format!("{}: {refusal}", api.facts().name))
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.broker.writer().closed(self.id);
+    }
+}
+
+/// A version that is not served is answered as Kafka does: by closing the connection, with the reason in the log.
+fn unsupported(api: ApiKey, header: &RequestHeader<'_>) -> BoxFuture<'static, Answer> {
+    let reason = format!("{} version {} is not served", api.facts().name, header.api_version);
+    Box::pin(async move { Answer::Close(reason) })
+}
+
+async fn dispatch(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
+    match call.api {
+        ApiKey::Produce => unreachable!("Produce takes its place before any await"),
+        ApiKey::Metadata => metadata::handle(session, call).await,
+        ApiKey::ApiVersions => api_versions::handle(session, call).await,
+        ApiKey::CreateTopics => create_topics::handle(session, call).await,
+        ApiKey::InitProducerId => init_producer_id::handle(session, call).await,
+        other => Err(Refusal::Closed(format!("{other:?} is not served"))),
+    }
+}

@@ -1,0 +1,151 @@
+//! Creating topics: what CreateTopics and the auto-creation of Metadata share.
+
+use std::collections::BTreeMap;
+
+use kafscale_protocol::ErrorCode;
+use kafscale_state::{
+    Verdict,
+    entry::{Entry, TopicCreated},
+    limits,
+    topic::DEFAULT_NAMESPACE,
+    verdict::Refused,
+};
+
+use super::{Session, error_codes};
+use crate::topic_config;
+
+/// A topic as it was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Created {
+    /// Its id.
+    pub id: u128,
+    /// Its partitions.
+    pub partitions: u32,
+}
+
+/// Why a topic was not created: Kafka's code and words.
+pub type NotCreated = (ErrorCode, String);
+
+/// What a topic shall be.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its partitions; none for the default.
+    pub partitions: Option<u32>,
+    /// Its settings.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Kafka's rules for topic names (`Topic.validate`).
+pub fn check_name(name: &str) -> Result<(), NotCreated> {
+    let invalid = |text: String| Err((ErrorCode::InvalidTopicException, text));
+    if name.is_empty() {
+        return invalid("topic name is empty".to_owned());
+    }
+    if name == "." || name == ".." {
+        return invalid("topic name cannot be \".\" or \"..\"".to_owned());
+    }
+    if name.len() > limits::NAME_BYTES_MAX {
+        return invalid(format!("topic name is longer than {} characters", limits::NAME_BYTES_MAX));
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+        return invalid("topic name may hold ASCII letters, digits, '.', '_' and '-' only".to_owned());
+    }
+    Ok(())
+}
+
+impl Session {
+    /// Checks everything that can be checked without the log.
+    pub(super) fn check_topic(&self, wanted: &Wanted<'_>) -> Result<u32, NotCreated> {
+        check_name(wanted.name)?;
+        let partitions = wanted.partitions.unwrap_or(self.settings().default_partitions);
+        if partitions == 0 || partitions > limits::Limits::default().partitions_per_topic {
+            let most = limits::Limits::default().partitions_per_topic;
+            return Err((ErrorCode::InvalidPartitions, format!("a topic has 1 to {most} partitions")));
+        }
+        for (name, value) in &wanted.settings {
+            topic_config::check(name, value).map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
+        }
+        self.broker().replica().read(|state| {
+            let colliding = |name: &str| name.replace('.', "_");
+            if state.topic(wanted.name).is_some() {
+                return Err((ErrorCode::TopicAlreadyExists, format!("topic '{}' already exists", wanted.name)));
+            }
+            // Kafka refuses names that become one in metric names; only a name with '.' or '_' can collide.
+            if wanted.name.contains(['.', '_'])
+                && let Some(other) = state.topics().find(|topic| colliding(topic.name()) == colliding(wanted.name))
+            {
+                let text = format!("topic '{}' collides with existing topic '{}'", wanted.name, other.name());
+                return Err((ErrorCode::InvalidTopicException, text));
+            }
+            Ok(partitions)
+        })
+    }
+
+    /// Creates a topic.
+    pub(super) async fn create_topic(&self, wanted: Wanted<'_>) -> Result<Created, NotCreated> {
+        let partitions = self.check_topic(&wanted)?;
+        let broker = self.broker();
+        let id = loop {
+            let id = uuid_v4(broker.runtime().random_u128());
+            // Kafka's own text form of a topic id must not begin with a dash: tools take it for an option.
+            if (id >> 122) != 0b11_1110 {
+                break id;
+            }
+        };
+        let entry = Entry::TopicCreated(TopicCreated {
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            name: wanted.name.to_owned(),
+            id,
+            partitions,
+            settings: wanted.settings,
+        });
+        let verdict = broker.writer().submit(Some(self.id()), entry, false).await;
+        match verdict.map_err(|error| (error_codes::of_entry(error), error.to_string()))? {
+            Verdict::TopicCreated { .. } => Ok(Created { id, partitions }),
+            Verdict::Refused(refused) => Err((refused_code(refused), refused.to_string())),
+            other => unreachable!("apply answers a topic with {other:?}"),
+        }
+    }
+}
+
+fn refused_code(refused: Refused) -> ErrorCode {
+    match refused {
+        Refused::TopicAlreadyExists { .. } => ErrorCode::TopicAlreadyExists,
+        Refused::InvalidName => ErrorCode::InvalidTopicException,
+        Refused::InvalidPartitions => ErrorCode::InvalidPartitions,
+        Refused::TooManyPartitions => ErrorCode::PolicyViolation,
+        Refused::InvalidSettings => ErrorCode::InvalidConfig,
+        _ => ErrorCode::UnknownServerError,
+    }
+}
+
+/// Random bits with the version and variant of a random UUID (RFC 9562).
+fn uuid_v4(bits: u128) -> u128 {
+    let version = 0xf_u128 << 76;
+    let variant = 0b11_u128 << 62;
+    bits & !(version | variant) | 4 << 76 | 0b10 << 62
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_kafka_refuses_are_refused() {
+        let long = "a".repeat(250);
+        for name in ["", ".", "..", "a b", "a/b", "ä", "a\u{0}", &long] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+        for name in ["a", "_", "A.b_c-1", &long[1..]] {
+            assert!(check_name(name).is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn topic_ids_are_random_uuids() {
+        assert_eq!(uuid_v4(0), 0x0000_0000_0000_4000_8000_0000_0000_0000);
+        assert_eq!(uuid_v4(u128::MAX), 0xffff_ffff_ffff_4fff_bfff_ffff_ffff_ffff);
+    }
+}

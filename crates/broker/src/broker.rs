@@ -1,0 +1,314 @@
+//! One broker, from start to drain.
+//!
+//! Start: marker, newest snapshot, then the log: taking over and replaying its tail. From then on these tasks live: the
+//! applier, the flush task, the snapshotter and the log's own. When the applier ends the broker is over: it acknowledges
+//! nothing any more.
+
+use std::sync::{Arc, OnceLock};
+
+use kafscale_log::{
+    BarrierError, Frame, Log, Progress,
+    lone::{self, Lone, OpenArgs, OpenError, Resume},
+};
+use kafscale_runtime::Handle;
+use kafscale_state::{
+    FEATURE_LEVEL_KNOWN,
+    entry::{self, BrokerJoined, Entry, Sequencer},
+};
+use kafscale_store::Store;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    ConnectionId, Settings,
+    api::Session,
+    cluster::{Cluster, ClusterError},
+    metrics::Metrics,
+    net::Budget,
+    read::{Cache, Reader, Waiters, sessions::Sessions},
+    replica::{Applier, Audience, Own, Replica, ReplicaView, Stopped},
+    snapshot::{self, Snapshotter},
+    write::{ProducerIds, StateJudge, Writer},
+};
+
+/// Frames that the applier may be behind the log's reader.
+const FRAMES_AHEAD: usize = 256;
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store's marker.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Its snapshots.
+    #[error(transparent)]
+    Snapshot(#[from] snapshot::Error),
+    /// Its log.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The replay.
+    #[error("the log cannot be replayed: {0}")]
+    Replay(String),
+}
+
+/// Why a running broker is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Another broker has taken over this store.
+    Fenced(String),
+    /// A frame cannot be applied, or replicas differ.
+    Stopped(String),
+}
+
+/// One broker.
+pub struct Broker {
+    settings: Settings,
+    cluster: Cluster,
+    runtime: Handle,
+    lone: Arc<Lone>,
+    replica: Arc<Replica>,
+    writer: Writer,
+    producer_ids: ProducerIds,
+    reader: Reader,
+    fetch_sessions: Mutex<Sessions>,
+    budget: Budget,
+    metrics: Arc<Metrics>,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+impl Broker {
+    /// Starts a broker on a store that is its alone. It is ready when this returns.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        runtime: Handle,
+        metrics: Arc<Metrics>,
+        settings: Settings,
+    ) -> Result<Arc<Self>, StartError> {
+        let cluster = Cluster::open(&*store, &runtime).await?;
+        let state = snapshot::load(&*store, cluster.generation).await?;
+        let resume = Resume {
+            progress: Progress { position: state.position(), digest: state.digest() },
+            session: state.session(),
+            cluster_time_ms: state.cluster_time_ms(),
+        };
+        let replica = Arc::new(Replica::new(state));
+        let cache = Arc::new(Cache::new(settings.cache_bytes));
+        let waiters = Arc::new(Waiters::default());
+        let own = Arc::new(OnceLock::new());
+        let view = ReplicaView { replica: Arc::clone(&replica), own: Arc::clone(&own), generation: cluster.generation };
+        let audience = Audience { cache: Arc::clone(&cache), waiters: Arc::clone(&waiters) };
+        let reader = Reader::new(Arc::clone(&runtime), Arc::new(view), Arc::clone(&store), cache, waiters);
+        let applier = Applier {
+            replica: Arc::clone(&replica),
+            readers: Arc::new(audience),
+            metrics: Arc::clone(&metrics),
+            own: Arc::clone(&own),
+        };
+        let (frames, replayed) = mpsc::channel(FRAMES_AHEAD);
+        let (end, ended) = watch::channel(None);
+        spawn_applier(&runtime, applier, replayed, end);
+        let (lone, opened) = match lone::open(open_args(&store, &runtime, cluster, resume, frames, &settings)).await {
+            Err(OpenError::Abandoned) => return Err(StartError::Replay(ended_reason(&ended))),
+            opened => opened?,
+        };
+        let log: Arc<dyn Log> = Arc::<Lone>::clone(&lone);
+        let writer = start_writer(&store, &runtime, &log, &replica, &metrics, &settings);
+        let this = Own { lone: Arc::clone(&lone), writer: writer.clone(), opened };
+        assert!(own.set(this).is_ok(), "the log is opened once");
+        tokio::select! {
+            biased;
+            () = replica.wait_applied(opened.tail) => {}
+            _ = wait_ended(ended.clone()) => return Err(StartError::Replay(ended_reason(&ended))),
+        }
+        let snapshotter = Snapshotter {
+            store,
+            runtime: Arc::clone(&runtime),
+            log: Arc::clone(&log),
+            replica: Arc::clone(&replica),
+            metrics: Arc::clone(&metrics),
+            generation: cluster.generation,
+        };
+        runtime.spawn("snapshots", Box::pin(snapshotter.run()));
+        let budget = Budget::new(settings.request_memory as u64, settings.request_bytes_max as u64);
+        let producer_ids = ProducerIds::default();
+        Ok(Arc::new(Self {
+            settings,
+            cluster,
+            runtime,
+            lone,
+            replica,
+            writer,
+            producer_ids,
+            reader,
+            fetch_sessions: Mutex::default(),
+            budget,
+            metrics,
+            ended,
+        }))
+    }
+}
+
+impl Broker {
+    /// One connection's side of this broker.
+    pub fn session(self: &Arc<Self>, id: ConnectionId) -> Arc<Session> {
+        Arc::new(Session::new(Arc::clone(self), id))
+    }
+
+    /// Waits until this replica has applied everything that was appended anywhere before the call. Answers that claim an
+    /// end or an absence come after it.
+    pub async fn barrier(&self) -> Result<(), BarrierError> {
+        let tail = self.lone.barrier().await?;
+        self.replica.wait_applied(tail).await;
+        Ok(())
+    }
+
+    /// Flushes and answers what was taken in.
+    pub async fn drain(&self) {
+        self.writer.drain().await;
+    }
+
+    /// Completes when this broker is over.
+    pub async fn ended(&self) -> Ended {
+        wait_ended(self.ended.clone()).await
+    }
+
+    /// Whether it takes writes now: not over, and the store confirms.
+    pub fn is_ready(&self) -> bool {
+        self.ended.borrow().is_none() && !self.writer.is_stalled()
+    }
+
+    /// How long clients are asked to wait: the backlog rule's second half, above 75 % of the room for extents.
+    pub fn throttle_ms(&self) -> i32 {
+        let backlog = self.replica.read(|state| state.backlog());
+        let over = (backlog.used * 4).saturating_sub(backlog.cap * 3);
+        i32::try_from(over.saturating_mul(1_000) / backlog.cap.max(1)).unwrap_or(1_000).min(1_000)
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Which cluster this is.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Time, randomness, tasks.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// This broker's copy of the state.
+    pub fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    /// The write path.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// Producer ids.
+    pub fn producer_ids(&self) -> &ProducerIds {
+        &self.producer_ids
+    }
+
+    /// The read path.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Incremental fetch sessions of all connections.
+    pub fn fetch_sessions(&self) -> &Mutex<Sessions> {
+        &self.fetch_sessions
+    }
+
+    /// Memory for requests.
+    pub fn request_budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+}
+
+fn open_args(
+    store: &Arc<dyn Store>,
+    runtime: &Handle,
+    cluster: Cluster,
+    resume: Resume,
+    frames: mpsc::Sender<Frame>,
+    settings: &Settings,
+) -> OpenArgs {
+    let joined = BrokerJoined {
+        session: 0,
+        node_id: settings.node_id,
+        host: settings.advertised_host.clone(),
+        port: settings.advertised_port,
+        rack: settings.rack.clone(),
+        feature_level_known: FEATURE_LEVEL_KNOWN,
+    };
+    let take_over_entries = move |session| {
+        entry::encode(&[
+            Entry::Cluster(entry::Cluster { cluster_id: cluster.id }),
+            Entry::Sequencer(Sequencer { session }),
+            Entry::BrokerJoined(BrokerJoined { session, ..joined.clone() }),
+        ])
+    };
+    OpenArgs {
+        store: Arc::clone(store),
+        runtime: Arc::clone(runtime),
+        cluster_id: cluster.id,
+        generation: cluster.generation,
+        resume,
+        take_over_entries: Box::new(take_over_entries),
+        frames,
+        settings: lone::Settings::default(),
+    }
+}
+
+fn start_writer(
+    store: &Arc<dyn Store>,
+    runtime: &Handle,
+    log: &Arc<dyn Log>,
+    replica: &Arc<Replica>,
+    metrics: &Arc<Metrics>,
+    settings: &Settings,
+) -> Writer {
+    let judge = Arc::new(StateJudge(Arc::clone(replica)));
+    let metrics = Arc::clone(metrics);
+    let on_flush = Box::new(move |reason, draft: &_| metrics.flushed(reason, draft));
+    Writer::start(Arc::clone(runtime), Arc::clone(log), judge, settings.latency, store.facts(), on_flush)
+}
+
+fn spawn_applier(runtime: &Handle, applier: Applier, frames: mpsc::Receiver<Frame>, end: watch::Sender<Option<Ended>>) {
+    let own = Arc::clone(&applier.own);
+    let run = async move {
+        let stopped = applier.run(frames).await;
+        let own = own.get();
+        let fenced = own.and_then(|own| own.lone.fenced());
+        if let Some(own) = own {
+            own.writer.stop();
+        }
+        end.send_replace(Some(match (stopped, fenced) {
+            (Stopped::LogEnded, Some(reason)) => Ended::Fenced(reason),
+            (stopped, _) => Ended::Stopped(stopped.to_string()),
+        }));
+    };
+    runtime.spawn("applier", Box::pin(run));
+}
+
+async fn wait_ended(mut ended: watch::Receiver<Option<Ended>>) -> Ended {
+    let over = ended.wait_for(Option::is_some).await;
+    over.ok().and_then(|over| over.clone()).unwrap_or_else(|| Ended::Stopped("the applier is gone".to_owned()))
+}
+
+fn ended_reason(ended: &watch::Receiver<Option<Ended>>) -> String {
+    match &*ended.borrow() {
+        Some(Ended::Fenced(reason) | Ended::Stopped(reason)) => reason.clone(),
+        None => "the applier is gone".to_owned(),
+    }
+}

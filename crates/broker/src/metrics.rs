@@ -1,0 +1,217 @@
+//! What the broker counts, in one registry per process (several brokers may run in one simulated process).
+
+use std::{
+    sync::atomic::{AtomicI64, AtomicU64},
+    time::Duration,
+};
+
+use kafscale_log::{Draft, Position};
+use kafscale_protocol::{ApiKey, ErrorCode};
+use kafscale_store::{Observer, Request};
+use parking_lot::Mutex;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::write::Reason;
+
+/// A label of one API.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Api {
+    api: &'static str,
+}
+
+/// Labels of one error of one API.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiError {
+    api: &'static str,
+    error: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FlushReason {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreRequest {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreOperation {
+    operation: &'static str,
+}
+
+type Latency = Family<Api, Histogram, fn() -> Histogram>;
+type StoreLatency = Family<StoreOperation, Histogram, fn() -> Histogram>;
+
+/// All metrics of one broker.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<Api, Counter>,
+    request_seconds: Latency,
+    errors: Family<ApiError, Counter>,
+    /// Open connections.
+    pub connections: Gauge,
+    produced_bytes: Counter,
+    produced_batches: Counter,
+    /// Record bytes that left by Fetch.
+    pub fetched_bytes: Counter,
+    flushes: Family<FlushReason, Counter>,
+    flush_bytes: Histogram,
+    log_position: Gauge<i64, AtomicI64>,
+    log_entry_bytes: Counter,
+    /// Extents that a fetch found in memory.
+    pub cache_hits: Counter,
+    /// Extents that a fetch had to load.
+    pub cache_misses: Counter,
+    /// Bytes in the cache.
+    pub cache_bytes: Gauge,
+    /// Bytes of requests held now.
+    pub request_memory: Gauge,
+    /// Extents in the state.
+    pub extents: Gauge,
+    /// Snapshots that were written and read back.
+    pub snapshots: Counter,
+    store_requests: Family<StoreRequest, Counter>,
+    store_bytes: Family<StoreOperation, Counter<u64, AtomicU64>>,
+    store_seconds: StoreLatency,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("kafscale")),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(seconds),
+            errors: Family::default(),
+            connections: Gauge::default(),
+            produced_bytes: Counter::default(),
+            produced_batches: Counter::default(),
+            fetched_bytes: Counter::default(),
+            flushes: Family::default(),
+            flush_bytes: Histogram::new([1e3, 1e4, 1e5, 1e6, 2e6, 4e6, 8e6, 16e6, 64e6]),
+            log_position: Gauge::default(),
+            log_entry_bytes: Counter::default(),
+            cache_hits: Counter::default(),
+            cache_misses: Counter::default(),
+            cache_bytes: Gauge::default(),
+            request_memory: Gauge::default(),
+            extents: Gauge::default(),
+            snapshots: Counter::default(),
+            store_requests: Family::default(),
+            store_bytes: Family::default(),
+            store_seconds: Family::new_with_constructor(seconds),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&self) {
+        let mut registry = self.registry.lock();
+        registry.register("requests", "Requests by API", self.requests.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "From frame to answer by API",
+            Unit::Seconds,
+            self.request_seconds.clone(),
+        );
+        registry.register("errors", "Errors in answers by API and Kafka error", self.errors.clone());
+        registry.register("connections", "Open connections", self.connections.clone());
+        registry.register_with_unit(
+            "produced",
+            "Batches accepted into the buffer",
+            Unit::Bytes,
+            self.produced_bytes.clone(),
+        );
+        registry.register("produced_batches", "Batches accepted into the buffer", self.produced_batches.clone());
+        registry.register_with_unit("fetched", "Records sent to consumers", Unit::Bytes, self.fetched_bytes.clone());
+        registry.register("flushes", "Objects written by reason", self.flushes.clone());
+        registry.register_with_unit("flush_size", "Payload of an object", Unit::Bytes, self.flush_bytes.clone());
+        registry.register("log_position", "Last position applied", self.log_position.clone());
+        registry.register_with_unit("log_entries", "Entries applied", Unit::Bytes, self.log_entry_bytes.clone());
+        registry.register("cache_hits", "Extents found in memory", self.cache_hits.clone());
+        registry.register("cache_misses", "Extents loaded from the store", self.cache_misses.clone());
+        registry.register_with_unit("cache", "Extents in memory", Unit::Bytes, self.cache_bytes.clone());
+        registry.register_with_unit("request_memory", "Requests held", Unit::Bytes, self.request_memory.clone());
+        registry.register("extents", "Extents in the state", self.extents.clone());
+        registry.register("snapshots", "Snapshots written", self.snapshots.clone());
+        registry.register("store_requests", "Requests to the store", self.store_requests.clone());
+        registry.register_with_unit("store", "Bytes to and from the store", Unit::Bytes, self.store_bytes.clone());
+        registry.register_with_unit(
+            "store_request_duration",
+            "Requests to the store",
+            Unit::Seconds,
+            self.store_seconds.clone(),
+        );
+    }
+
+    /// All metrics as OpenMetrics text.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry.lock()).expect("writing to a string does not fail");
+        text
+    }
+
+    /// A request was answered.
+    pub fn request(&self, api: ApiKey, took: Duration) {
+        let label = Api { api: api.facts().name };
+        self.requests.get_or_create(&label).inc();
+        self.request_seconds.get_or_create(&label).observe(took.as_secs_f64());
+    }
+
+    /// An answer, or a part of it, carried an error.
+    pub fn error(&self, api: ApiKey, error: ErrorCode) {
+        self.errors.get_or_create(&ApiError { api: api.facts().name, error: format!("{error:?}") }).inc();
+    }
+
+    /// Batches went into the buffer.
+    pub fn produced(&self, bytes: usize, batches: usize) {
+        self.produced_bytes.inc_by(bytes as u64);
+        self.produced_batches.inc_by(batches as u64);
+    }
+
+    /// A buffer was closed.
+    pub fn flushed(&self, reason: Reason, draft: &Draft) {
+        let reason = match reason {
+            Reason::Size => "size",
+            Reason::Timer => "timer",
+            Reason::Quiet => "quiet",
+            Reason::Age => "age",
+        };
+        self.flushes.get_or_create(&FlushReason { reason }).inc();
+        self.flush_bytes.observe(draft.payload.len() as f64);
+    }
+
+    /// Bytes of entries applied since the start.
+    pub fn entry_bytes(&self) -> u64 {
+        self.log_entry_bytes.get()
+    }
+
+    /// A frame was applied.
+    pub fn applied(&self, position: Position, entry_bytes: usize) {
+        self.log_position.set(i64::try_from(position).unwrap_or(i64::MAX));
+        self.log_entry_bytes.inc_by(entry_bytes as u64);
+    }
+}
+
+impl Observer for Metrics {
+    fn request(&self, request: &Request) {
+        let operation = request.operation.as_str();
+        let label = StoreRequest { operation, outcome: request.outcome.as_str() };
+        self.store_requests.get_or_create(&label).inc();
+        let operation = StoreOperation { operation };
+        self.store_bytes.get_or_create(&operation).inc_by(request.bytes_sent + request.bytes_received);
+        self.store_seconds.get_or_create(&operation).observe(request.latency.as_secs_f64());
+    }
+}

@@ -1,0 +1,216 @@
+//! Reads length-prefixed request frames from a socket, under the memory budget.
+//!
+//! Every step can be cancelled and taken up again: what has arrived stays in the reader. An idle connection holds no
+//! buffer.
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    net::tcp::ReadHalf,
+};
+
+use super::{Budget, Reservation};
+
+/// Bytes are reserved and read in steps of this much, so that an announced length alone takes no memory.
+const STEP: usize = 64 << 10;
+/// What a socket is asked for beyond the frame in hand.
+const READ_AHEAD: usize = 8 << 10;
+
+/// One request frame without its length prefix.
+#[derive(Debug)]
+pub struct RequestFrame {
+    /// Header and body.
+    pub bytes: BytesMut,
+    /// Its share of the budget.
+    pub reservation: Reservation,
+}
+
+/// Why a connection's input ended.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The peer closed between two frames.
+    #[error("closed by the client")]
+    Closed,
+    /// The peer closed within a frame.
+    #[error("closed by the client within a request of {0} bytes")]
+    Truncated(usize),
+    /// The length prefix is negative or beyond `socket.request.max.bytes`.
+    #[error("request of {length} bytes refused: the limit is {limit}")]
+    BadLength {
+        /// As announced.
+        length: i32,
+        /// The setting.
+        limit: usize,
+    },
+    /// The socket failed.
+    #[error("socket failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What a socket must offer: bytes, and a way to wait for them without a buffer.
+pub trait Source: AsyncRead + Unpin {
+    /// Completes when a read would give something.
+    fn readable(&self) -> impl Future<Output = std::io::Result<()>> + Send;
+}
+
+impl Source for ReadHalf<'_> {
+    async fn readable(&self) -> std::io::Result<()> {
+        ReadHalf::readable(self).await
+    }
+}
+
+/// The reading side of a connection.
+pub struct Reader<S> {
+    source: S,
+    budget: Budget,
+    length_max: usize,
+    buffer: BytesMut,
+    frame: Option<Partial>,
+    progress: u64,
+}
+
+struct Partial {
+    length: usize,
+    reservation: Reservation,
+}
+
+impl<S: Source> Reader<S> {
+    /// A reader of frames up to `length_max` bytes.
+    pub fn new(source: S, budget: Budget, length_max: usize) -> Self {
+        Self { source, budget, length_max, buffer: BytesMut::new(), frame: None, progress: 0 }
+    }
+
+    /// Whether part of a frame has arrived, and a count that moves with every byte read.
+    pub fn half_frame(&self) -> Option<u64> {
+        (self.frame.is_some() || !self.buffer.is_empty()).then_some(self.progress)
+    }
+
+    /// The next frame.
+    pub async fn next(&mut self) -> Result<RequestFrame, FrameError> {
+        if self.frame.is_none() {
+            let length = self.length().await?;
+            self.frame = Some(Partial { length, reservation: self.budget.begin() });
+        }
+        self.body().await
+    }
+
+    async fn length(&mut self) -> Result<usize, FrameError> {
+        while self.buffer.len() < 4 {
+            if self.buffer.is_empty() {
+                self.buffer = BytesMut::new();
+                self.source.readable().await?;
+            }
+            self.buffer.reserve(READ_AHEAD);
+            if self.source.read_buf(&mut self.buffer).await? == 0 {
+                return Err(if self.buffer.is_empty() { FrameError::Closed } else { FrameError::Truncated(4) });
+            }
+            self.progress += 1;
+        }
+        let prefix = self.buffer.split_to(4);
+        let length = i32::from_be_bytes(prefix[..].try_into().expect("four bytes were split off"));
+        match usize::try_from(length) {
+            Ok(valid) if valid <= self.length_max => Ok(valid),
+            _ => Err(FrameError::BadLength { length, limit: self.length_max }),
+        }
+    }
+
+    async fn body(&mut self) -> Result<RequestFrame, FrameError> {
+        let partial = self.frame.as_mut().expect("the caller has begun a frame");
+        loop {
+            let reserved = usize::try_from(partial.reservation.bytes()).expect("no more than a frame");
+            if reserved < partial.length && reserved <= self.buffer.len() {
+                let step = (partial.length - reserved).min(STEP.max(reserved));
+                partial.reservation.grow(step as u64).await;
+                continue;
+            }
+            if self.buffer.len() >= partial.length {
+                break;
+            }
+            // Untouched pages of a large buffer take no memory: what is resident follows the reservation.
+            let missing = partial.length - self.buffer.len();
+            self.buffer.reserve(missing + READ_AHEAD.min(missing));
+            let wanted = (reserved - self.buffer.len()).max(1);
+            let read = (&mut self.source).take(wanted as u64 + READ_AHEAD as u64).read_buf(&mut self.buffer).await?;
+            if read == 0 {
+                return Err(FrameError::Truncated(partial.length));
+            }
+            self.progress += 1;
+        }
+        let mut partial = self.frame.take().expect("begun above");
+        partial.reservation.complete();
+        let bytes = self.buffer.split_to(partial.length);
+        Ok(RequestFrame { bytes, reservation: partial.reservation })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source that gives its bytes in pieces of `step`.
+    struct Pieces(Vec<u8>, usize);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            buffer: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            let step = self.1.min(self.0.len()).min(buffer.remaining());
+            buffer.put_slice(&self.0[..step]);
+            self.0.drain(..step);
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Source for Pieces {
+        async fn readable(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn reader(bytes: Vec<u8>, step: usize) -> Reader<Pieces> {
+        Reader::new(Pieces(bytes, step), Budget::new(1 << 20, 1 << 18), 1 << 18)
+    }
+
+    fn framed(body: &[u8]) -> Vec<u8> {
+        let mut bytes = i32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    #[tokio::test]
+    async fn frames_arrive_whole_however_the_bytes_are_cut() {
+        let bodies = [vec![], vec![7; 3], vec![8; 200_000], vec![9; 70_000]];
+        let stream: Vec<u8> = bodies.iter().flat_map(|body| framed(body)).collect();
+        for step in [1, 3, 1000, 1 << 20] {
+            let mut reader = reader(stream.clone(), step);
+            for body in &bodies {
+                assert_eq!(reader.next().await.unwrap().bytes, body[..]);
+            }
+            assert!(matches!(reader.next().await, Err(FrameError::Closed)));
+        }
+    }
+
+    #[tokio::test]
+    async fn lengths_out_of_bounds_and_half_frames_are_refused() {
+        for length in [-1, i32::MIN, (1 << 18) + 1, i32::MAX] {
+            let mut reader = reader(length.to_be_bytes().to_vec(), 4);
+            assert!(matches!(reader.next().await, Err(FrameError::BadLength { .. })), "{length}");
+        }
+        assert!(matches!(reader(vec![0, 0], 4).next().await, Err(FrameError::Truncated(4))));
+        assert!(matches!(reader(framed(&[1; 9])[..8].to_vec(), 4).next().await, Err(FrameError::Truncated(9))));
+    }
+
+    #[tokio::test]
+    async fn an_announced_length_reserves_no_more_than_a_step() {
+        let mut bytes = (1i32 << 18).to_be_bytes().to_vec();
+        bytes.push(1);
+        let mut reader = reader(bytes, 5);
+        let budget = reader.budget.clone();
+        assert!(matches!(reader.next().await, Err(FrameError::Truncated(_))));
+        assert!(budget.used() <= STEP as u64);
+        drop(reader);
+        assert_eq!(budget.used(), 0);
+    }
+}

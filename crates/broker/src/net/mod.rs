@@ -1,0 +1,12 @@
+//! Sockets: listening, framing, the memory budget of requests, and one task per connection.
+//!
+//! This is the only part of the broker that knows TCP. What a request means is `api`'s business: a connection hands whole
+//! frames to an [`api::Session`](crate::api::Session) and writes the answers in the order of the requests.
+
+mod budget;
+mod connection;
+mod frames;
+mod listener;
+
+pub use budget::{Budget, Reservation};
+pub use listener::{Listener, listen};

@@ -1,0 +1,91 @@
+//! The replica and its log as the read path sees them.
+
+use std::sync::{Arc, OnceLock};
+
+use kafscale_log::{BarrierError, Log, lone::names};
+use kafscale_runtime::BoxFuture;
+use kafscale_state::{Handle, Place};
+
+use super::{Own, Readers, Replica};
+use crate::{
+    read::{Cache, Extent, Offsets, View, Waiters},
+    write::Written,
+};
+
+/// Looks up extents in the replica.
+pub struct ReplicaView {
+    /// This broker's state.
+    pub replica: Arc<Replica>,
+    /// The log, once it is open.
+    pub own: Arc<OnceLock<Own>>,
+    /// The life of the log, which names its objects.
+    pub generation: u64,
+}
+
+impl View for ReplicaView {
+    fn offsets(&self, partition: Handle) -> Option<Offsets> {
+        self.replica.read(|state| {
+            let partition = state.partition(partition)?;
+            Some(Offsets {
+                log_start: partition.log_start_offset(),
+                last_stable: partition.last_stable_offset(),
+                high_watermark: partition.high_watermark(),
+            })
+        })
+    }
+
+    fn extents(&self, partition: Handle, offset: i64, visit: &mut dyn FnMut(Extent) -> bool) {
+        self.replica.read(|state| {
+            let Some(partition) = state.partition(partition) else { return };
+            for extent in partition.extents_from(offset) {
+                if !visit(extent.into()) {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn barrier(&self) -> BoxFuture<'_, Result<(), BarrierError>> {
+        Box::pin(async {
+            let own = self.own.get().ok_or_else(|| BarrierError::Unavailable("the log is not open yet".to_owned()))?;
+            let tail = own.lone.barrier().await?;
+            self.replica.wait_applied(tail).await;
+            Ok(())
+        })
+    }
+
+    fn name(&self, object: Place) -> Option<String> {
+        match object {
+            Place::LogFrame { position } => Some(names::frame(self.generation, position)),
+            Place::Data { .. } => None,
+        }
+    }
+}
+
+/// Cache and waiters as the applier sees them.
+pub struct Audience {
+    /// Takes over our own batches.
+    pub cache: Arc<Cache>,
+    /// Wakes fetches.
+    pub waiters: Arc<Waiters>,
+}
+
+impl Readers for Audience {
+    fn written(&self, frame: u64, payload_at: u64, written: Written) {
+        let records = written.records;
+        let len: usize = written.batches.iter().map(bytes::Bytes::len).sum();
+        let extent = Extent {
+            object: Place::LogFrame { position: frame },
+            start: payload_at + written.position,
+            len: u32::try_from(len).expect("the state accepted this extent"),
+            base_offset: written.base_offset,
+            end_offset: written.base_offset + i64::from(records),
+            max_timestamp: i64::MAX,
+        };
+        self.cache.admit(&extent, &written.batches);
+    }
+
+    fn grown(&self, partitions: &[Handle]) {
+        self.waiters.wake(partitions);
+    }
+}

@@ -1,0 +1,67 @@
+//! What a broker can be told: plain values with their defaults. How they are read from flags, variables and files is the
+//! binary's business.
+
+use std::time::Duration;
+
+/// Settings of one broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// This broker's node id in Metadata; not negative.
+    pub node_id: i32,
+    /// The availability zone or rack that is told to clients.
+    pub rack: Option<String>,
+    /// Host that clients are told to connect to.
+    pub advertised_host: String,
+    /// Port that clients are told to connect to.
+    pub advertised_port: u16,
+    /// Latency against requests to the store.
+    pub latency: Latency,
+    /// Longest request frame in bytes (`socket.request.max.bytes`).
+    pub request_bytes_max: usize,
+    /// Bytes of requests held at once over all connections; at least twice `request_bytes_max` is used.
+    pub request_memory: usize,
+    /// Requests of one connection that are worked on at once.
+    pub requests_per_connection_max: usize,
+    /// Connections at once; one more is closed at once.
+    pub connections_max: usize,
+    /// Bytes of the memory cache of extents.
+    pub cache_bytes: u64,
+    /// Whether Metadata and Produce create topics (`auto.create.topics.enable`).
+    pub auto_create_topics: bool,
+    /// Partitions of a topic that is created without a number (`num.partitions`).
+    pub default_partitions: u32,
+    /// How long a producer's idempotence state is kept without a batch (`producer.id.expiration.ms`).
+    pub producer_expiration: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node_id: 0,
+            rack: None,
+            advertised_host: "127.0.0.1".to_owned(),
+            advertised_port: 9092,
+            latency: Latency::Balanced,
+            request_bytes_max: 100 << 20,
+            request_memory: 256 << 20,
+            requests_per_connection_max: 64,
+            connections_max: 10_000,
+            cache_bytes: 256 << 20,
+            auto_create_topics: true,
+            default_partitions: 1,
+            producer_expiration: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// The dial between produce latency and requests to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Latency {
+    /// The 250 ms timer alone: about 4 PUTs a second.
+    Economical,
+    /// One early PUT in flight: about 14 PUTs a second under constant load.
+    #[default]
+    Balanced,
+    /// Four early PUTs in flight: up to 45 PUTs a second.
+    Fast,
+}

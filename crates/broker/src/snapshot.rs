@@ -1,0 +1,203 @@
+//! Snapshots of the state, so that a start reads the newest one and the tail of the log, not all of it.
+//!
+//! One is due when the log since the last is at least as large as it (16 MiB of entries at the least) or holds 10,000
+//! frames, and at most once a minute. It is encoded piece by piece from a clone that shares its content with the live
+//! state, stored under `snapshot/<generation>-<position>`, and read back. Only then may the log be trimmed: up to the
+//! second newest snapshot, and never what was applied within the last hour. The two newest snapshots stay.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use kafscale_log::{Log, Position};
+use kafscale_runtime::{Handle, Instant};
+use kafscale_state::{
+    State,
+    snapshot::{self, SnapshotError},
+};
+use kafscale_store::{Body, CreateError, ReadError, ReadRange, Store};
+
+use crate::{metrics::Metrics, replica::Replica};
+
+const PREFIX: &str = "snapshot/";
+/// Bytes of entries after which a snapshot is due, at the least.
+const ENTRY_BYTES: u64 = 16 << 20;
+/// Frames after which a snapshot is due.
+const FRAMES: u64 = 10_000;
+/// How often it is looked whether one is due.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// What was applied within this time stays in the log.
+const LOG_AGE: Duration = Duration::from_secs(60 * 60);
+/// Snapshots that stay.
+const KEPT: usize = 2;
+/// A page of a listing.
+const PAGE: usize = 1_000;
+
+/// Why no snapshot could be loaded or taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed.
+    #[error("the store cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// A newer version wrote the newest snapshot.
+    #[error("snapshot {name}: {error}")]
+    Newer {
+        /// Its name.
+        name: String,
+        /// What it said.
+        error: SnapshotError,
+    },
+    /// None of the snapshots is whole.
+    #[error("no snapshot of {0} is readable: nothing is touched; `kafscale recover` is for this")]
+    NoneReadable(usize),
+    /// It could not be stored.
+    #[error("snapshot cannot be stored: {0}")]
+    Write(#[from] CreateError),
+    /// It came back other than it was written.
+    #[error("snapshot {0} came back other than it was written")]
+    Altered(String),
+}
+
+fn name(generation: u64, position: Position) -> String {
+    format!("{PREFIX}{generation:020}-{position:020}")
+}
+
+fn position_of(name: &str, generation: u64) -> Option<Position> {
+    name.strip_prefix(&format!("{PREFIX}{generation:020}-"))?.parse().ok()
+}
+
+/// The positions of all snapshots of a generation, ascending.
+async fn positions(store: &dyn Store, generation: u64) -> Result<Vec<Position>, ReadError> {
+    let mut found = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = store.list(PREFIX, &after, PAGE).await?;
+        found.extend(page.iter().filter_map(|listed| position_of(&listed.name, generation)));
+        match page.last() {
+            Some(last) if page.len() == PAGE => after.clone_from(&last.name),
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// Loads the newest whole snapshot; the state before the first frame where there is none.
+pub async fn load(store: &dyn Store, generation: u64) -> Result<State, Error> {
+    let found = positions(store, generation).await?;
+    for position in found.iter().rev() {
+        let name = name(generation, *position);
+        let bytes = store.get(&name, ReadRange::All).await?;
+        match snapshot::decode(&bytes) {
+            Ok(state) => return Ok(state),
+            Err(error @ (SnapshotError::NewerFormat { .. } | SnapshotError::NewerFeatureLevel { .. })) => {
+                return Err(Error::Newer { name, error });
+            }
+            Err(error) => tracing::error!(%name, %error, "snapshot is not readable; the one before it is tried"),
+        }
+    }
+    if found.is_empty() { Ok(State::new()) } else { Err(Error::NoneReadable(found.len())) }
+}
+
+/// What a snapshotter works on.
+pub struct Snapshotter {
+    /// Where snapshots go.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub runtime: Handle,
+    /// What is trimmed after them.
+    pub log: Arc<dyn Log>,
+    /// What is kept.
+    pub replica: Arc<Replica>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The life of the log.
+    pub generation: u64,
+}
+
+/// What was there when the last snapshot was taken.
+struct Last {
+    position: Position,
+    entry_bytes: u64,
+    size: u64,
+}
+
+impl Snapshotter {
+    /// Takes snapshots when they are due, for as long as the process lives.
+    pub async fn run(self) {
+        let mut last = Last { position: self.replica.applied(), entry_bytes: self.metrics.entry_bytes(), size: 0 };
+        let mut history: VecDeque<(Instant, Position)> = VecDeque::new();
+        loop {
+            self.runtime.sleep(INTERVAL).await;
+            let now = self.runtime.now();
+            history.push_back((now, self.replica.applied()));
+            while history.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= LOG_AGE) {
+                history.pop_front();
+            }
+            if !self.is_due(&last) {
+                continue;
+            }
+            let entry_bytes = self.metrics.entry_bytes();
+            match self.take().await {
+                Ok((position, size)) => last = Last { position, entry_bytes, size },
+                Err(error) => {
+                    tracing::warn!(%error, "no snapshot was taken; the next try is in a minute");
+                    continue;
+                }
+            }
+            let aged = history.front().filter(|(at, _)| now.saturating_sub(*at) >= LOG_AGE);
+            if let Some((_, position)) = aged {
+                self.trim(*position).await;
+            }
+        }
+    }
+
+    fn is_due(&self, last: &Last) -> bool {
+        let entry_bytes = self.metrics.entry_bytes().saturating_sub(last.entry_bytes);
+        let frames = self.replica.applied().saturating_sub(last.position);
+        frames >= FRAMES || entry_bytes >= ENTRY_BYTES.max(last.size)
+    }
+
+    /// Takes one now. Returns its position and size in bytes.
+    pub async fn take(&self) -> Result<(Position, u64), Error> {
+        let state = self.replica.snapshot();
+        let position = state.position();
+        let mut pieces: Vec<Bytes> = Vec::new();
+        for piece in snapshot::encode(&state) {
+            pieces.push(piece);
+            // Encoding is paced by giving way after each piece, so that it never holds up the write path.
+            self.runtime.sleep(Duration::ZERO).await;
+        }
+        drop(state);
+        let body = Body::new(pieces);
+        let name = name(self.generation, position);
+        match self.store.create(&name, body.clone()).await {
+            // Of an earlier try perhaps: what counts is what is read back.
+            Ok(()) | Err(CreateError::AlreadyExists | CreateError::Unknown(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let stored = self.store.get(&name, ReadRange::All).await?;
+        if stored != body.to_bytes() {
+            return Err(Error::Altered(name));
+        }
+        self.metrics.snapshots.inc();
+        tracing::info!(position, bytes = body.len(), "snapshot taken");
+        Ok((position, body.len()))
+    }
+
+    /// Trims the log up to the second newest snapshot, at most to `aged`, and lets old snapshots go.
+    async fn trim(&self, aged: Position) {
+        if let Err(error) = self.try_trim(aged).await {
+            tracing::warn!(%error, "the log was not trimmed; the next snapshot tries again");
+        }
+    }
+
+    async fn try_trim(&self, aged: Position) -> Result<(), String> {
+        let found = positions(&*self.store, self.generation).await.map_err(|error| error.to_string())?;
+        let Some(second_newest) = found.len().checked_sub(KEPT).map(|index| found[index]) else { return Ok(()) };
+        let replica = Arc::clone(&self.replica);
+        let is_live = Arc::new(move |position| replica.read(|state| state.is_live(position)));
+        let floor = second_newest.min(aged) + 1;
+        self.log.trim(floor, is_live).await.map_err(|error| error.to_string())?;
+        let old = found[..found.len() - KEPT].iter();
+        let names: Vec<String> = old.map(|position| name(self.generation, *position)).collect();
+        self.store.delete(&names).await.map_err(|error| error.to_string())
+    }
+}

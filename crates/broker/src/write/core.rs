@@ -1,0 +1,282 @@
+//! The state of the write path, without tasks: what is buffered, held, pending and in flight. Time is an argument.
+
+use std::{collections::VecDeque, time::Duration};
+
+use kafscale_log::Draft;
+use kafscale_runtime::Instant;
+use kafscale_state::producer::Claim;
+
+use super::{
+    Append, Error,
+    buffer::{Buffer, Submitted},
+    flight::Flight,
+    flush::{self, Decision, FLUSH_INTERVAL, FLUSH_INTERVAL_MAX, Pace, Reason, Tokens},
+    pending::{Pending, Relation},
+    quiet::Quiet,
+    reply::{Appended, BatchResult},
+};
+use crate::{ConnectionId, Latency};
+
+/// A batch ahead of the known sequence waits so long for its predecessor: clients treat OUT_OF_ORDER badly.
+pub const HOLD: Duration = Duration::from_secs(1);
+/// When the oldest create has been pending for so long, requests fail and intake refuses: clients give up at 30 s.
+pub const STALL: Duration = Duration::from_secs(25);
+
+/// What the applied state says of a batch.
+pub enum Judged {
+    /// Buffer it.
+    Accept,
+    /// It is written already.
+    Known(Appended),
+    /// It must not be written now; `may_change` when a predecessor may still come.
+    Refuse {
+        /// The answer.
+        error: Error,
+        /// Whether to hold it for a while.
+        may_change: bool,
+    },
+}
+
+/// The applied state, as far as intake needs it.
+pub trait Judge {
+    /// Judges an idempotent batch against what is applied.
+    fn judge(&self, append: &Append, claim: Claim) -> Judged;
+    /// How much of the room for extents is used, 0 to 1.
+    fn backlog(&self) -> f64;
+}
+
+struct Held {
+    until: Instant,
+    append: Append,
+}
+
+/// What the flush task does next.
+pub enum Step {
+    /// Append this.
+    Flush(Draft, Reason),
+    /// Sleep, at most until then.
+    Wait(Option<Instant>),
+}
+
+/// See the module.
+pub struct Core {
+    buffer: Buffer,
+    quiet: Quiet,
+    pending: Pending,
+    held: Vec<Held>,
+    flights: VecDeque<Flight>,
+    latency: Latency,
+    requests_cost_money: bool,
+    window: usize,
+    tokens: Tokens,
+    /// Moving average from closing a buffer to applying its frame.
+    create_latency: Duration,
+    stopped: bool,
+}
+
+impl Core {
+    /// An empty write path.
+    pub fn new(latency: Latency, facts: kafscale_store::Facts, window: usize, now: Instant) -> Self {
+        let pace = Pace::new(latency, facts.requests_cost_money, facts.put_latency_hint);
+        Self {
+            buffer: Buffer::default(),
+            quiet: Quiet::default(),
+            pending: Pending::default(),
+            held: Vec::new(),
+            flights: VecDeque::new(),
+            latency,
+            requests_cost_money: facts.requests_cost_money,
+            window,
+            tokens: Tokens::full(&pace, now),
+            create_latency: facts.put_latency_hint,
+            stopped: false,
+        }
+    }
+
+    /// A request's batches arrive; all from one connection.
+    pub fn produce(&mut self, connection: ConnectionId, appends: Vec<Append>, judge: &dyn Judge, now: Instant) {
+        self.quiet.sent(connection, now);
+        for append in appends {
+            self.admit(append, now + HOLD, judge, now);
+        }
+        self.retry_held(judge, now);
+    }
+
+    /// An entry arrives.
+    pub fn submit(&mut self, connection: Option<ConnectionId>, submitted: Submitted, may_wait: bool, now: Instant) {
+        if self.stopped {
+            return;
+        }
+        if let Some(connection) = connection {
+            self.quiet.sent(connection, now);
+        }
+        self.buffer.push_entry(submitted, may_wait, now);
+    }
+
+    /// A request of this connection was answered.
+    pub fn answered(&mut self, connection: ConnectionId, now: Instant) {
+        self.quiet.answered(connection, now);
+    }
+
+    /// A connection was closed.
+    pub fn closed(&mut self, connection: ConnectionId) {
+        self.quiet.closed(connection);
+    }
+
+    fn admit(&mut self, append: Append, hold_until: Instant, judge: &dyn Judge, now: Instant) {
+        if self.stopped {
+            return;
+        }
+        match self.decide(&append, judge, now) {
+            Judged::Accept => self.push(append, now),
+            Judged::Known(appended) => resolve(&append, Ok(appended)),
+            Judged::Refuse { may_change: true, .. } if now < hold_until => {
+                self.held.push(Held { until: hold_until, append });
+            }
+            Judged::Refuse { error, .. } => resolve(&append, Err(error)),
+        }
+    }
+
+    fn decide(&self, append: &Append, judge: &dyn Judge, now: Instant) -> Judged {
+        let stalled = Judged::Refuse { error: Error::StoreStalled, may_change: false };
+        let out_of_order = Judged::Refuse { error: Error::OutOfOrderSequence, may_change: true };
+        if let Some((id, claim)) = append.claim() {
+            match self.pending.relate(append.partition, id, claim, &append.waiting) {
+                Relation::Next => return if self.is_stalled(now) { stalled } else { Judged::Accept },
+                // Those who wait were moved to the batch that it repeats: nobody is left to be answered here.
+                Relation::Joined => return Judged::Refuse { error: Error::DuplicateSequence, may_change: false },
+                Relation::OlderEpoch => {
+                    return Judged::Refuse { error: Error::InvalidProducerEpoch, may_change: false };
+                }
+                Relation::Unclear => return out_of_order,
+                Relation::Unrelated => {}
+            }
+            match judge.judge(append, claim) {
+                Judged::Accept => {}
+                decided => return decided,
+            }
+        }
+        if self.is_stalled(now) { stalled } else { Judged::Accept }
+    }
+
+    fn push(&mut self, append: Append, now: Instant) {
+        if let Some((id, claim)) = append.claim() {
+            self.pending.push(append.partition, id, claim, append.waiting.clone());
+        }
+        self.buffer.push(append, now);
+    }
+
+    /// Judges the held batches anew: a predecessor may have come, or their time be over.
+    fn retry_held(&mut self, judge: &dyn Judge, now: Instant) {
+        loop {
+            let before = self.held.len();
+            for Held { until, append } in std::mem::take(&mut self.held) {
+                self.admit(append, until, judge, now);
+            }
+            if self.held.is_empty() || self.held.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Whether the store has confirmed nothing for too long.
+    pub fn is_stalled(&self, now: Instant) -> bool {
+        self.flights.front().is_some_and(|oldest| now.saturating_sub(oldest.started) >= STALL)
+    }
+
+    /// Decides what the flush task does, and closes the buffer if it is time.
+    pub fn step(&mut self, judge: &dyn Judge, now: Instant) -> Step {
+        if self.held.iter().any(|held| held.until <= now) {
+            self.retry_held(judge, now);
+        }
+        let held_until = self.held.iter().map(|held| held.until).min();
+        let wait = |until: Option<Instant>| Step::Wait([until, held_until].into_iter().flatten().min());
+        if self.buffer.is_empty() || self.stopped {
+            return wait(None);
+        }
+        let pace = self.pace();
+        let facts = self.facts(judge.backlog(), now);
+        match flush::decide(&facts, &pace, &mut self.tokens, now) {
+            Decision::Flush(reason) => {
+                self.tokens.take(&pace, now);
+                self.quiet.flushed();
+                let (draft, flight) = self.buffer.close(now);
+                self.flights.push_back(flight);
+                Step::Flush(draft, reason)
+            }
+            Decision::WaitUntil(until) => wait(Some(until)),
+            Decision::WaitForCreate => wait(None),
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::new(self.latency, self.requests_cost_money, self.create_latency)
+    }
+
+    fn facts(&mut self, backlog: f64, now: Instant) -> flush::Facts {
+        flush::Facts {
+            bytes: self.buffer.bytes(),
+            wants_early: self.buffer.wants_early(),
+            since: self.buffer.since(),
+            in_flight: self.flights.len(),
+            window: self.window,
+            quiet_at: self.quiet.quiet_at(now),
+            interval: interval(backlog),
+        }
+    }
+
+    /// Closes the buffer whatever its age, for a broker that drains. Nothing if it is empty or the window is full.
+    pub fn close_now(&mut self, now: Instant) -> Option<Draft> {
+        if self.buffer.is_empty() || self.flights.len() >= self.window || self.stopped {
+            return None;
+        }
+        self.quiet.flushed();
+        let (draft, flight) = self.buffer.close(now);
+        self.flights.push_back(flight);
+        Some(draft)
+    }
+
+    /// Whether nothing is buffered, held or in flight.
+    pub fn is_idle(&self) -> bool {
+        self.buffer.is_empty() && self.held.is_empty() && self.flights.is_empty()
+    }
+
+    /// The oldest frame in flight was applied: its batches are no longer pending.
+    pub fn landed(&mut self, judge: &dyn Judge, now: Instant) -> Option<Flight> {
+        let flight = self.flights.pop_front()?;
+        for (partition, producer_id) in flight.producers() {
+            self.pending.pop(partition, producer_id);
+        }
+        self.create_latency = (self.create_latency * 7 + now.saturating_sub(flight.started)) / 8;
+        if !self.held.is_empty() {
+            self.retry_held(judge, now);
+        }
+        Some(flight)
+    }
+
+    /// No more will be written: everybody who waits is told so by what is dropped here.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+        self.pending.clear();
+        self.buffer = Buffer::default();
+        self.held.clear();
+        self.flights.clear();
+    }
+}
+
+fn resolve(append: &Append, result: BatchResult) {
+    for reply in append.waiting.take() {
+        reply.resolve(result);
+    }
+}
+
+/// The backlog rule's first half: above 50 % of the room for extents the interval doubles, step by step to 2 s.
+fn interval(backlog: f64) -> Duration {
+    let doublings = match backlog {
+        _ if backlog < 0.5 => 0,
+        _ if backlog < 0.6 => 1,
+        _ if backlog < 0.7 => 2,
+        _ => 3,
+    };
+    (FLUSH_INTERVAL * (1 << doublings)).min(FLUSH_INTERVAL_MAX)
+}

@@ -1,0 +1,48 @@
+//! The applied state as intake sees it.
+
+use std::sync::Arc;
+
+use kafscale_state::producer::{Claim, Judgement, Piece, Refused, judge};
+
+use super::{Append, Appended, Error, Judge, Judged};
+use crate::replica::Replica;
+
+/// Judges batches by this broker's replica, with the very function that apply uses.
+pub struct StateJudge(pub Arc<Replica>);
+
+impl Judge for StateJudge {
+    fn judge(&self, append: &Append, claim: Claim) -> Judged {
+        let Some(producer_id) = append.producer_id() else { return Judged::Accept };
+        self.0.read(|state| {
+            let known = state.producer(append.partition, producer_id);
+            let facts = state.producer_facts(append.partition, producer_id);
+            let log_start_offset =
+                state.partition(append.partition).map_or(-1, |partition| partition.log_start_offset());
+            match judge(known, facts, claim) {
+                Judgement::Next => Judged::Accept,
+                // Apply decides what becomes of the rest of a half-known batch: it cannot be split here.
+                Judgement::PrefixKnown { .. } => refuse(Error::OutOfOrderSequence),
+                Judgement::Known(pieces) => match pieces.first() {
+                    Some(Piece { base_offset: Some(base_offset), .. }) => {
+                        Judged::Known(Appended { base_offset: *base_offset, log_start_offset })
+                    }
+                    _ => refuse(Error::DuplicateSequence),
+                },
+                Judgement::Refused(Refused::OutOfOrderSequenceNumber) => {
+                    Judged::Refuse { error: Error::OutOfOrderSequence, may_change: true }
+                }
+                Judgement::Refused(Refused::InvalidProducerEpoch) => refuse(Error::InvalidProducerEpoch),
+                Judgement::Refused(Refused::DuplicateSequenceNumber) => refuse(Error::DuplicateSequence),
+            }
+        })
+    }
+
+    fn backlog(&self) -> f64 {
+        let backlog = self.0.read(|state| state.backlog());
+        backlog.used as f64 / backlog.cap as f64
+    }
+}
+
+fn refuse(error: Error) -> Judged {
+    Judged::Refuse { error, may_change: false }
+}
