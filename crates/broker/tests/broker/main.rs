@@ -1,0 +1,5 @@
+//! A whole broker on a store in memory, driven through its sessions as a socket would drive it.
+
+mod common;
+mod idempotence;
+mod produce;
