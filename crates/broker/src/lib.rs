@@ -18,6 +18,8 @@ pub mod broker;
 pub mod cluster;
 pub mod metrics;
 pub mod net;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod read;
 pub mod replica;
 pub mod settings;

@@ -37,6 +37,11 @@ impl Judge for StateJudge {
         })
     }
 
+    #[cfg(feature = "planted-bugs")]
+    fn end(&self, partition: kafscale_state::Handle) -> i64 {
+        self.0.read(|state| state.partition(partition).map_or(0, |partition| partition.high_watermark()))
+    }
+
     fn backlog(&self) -> f64 {
         let backlog = self.0.read(|state| state.backlog());
         backlog.used as f64 / backlog.cap as f64
