@@ -7,10 +7,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use kafscale_store::{Location, Secret};
+
 use super::{
     define::{Definition, settings},
     resolve::{Chosen, Effective, Error, read_one},
-    value::{Address, Latency, LogFilter, LogFormat, NodeId, Secret, Size, StoreUrl, Value},
+    value::{Address, Latency, LogFilter, LogFormat, NodeId, Size, Value},
 };
 
 settings! {
@@ -19,19 +21,20 @@ settings! {
         data: PathBuf = "./kafscale-data", "DIR";
         /// Store of all records and of the log: `file:DIR`, `s3://BUCKET/PREFIX`, or `memory:` (gone at exit).
         /// Without it the directory of --data is the store.
-        store: Option<StoreUrl> = "none", "URL";
-        /// Access key of the bucket. Without keys the usual AWS sources are asked: web identity, container, instance.
+        store: Option<Location> = "none", "URL";
+        /// Access key of the bucket. An `s3:` store needs it, and the secret key.
         aws_access_key_id: Option<String> = "none", "KEY", "AWS_ACCESS_KEY_ID";
         /// Secret key of the bucket.
         aws_secret_access_key: Option<Secret> = "none", "KEY", "AWS_SECRET_ACCESS_KEY";
         /// Session token that belongs to temporary keys.
         aws_session_token: Option<Secret> = "none", "TOKEN", "AWS_SESSION_TOKEN";
-        /// Region of the bucket. Stores that have no regions take any.
+        /// Region of the bucket. Stores without regions take any.
         aws_region: String = "us-east-1", "REGION", "AWS_REGION";
         /// Address of a store other than AWS, such as `http://127.0.0.1:8333`. Plain http is used where it says `http:`.
         aws_endpoint_url: Option<String> = "none", "URL", "AWS_ENDPOINT_URL";
-        /// Whether the bucket is named in the path of requests (`true`) or in the host name (`false`).
-        s3_path_style: bool = "true", "BOOL";
+        /// Whether the bucket is named in the path of requests (`true`) or in the host name (`false`). Without it: in the
+        /// path where AWS_ENDPOINT_URL is set, in the host name on AWS.
+        s3_path_style: Option<bool> = "none", "BOOL";
     }
     "Addresses" {
         /// Where Kafka clients connect. Port 0 takes a free port; the ready line tells which.

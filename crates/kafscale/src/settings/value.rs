@@ -5,6 +5,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use kafscale_store::{Location, Secret};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// A type that a setting can have.
@@ -79,6 +80,7 @@ impl Value for Duration {
 impl<T: Value> Value for Option<T> {
     const CHOICES: &'static [&'static str] = T::CHOICES;
     const SECRET: bool = T::SECRET;
+    const SWITCH: bool = T::SWITCH;
     fn parse(text: &str) -> Result<Self, String> {
         if text == NONE { Ok(None) } else { T::parse(text).map(Some) }
     }
@@ -187,24 +189,12 @@ fn host_name_is_plain(host: &str) -> bool {
     (1..=253).contains(&host.len()) && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
 
-/// The URL of a store. Only its scheme is looked at here; the store reads the rest when it is opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreUrl(String);
-
-impl StoreUrl {
-    /// The URL as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Value for StoreUrl {
+impl Value for Location {
     fn parse(text: &str) -> Result<Self, String> {
-        let known = text.split_once(':').is_some_and(|(scheme, _)| ["file", "s3", "memory"].contains(&scheme));
-        if known { Ok(Self(text.to_owned())) } else { Err("expected file:DIR, s3://BUCKET/PREFIX or memory:".into()) }
+        text.parse().map_err(|error: kafscale_store::BadLocation| error.to_string())
     }
     fn show(&self) -> String {
-        self.0.clone()
+        self.to_string()
     }
 }
 
@@ -222,27 +212,11 @@ impl Value for NodeId {
     }
 }
 
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself, for the one place that signs with it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
+/// A secret is never shown.
 impl Value for Secret {
     const SECRET: bool = true;
     fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("expected some text".into()) } else { Ok(Self(text.to_owned())) }
+        if text.is_empty() { Err("expected some text".into()) } else { Ok(Self::from(text.to_owned())) }
     }
     fn show(&self) -> String {
         "(secret)".into()

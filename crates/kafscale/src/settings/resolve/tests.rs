@@ -108,7 +108,7 @@ fn refused_values_name_setting_source_and_what_is_expected() {
 fn secrets_come_from_variables_and_stay_hidden() {
     let variables = vec![("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "swordfish")];
     let resolved = Sources { variables, ..Sources::default() }.resolve().unwrap();
-    assert_eq!(resolved.settings.aws_secret_access_key.as_ref().unwrap().expose(), "swordfish");
+    assert_eq!(resolved.settings.aws_secret_access_key.as_ref().unwrap().reveal(), "swordfish");
     assert!(!format!("{resolved:?}").contains("swordfish"));
 }
 
