@@ -13,7 +13,7 @@ pub enum Exit {
     StoreUnusable = 3,
     /// Another broker took over this store.
     Fenced = 4,
-    /// Something of the log is missing that was there: nothing was deleted.
+    /// Something that was in the store is missing or damaged: nothing was changed.
     DataLoss = 5,
     /// The store was written by a newer version.
     NewerVersion = 6,
@@ -29,7 +29,7 @@ pub const TABLE: &[(u8, &str)] = &[
         "the store cannot be opened: no such place, keys refused, or in use by another process",
     ),
     (Exit::Fenced as u8, "fenced: another broker took over this store"),
-    (Exit::DataLoss as u8, "part of the log is missing; nothing was deleted"),
+    (Exit::DataLoss as u8, "part of the store is missing or damaged: refused to start; nothing was changed"),
     (Exit::NewerVersion as u8, "the store was written by a newer version"),
 ];
 

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match commands::run(&commands::command_line().get_matches()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("kafscale: {failure}");
+            logging::say("ERROR", &format!("kafscale: {failure}"));
             failure.exit.into()
         }
     }

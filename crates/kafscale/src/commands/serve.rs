@@ -9,7 +9,13 @@ use crate::{
     commands::exit_codes,
     exit::{Exit, Failure},
     logging,
-    serve::{addresses, greeting::Greeting, http, node::Node, signals::Signals},
+    serve::{
+        addresses,
+        greeting::Greeting,
+        http,
+        node::{self, Node},
+        signals::Signals,
+    },
     settings::{self, Resolved},
 };
 
@@ -53,29 +59,34 @@ async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
         tokio::spawn(http::serve(socket, node.source()));
     }
     node.listen(socket)?;
+    let location = node::location(settings);
     let greeting = Greeting {
         advertised: &advertised,
         bound,
         host_name_advertised: settings.advertise.is_none() && settings.listen.is_unspecified(),
         http: http_bound,
-        store: node.store(),
+        store: &location.to_string(),
+        cluster_id: &node.cluster_id(),
         effective: &resolved.effective,
-        format: settings.log_format,
     };
     greeting.ready(started.elapsed());
 
     let signal = tokio::select! {
         biased;
         signal = signals.next() => signal,
-        failure = node.failed() => return Err(failure),
+        failure = node.ended() => return Err(failure),
     };
     tracing::info!(signal, limit = ?settings.drain_timeout, "draining");
-    tokio::select! {
+    let drained = tokio::select! {
         biased;
         drained = node.drain(settings.drain_timeout) => drained,
         signal = signals.next() => {
             let error = anyhow::anyhow!("{signal} during the drain: ended at once, what was not answered may be lost");
             Err(Failure::new(Exit::Unexpected, error))
         }
+    };
+    if drained.is_ok() {
+        tracing::info!("drained");
     }
+    drained
 }

@@ -1,11 +1,13 @@
 //! The lines that a person reads when a broker starts, and the line with the word `ready` that programs wait for.
 //!
-//! They go to stderr whatever the log level is. With `--log-format json` each is a JSON object of the same form as the
-//! log lines, so that stderr stays one format.
+//! They go to stderr whatever the log level is.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use crate::settings::{Address, Effective, LogFormat, Origin};
+use crate::{
+    logging,
+    settings::{Address, Effective, Origin},
+};
 
 /// What the lines tell.
 pub struct Greeting<'a> {
@@ -19,17 +21,17 @@ pub struct Greeting<'a> {
     pub http: Option<std::net::SocketAddr>,
     /// Where records and log live, in words.
     pub store: &'a str,
+    /// The cluster's id, as clients see it.
+    pub cluster_id: &'a str,
     /// All settings; those that are not the default are shown.
     pub effective: &'a [Effective],
-    /// Text or JSON.
-    pub format: LogFormat,
 }
 
 impl Greeting<'_> {
     /// Says that the broker serves; `after` is the time since the process started.
     pub fn ready(&self, after: Duration) {
         for line in self.lines(after) {
-            self.say(&line);
+            logging::say("INFO", &line);
         }
     }
 
@@ -46,7 +48,7 @@ impl Greeting<'_> {
                 "            reach it by that name, give one that they can reach with --advertise HOST:PORT".into(),
             );
         }
-        lines.push(format!("  data      {}", self.store));
+        lines.push(format!("  data      {} (cluster {})", self.store, self.cluster_id));
         match self.http {
             Some(http) => lines.push(format!("  http      http://{http}/metrics, /healthz, /readyz")),
             None => lines.push("  http      off".into()),
@@ -64,19 +66,5 @@ impl Greeting<'_> {
         lines.push(format!("  kafscale bench e2e --bootstrap-server {address} --topic bench --rate 1000"));
         lines.push(format!("ready: serving Kafka clients at {address}, {} ms after the start", after.as_millis()));
         lines
-    }
-
-    fn say(&self, line: &str) {
-        match self.format {
-            LogFormat::Text => eprintln!("{line}"),
-            LogFormat::Json => {
-                let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
-                let fields = serde_json::json!({ "message": line.trim() });
-                let line = serde_json::json!({
-                    "timestamp": timestamp, "level": "INFO", "fields": fields, "target": "kafscale",
-                });
-                eprintln!("{line}");
-            }
-        }
     }
 }

@@ -1,60 +1,170 @@
-//! The broker as `serve` sees it: started, listening, failed, drained.
+//! The broker as `serve` sees it: started on a store, listening, ended, drained; and which exit code each end has.
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::anyhow;
+use kafscale_broker::{
+    Broker, Ended, StartError,
+    cluster::ClusterError,
+    metrics::Metrics,
+    net::{self, Listener},
+    snapshot,
+};
+use kafscale_log::{
+    frame::DecodeError,
+    lone::{OpenError, floor::FloorError},
+};
+use kafscale_runtime::{Handle, TokioRuntime};
+use kafscale_store::{Location, S3Settings};
 use tokio::net::TcpListener;
 
 use super::http::Source;
 use crate::{
-    exit::Failure,
-    settings::{Address, Settings},
+    exit::{Exit, Failure},
+    settings::{Address, Latency, Settings},
 };
 
-/// A running broker and what it stands on.
+/// A running broker.
 pub struct Node {
-    store: String,
-    source: Arc<Metrics>,
-}
-
-struct Metrics;
-
-impl Source for Metrics {
-    fn metrics(&self) -> String {
-        String::new()
-    }
-    fn ready(&self) -> Result<(), String> {
-        Ok(())
-    }
+    broker: Arc<Broker>,
+    runtime: Handle,
+    listener: Option<Listener>,
 }
 
 impl Node {
     /// Opens the store, takes it over and replays the log.
-    pub async fn start(settings: &Settings, _advertised: &Address) -> Result<Self, Failure> {
-        Err(anyhow::anyhow!("the store {} cannot be served by this build", settings.data.display()).into())
+    pub async fn start(settings: &Settings, advertised: &Address) -> Result<Self, Failure> {
+        let runtime: Handle = TokioRuntime::handle();
+        let metrics = Arc::new(Metrics::default());
+        let store = kafscale_store::open(&location(settings), &bucket(settings), runtime.clone(), metrics.clone())
+            .map_err(|error| Failure::new(Exit::StoreUnusable, error))?;
+        let broker = Broker::start(store, runtime.clone(), metrics, translate(settings, advertised)).await;
+        Ok(Self { broker: broker.map_err(not_started)?, runtime, listener: None })
     }
 
     /// What HTTP shows.
     pub fn source(&self) -> Arc<dyn Source> {
-        self.source.clone()
+        Arc::new(Pages(Arc::clone(&self.broker)))
     }
 
-    /// Where records and log live, in words.
-    pub fn store(&self) -> &str {
-        &self.store
+    /// The cluster's id, as clients see it.
+    pub fn cluster_id(&self) -> String {
+        self.broker.cluster().kafka_id()
     }
 
     /// Begins to accept clients.
-    pub fn listen(&mut self, _socket: TcpListener) -> Result<(), Failure> {
+    pub fn listen(&mut self, socket: TcpListener) -> Result<(), Failure> {
+        let listener = net::listen(socket, Arc::clone(&self.broker), self.runtime.clone());
+        self.listener = Some(listener.map_err(|error| Failure::from(anyhow!("cannot accept clients: {error}")))?);
         Ok(())
     }
 
     /// Completes when the broker cannot go on.
-    pub async fn failed(&mut self) -> Failure {
-        std::future::pending().await
+    pub async fn ended(&self) -> Failure {
+        match self.broker.ended().await {
+            Ended::Fenced(reason) => {
+                Failure::new(Exit::Fenced, anyhow!("fenced: another broker has taken over this store: {reason}"))
+            }
+            Ended::Stopped(reason) => Failure::new(Exit::Unexpected, anyhow!("the broker stopped: {reason}")),
+        }
     }
 
-    /// Stops accepting, flushes and answers, within `limit`.
-    pub async fn drain(self, _limit: Duration) -> Result<(), Failure> {
-        Ok(())
+    /// Stops accepting and reading, flushes, and answers what was taken in, all within `limit`.
+    pub async fn drain(self, limit: Duration) -> Result<(), Failure> {
+        let late = || Failure::from(anyhow!("the drain did not end within {limit:?}: some requests were not answered"));
+        let closed = async {
+            match self.listener {
+                Some(listener) => listener.drain(limit).await,
+                None => 0,
+            }
+        };
+        let flushed = async {
+            // At once, so that nobody waits for a timer; and again for what was still on its way into the buffer.
+            let ((), cut) = tokio::join!(self.broker.drain(), closed);
+            self.broker.drain().await;
+            cut
+        };
+        match tokio::time::timeout(limit, flushed).await {
+            Ok(0) => Ok(()),
+            Ok(_) | Err(_) => Err(late()),
+        }
     }
+}
+
+struct Pages(Arc<Broker>);
+
+impl Source for Pages {
+    fn metrics(&self) -> String {
+        self.0.metrics().encode()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.0.is_ready() { Ok(()) } else { Err("the store does not confirm writes".into()) }
+    }
+}
+
+/// Where records and log live.
+pub fn location(settings: &Settings) -> Location {
+    settings.store.clone().unwrap_or_else(|| Location::Directory(settings.data.clone()))
+}
+
+fn bucket(settings: &Settings) -> S3Settings {
+    S3Settings {
+        access_key_id: settings.aws_access_key_id.clone(),
+        secret_access_key: settings.aws_secret_access_key.clone(),
+        session_token: settings.aws_session_token.clone(),
+        region: Some(settings.aws_region.clone()),
+        endpoint: settings.aws_endpoint_url.clone(),
+        path_style: settings.s3_path_style,
+        ..S3Settings::default()
+    }
+}
+
+fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Settings {
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    kafscale_broker::Settings {
+        node_id: settings.node_id.0,
+        rack: settings.rack.clone(),
+        advertised_host: advertised.host.clone(),
+        advertised_port: advertised.port,
+        latency: match settings.latency {
+            Latency::Economical => kafscale_broker::Latency::Economical,
+            Latency::Balanced => kafscale_broker::Latency::Balanced,
+            Latency::Fast => kafscale_broker::Latency::Fast,
+        },
+        request_bytes_max: bytes(settings.socket_request_max_bytes.bytes()),
+        request_memory: bytes(settings.request_memory.bytes()),
+        connections_max: settings.max_connections as usize,
+        cache_bytes: settings.cache_memory.bytes(),
+        auto_create_topics: settings.auto_create_topics,
+        default_partitions: settings.num_partitions,
+        ..kafscale_broker::Settings::default()
+    }
+}
+
+/// The exit code of a broker that did not start.
+fn not_started(error: StartError) -> Failure {
+    let exit = match &error {
+        StartError::Cluster(error) => match error {
+            ClusterError::Read(_) | ClusterError::Write(_) => Exit::StoreUnusable,
+            ClusterError::Newer(_) => Exit::NewerVersion,
+            ClusterError::Malformed(_) | ClusterError::MarkerMissing => Exit::DataLoss,
+        },
+        StartError::Snapshot(error) => match error {
+            snapshot::Error::Read(_) | snapshot::Error::Write(_) => Exit::StoreUnusable,
+            snapshot::Error::Newer { .. } => Exit::NewerVersion,
+            snapshot::Error::NoneReadable(_) | snapshot::Error::Altered(_) => Exit::DataLoss,
+        },
+        StartError::Log(error) => match error {
+            OpenError::Unavailable(_) | OpenError::Refused(_) => Exit::StoreUnusable,
+            OpenError::Corrupt { source: DecodeError::NewerVersion { .. }, .. } => Exit::NewerVersion,
+            OpenError::Floor(FloorError::NewerVersion(_)) => Exit::NewerVersion,
+            OpenError::Lost { .. } | OpenError::Corrupt { .. } | OpenError::Trimmed { .. } | OpenError::Floor(_) => {
+                Exit::DataLoss
+            }
+            OpenError::Abandoned => Exit::Unexpected,
+        },
+        StartError::Replay(_) => Exit::DataLoss,
+    };
+    Failure::new(exit, error)
 }

@@ -4,7 +4,6 @@
 //! keys of the TOML file, `kafscale config` and `docs/settings.md`. The order is flag, variable, file, default. Names that
 //! nobody knows are errors and never ignored: a typing error must not run a broker on a default.
 
-#[allow(dead_code, reason = "the broker will read what serve does not")]
 mod catalogue;
 mod define;
 mod file;
@@ -16,4 +15,4 @@ pub mod value;
 
 pub use catalogue::Settings;
 pub use resolve::{Effective, Error, Origin, Resolved, from_process};
-pub use value::{Address, LogFormat};
+pub use value::{Address, Latency, LogFormat};

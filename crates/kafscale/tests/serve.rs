@@ -1,0 +1,144 @@
+//! `kafscale serve` as supervisors see it: the ready line, HTTP, signals, exit codes.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+};
+
+/// A broker on free ports, killed when the test ends.
+struct Serve {
+    process: Child,
+    lines: BufReader<ChildStderr>,
+    said: String,
+}
+
+impl Serve {
+    fn start(data: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kafscale"));
+        command.env_clear().arg("serve").arg("--data").arg(data);
+        command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).args(arguments);
+        let mut process = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let lines = BufReader::new(process.stderr.take().expect("it is piped"));
+        Self { process, lines, said: String::new() }
+    }
+
+    /// Reads stderr up to the line with the word `ready`.
+    fn ready(mut self) -> Self {
+        while !self.said.lines().any(|line| line.contains("ready: ")) {
+            let read = self.lines.read_line(&mut self.said).unwrap();
+            assert!(read > 0, "ended before it was ready:\n{}", self.said);
+        }
+        self
+    }
+
+    /// What follows `before` in the lines so far, up to `end`.
+    fn told(&self, before: &str, end: char) -> String {
+        let at = self.said.rfind(before).unwrap_or_else(|| panic!("no {before:?} in:\n{}", self.said));
+        self.said[at + before.len()..].split(end).next().unwrap().to_owned()
+    }
+
+    fn get(&self, path: &str) -> String {
+        let address = self.told("http://", '/');
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(name).arg(self.process.id().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for the end; what was said on stderr until then is the second value.
+    fn end(mut self) -> (ExitStatus, String) {
+        let mut said = std::mem::take(&mut self.said);
+        self.lines.read_to_string(&mut said).unwrap();
+        (self.process.wait().unwrap(), said)
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn it_says_when_it_is_ready_and_ends_with_0_on_a_signal() {
+    for signal in ["-TERM", "-INT"] {
+        let directory = tempfile::tempdir().unwrap();
+        let serve = Serve::start(&directory.path().join("data"), &[]).ready();
+        let address = serve.told("ready: serving Kafka clients at ", ',');
+        assert!(!address.ends_with(":0"), "the real port is told: {address}");
+        let idle = TcpStream::connect(address).unwrap();
+        serve.signal(signal);
+        let (status, said) = serve.end();
+        assert_eq!(status.code(), Some(0), "an idle connection does not hold a drain up:\n{said}");
+        drop(idle);
+    }
+}
+
+#[test]
+fn http_tells_health_and_metrics() {
+    let directory = tempfile::tempdir().unwrap();
+    let serve = Serve::start(directory.path(), &[]).ready();
+    assert!(serve.get("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(serve.get("/readyz").starts_with("HTTP/1.1 200"));
+    let metrics = serve.get("/metrics");
+    assert!(metrics.contains("kafscale_log_position ") && metrics.ends_with("# EOF\n"), "{metrics}");
+}
+
+#[test]
+fn a_second_broker_on_the_same_directory_is_refused_with_3() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Serve::start(directory.path(), &[]).ready();
+    let (status, said) = Serve::start(directory.path(), &[]).end();
+    assert_eq!(status.code(), Some(3), "{said}");
+    assert!(said.contains("in use by another process"), "{said}");
+    first.signal("-TERM");
+    assert_eq!(first.end().0.code(), Some(0));
+    Serve::start(directory.path(), &[]).ready();
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_ends_with_3() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, said) = Serve::start(directory.path(), &["--store", "s3://bucket"]).end();
+    assert_eq!(status.code(), Some(3), "{said}");
+    assert!(said.contains("AWS_ACCESS_KEY_ID"), "{said}");
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(Serve::start(&file.join("data"), &[]).end().0.code(), Some(3));
+}
+
+#[test]
+fn a_store_of_a_newer_version_ends_with_6_and_a_damaged_one_with_5() {
+    let directory = tempfile::tempdir().unwrap();
+    let marker = directory.path().join("cluster.json");
+    std::fs::write(&marker, "{\"format\": 9999}").unwrap();
+    let (status, said) = Serve::start(directory.path(), &[]).end();
+    assert_eq!(status.code(), Some(6), "{said}");
+    std::fs::write(&marker, "not a marker").unwrap();
+    let (status, said) = Serve::start(directory.path(), &[]).end();
+    assert_eq!(status.code(), Some(5), "{said}");
+}
+
+#[test]
+fn stderr_is_one_json_object_a_line_on_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let serve = Serve::start(directory.path(), &["--log-format", "json"]).ready();
+    let refused = Serve::start(directory.path(), &["--log-format", "json"]).end();
+    serve.signal("-TERM");
+    let (status, said) = serve.end();
+    assert_eq!((status.code(), refused.0.code()), (Some(0), Some(3)), "{said}");
+    for line in said.lines().chain(refused.1.lines()) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(line["fields"]["message"].is_string() && line["level"].is_string(), "{line}");
+    }
+}
