@@ -19,6 +19,7 @@
 //!    What proves it: an append that counts, as of its start, and a barrier, as of its start, while nothing was in flight.
 
 mod appender;
+pub mod archive;
 mod barrier;
 mod clock;
 mod core;
@@ -29,6 +30,7 @@ mod meter;
 pub mod names;
 mod replay;
 mod take_over;
+mod trim;
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -195,7 +197,10 @@ pub async fn open(args: OpenArgs) -> Result<(Arc<Lone>, Opened), OpenError> {
     let opened = Opened { session: taken.session, position: taken.position, tail: taken.tail, replayed, round_trips };
     let intake = Intake::start(Arc::clone(&core), &taken, frames);
     let barriers = Barriers::new(Arc::clone(&core), Arc::clone(intake.tail()));
-    Ok((Arc::new(Lone { core, session: opened.session, intake, barriers }), opened))
+    Ok((
+        Arc::new(Lone { core, session: opened.session, intake, barriers, trimming: tokio::sync::Mutex::default() }),
+        opened,
+    ))
 }
 
 /// The store log of a lone broker.
@@ -204,6 +209,7 @@ pub struct Lone {
     session: u64,
     intake: Intake,
     barriers: Barriers,
+    trimming: tokio::sync::Mutex<()>,
 }
 
 impl Lone {
@@ -250,10 +256,10 @@ impl Log for Lone {
 
     fn trim<'a>(
         &'a self,
-        _floor: Position,
-        _is_live: Arc<dyn Fn(Position) -> bool + Send + Sync>,
+        floor: Position,
+        is_live: Arc<dyn Fn(Position) -> bool + Send + Sync>,
     ) -> BoxFuture<'a, Result<(), TrimError>> {
-        Box::pin(async { Err(TrimError("this engine does not trim".into())) })
+        Box::pin(self.trim_to(floor, is_live))
     }
 
     fn applied(&self, progress: Progress) {
