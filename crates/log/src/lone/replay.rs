@@ -122,8 +122,9 @@ pub(super) struct Beyond {
     pub last: Option<Position>,
     /// The greatest session in the objects' headers.
     pub session: u64,
-    /// An object calls the missing position settled: it was there once (or is there by now).
-    pub settled: bool,
+    /// The greatest position below which an object calls everything settled: beyond the missing one, if that was there once
+    /// (or is there by now).
+    pub settled: Position,
 }
 
 /// The first page of what stands beyond `hole`.
@@ -161,15 +162,14 @@ pub(super) async fn look_beyond(
         }
         let headers = join_all(positions.iter().map(|position| core.get_header(*position, patience))).await;
         for (position, header) in positions.iter().zip(headers) {
-            let header = match header? {
-                Some(header) => header.map_err(|source| OpenError::Corrupt { position: *position, source })?,
-                // It was listed and is gone: somebody trims at this moment, or the store loses objects.
-                None => return Ok(Beyond { settled: true, ..beyond }),
-            };
+            let position = *position;
+            let header = header?.ok_or(OpenError::Lost { position })?;
+            let header = header.map_err(|source| OpenError::Corrupt { position, source })?;
             beyond.session = beyond.session.max(header.session);
-            if header.settled > hole {
-                return Ok(Beyond { settled: true, ..beyond });
-            }
+            beyond.settled = beyond.settled.max(header.settled);
+        }
+        if beyond.settled > hole {
+            return Ok(beyond);
         }
         if page.len() < PAGE || positions.is_empty() {
             return Ok(beyond);

@@ -5,7 +5,8 @@
 //!
 //! **The take-over** is one burst of parallel creates: the frame with the new session's entries at p, and empty fills in
 //! every other position from h to p+3. At first p = h; if another's frame turns out to stand at p (a predecessor is still
-//! writing, or another process is starting), everything is read again up to the new tail and p is 8 ahead of it.
+//! writing, or another process is starting), everything is read again up to the new tail and p is 8 ahead of it, then 16.
+//! A predecessor that is seen to write gets no first try at its tail, which would never stand still.
 //!
 //! *Why nothing of a predecessor can appear above p+3.* It creates q only when every position up to q-4 is definite for it,
 //! that is, carries its own write id. Position p carries ours, so p never becomes definite for it, and q <= p+3. The burst
@@ -73,24 +74,25 @@ pub(super) struct Taken {
 
 impl TakeOver<'_> {
     pub async fn run(mut self) -> Result<(Taken, u32, u64), OpenError> {
-        let mut beyond = self.replay_first().await?;
+        let mut known = self.replay_first().await?;
         let mut ahead = 0;
         loop {
-            let beyond_now = match beyond.take() {
+            let beyond = match known.take() {
                 Some(beyond) => beyond,
-                None => match self.judge_tail().await? {
-                    Some(beyond) => beyond,
-                    None => {
-                        self.replay().await?;
-                        continue;
-                    }
-                },
+                None => self.judge_tail().await?,
             };
-            let proven_at = self.core.runtime.now();
-            let leftovers = beyond_now.last.filter(|last| *last >= self.next + WINDOW);
-            let lead = leftovers.map_or(self.next, |last| last + 1).max(self.next + ahead);
-            let session = self.session.max(beyond_now.session) + 1;
-            let tail = self.next;
+            if beyond.settled > self.next {
+                // A predecessor is writing at this moment. No use in waiting for a tail that stands still.
+                self.replay().await?;
+                if self.next < beyond.settled {
+                    return Err(self.lost(self.next).await);
+                }
+                ahead = ahead.max(AHEAD);
+            }
+            let (tail, proven_at) = (self.next, self.core.runtime.now());
+            let leftovers = beyond.last.filter(|last| *last >= tail + WINDOW);
+            let lead = leftovers.map_or(tail, |last| last + 1).max(tail + ahead);
+            let session = self.session.max(beyond.session) + 1;
             if let Some(taken) = self.burst(lead, session, proven_at).await? {
                 if !self.core.store.facts().exclusive {
                     self.check_floor(tail).await?;
@@ -99,7 +101,7 @@ impl TakeOver<'_> {
             }
             tracing::warn!(position = lead, "another process is writing to the log: taking over further ahead");
             self.replay().await?;
-            ahead = AHEAD;
+            ahead = (ahead * 2).max(AHEAD);
         }
     }
 
@@ -148,23 +150,29 @@ impl TakeOver<'_> {
         self.frames.send(frame).await.map_err(|_| OpenError::Abandoned)
     }
 
-    /// Whether the missing position is the tail. Nothing if it is no longer missing.
-    async fn judge_tail(&mut self) -> Result<Option<Beyond>, OpenError> {
+    /// What stands beyond the missing position, unless that proves a loss.
+    async fn judge_tail(&mut self) -> Result<Beyond, OpenError> {
         let hole = self.next;
         if planted::is(Bug::HoleTakenForTail) {
-            return Ok(Some(Beyond::default()));
+            return Ok(Beyond::default());
         }
-        let beyond = look_beyond(self.core, hole, self.patience(), &mut self.round_trips).await?;
-        if !beyond.settled {
-            return Ok(Some(beyond));
+        let beyond = match look_beyond(self.core, hole, self.patience(), &mut self.round_trips).await {
+            Err(OpenError::Lost { position }) => return Err(self.lost(position).await),
+            beyond => beyond?,
+        };
+        if beyond.settled > hole {
+            // A predecessor may have created it before we looked beyond it: look again.
+            self.round_trips += 1;
+            if self.core.get_header(hole, self.patience()).await?.is_none() {
+                return Err(self.lost(hole).await);
+            }
         }
-        // A predecessor may have created it after we looked: look again, after the listing.
-        self.round_trips += 1;
-        if self.core.get_header(hole, self.patience()).await?.is_some() {
-            return Ok(None);
-        }
-        self.check_floor(hole).await?;
-        Err(OpenError::Lost { position: hole })
+        Ok(beyond)
+    }
+
+    /// The error for a position that existed and is missing: trimmed, if the floor says so.
+    async fn lost(&mut self, position: Position) -> OpenError {
+        self.check_floor(position).await.err().unwrap_or(OpenError::Lost { position })
     }
 
     /// Tries to take over at `lead`. Nothing if it was in vain.
