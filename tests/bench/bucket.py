@@ -5,8 +5,7 @@
 import time
 
 from clients import GIB, MIB, RECORD_BYTES, create_topic, franz_go, java_produce
-from servers import setup
-from stores import OnBucket, open_setup
+from stores import on_bucket
 
 # What one default producer may have in flight on one partition: five batches of its batch size.
 WINDOWS = {"Java": 5 * 16 * 1024, "franz-go": 5 * 1_000_000}
@@ -74,7 +73,7 @@ def idle(folder, scale):
 
 
 def bucket(folder, dial="balanced"):
-    return open_setup("s3", folder, latency=True, binary="kafscale-release", settings={"KAFSCALE_LATENCY": dial})
+    return on_bucket(folder, suffix="-release", settings={"KAFSCALE_LATENCY": dial})
 
 
 def measured(on, what, mode, topic, scale, records, **options):

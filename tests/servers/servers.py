@@ -198,7 +198,7 @@ class Kafscale(Server):
         return {**os.environ, **self.settings}
 
     def is_ready(self):
-        return "ready" in self.log_since_start()
+        return any(line.startswith("ready") for line in self.log_since_start().splitlines())
 
     def metrics(self):
         with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=5) as answer:

@@ -1,8 +1,24 @@
 """A broker on a store that can be looked at: on a directory, or on a bucket behind the latency and fault proxy."""
 
 import contextlib
+import json
+import shlex
+import subprocess
+import urllib.request
+import uuid
 
-from servers import Kafka, Kafscale
+from servers import TESTS, Kafka, Kafscale, Server, accepts, free_port, setup
+
+# Latencies of a bucket in the region of its clients, in milliseconds.
+LATENCY = ["--put-p50-ms=60", "--put-p99-ms=250", "--get-p50-ms=25", "--get-p99-ms=120"]
+
+# What each kind of fault makes of the requests that reach the bucket.
+FAULTS = {
+    "none": [],
+    "503": ["--error-503-rate=0.05"],
+    "unanswered": ["--applied-unanswered-rate=0.03"],
+    "hang": ["--hang-rate=0.01", "--applied-hang-rate=0.01"],
+}
 
 
 class OnDirectory:
@@ -36,13 +52,97 @@ class OnKafka:
         pass
 
 
+class OnBucket:
+    """`kafscale serve` on a bucket of its own prefix, reached through the proxy."""
+
+    counts_puts = True
+
+    def __init__(self, folder, proxy, environment, binary, settings):
+        self.proxy = proxy
+        store = f"s3://{environment['KAFSCALE_TEST_S3_BUCKET']}/{uuid.uuid4().hex}"
+        reached = {**environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}", "KAFSCALE_S3_PATH_STYLE": "true"}
+        self.broker = Kafscale(folder, store, {**reached, **settings}, binary)
+
+    def pending_puts(self):
+        return self.proxy.stats()["puts_in_flight"]
+
+    def report(self):
+        for method, counts in self.proxy.stats()["methods"].items():
+            print(f"{method}: {counts['requests']} requests, answers {counts['answers']}, faults {counts['faults']}")
+
+
+class Proxy(Server):
+    """The proxy between broker and bucket; its admin port tells what went through."""
+
+    name = "proxy"
+
+    def __init__(self, folder, upstream, options, binary):
+        super().__init__(folder)
+        self.binary = setup(binary)
+        self.port, self.admin = free_port(), free_port()
+        self.upstream = upstream
+        self.options = options
+
+    def command(self):
+        addresses = [f"--listen=127.0.0.1:{self.port}", f"--admin=127.0.0.1:{self.admin}", f"--upstream={self.upstream}"]
+        return [self.binary, "proxy", *addresses, *self.options]
+
+    def is_ready(self):
+        return accepts(self.port) and accepts(self.admin)
+
+    def stats(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/stats", timeout=10) as answer:
+            return json.load(answer)
+
+    def reset(self):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin}/reset", method="POST")
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def figures(self):
+        """What was asked of the store since the last reset; latencies are those of its PUTs."""
+        methods = self.stats()["methods"]
+        figures = {"requests": sum(counts["requests"] for counts in methods.values())}
+        figures.update({f"{method.lower()}s": counts["requests"] for method, counts in methods.items()})
+        if "PUT" in methods:
+            latency = methods["PUT"]["latency_ms"]
+            figures.update({f"put_{name}_ms": latency[name] for name in ("mean", "p50", "p99")})
+            figures["put_bytes"] = methods["PUT"]["bytes_in"]
+        return figures
+
+
+@contextlib.contextmanager
+def seaweedfs(folder):
+    """A SeaweedFS of its own; yields the environment variables that lead to it."""
+    script = TESTS / "servers/seaweedfs.sh"
+    started = subprocess.run([script, "start", folder], stdout=subprocess.PIPE, text=True, check=True)
+    try:
+        words = [shlex.split(line)[1] for line in started.stdout.splitlines() if line.startswith("export ")]
+        yield dict(word.split("=", 1) for word in words)
+    finally:
+        subprocess.run([script, "stop", folder], check=True)
+
+
+@contextlib.contextmanager
+def on_bucket(folder, faults="none", suffix="", settings=None):
+    """A broker on a bucket behind the proxy; `suffix` is `-release` for optimised binaries."""
+    with seaweedfs(folder / "seaweedfs") as environment:
+        options = LATENCY + FAULTS[faults]
+        with Proxy(folder, environment["AWS_ENDPOINT_URL"], options, f"lab{suffix}") as proxy:
+            setup = OnBucket(folder, proxy, environment, f"kafscale{suffix}", settings or {})
+            setup.started_s = setup.broker.start()
+            try:
+                yield setup
+            finally:
+                setup.broker.stop()
+
+
 @contextlib.contextmanager
 def open_setup(store, folder, faults="none"):
     """Starts a broker on a store of this kind (`dir`, `s3`, `kafka`) and everything under it; stops it all at the end."""
-    with contextlib.ExitStack() as stack:
-        if store == "kafka":
-            setup = OnKafka(folder)
-        else:
-            setup = OnDirectory(folder)
-        stack.enter_context(setup.broker)
-        yield setup
+    if store == "s3":
+        with on_bucket(folder, faults) as setup:
+            yield setup
+    else:
+        setup = OnKafka(folder) if store == "kafka" else OnDirectory(folder)
+        with setup.broker:
+            yield setup
