@@ -15,6 +15,7 @@
 
 pub mod api;
 pub mod broker;
+pub mod broker_config;
 pub mod cluster;
 pub mod metrics;
 pub mod net;

@@ -10,7 +10,7 @@ use kafscale_protocol::{
 use kafscale_state::Topic;
 
 use super::{
-    Answer, Call, Refusal, Session,
+    Answer, Call, LEADER_EPOCH, Refusal, Session,
     topic_creation::{NotCreated, Wanted, check_name},
 };
 
@@ -143,7 +143,7 @@ fn partition<'a>(index: u32, node_id: i32) -> MetadataResponsePartition<'a> {
     MetadataResponsePartition {
         partition_index: index as i32,
         leader_id: node_id,
-        leader_epoch: 0,
+        leader_epoch: LEADER_EPOCH,
         replica_nodes: Array::from(vec![node_id]),
         isr_nodes: Array::from(vec![node_id]),
         ..Default::default()

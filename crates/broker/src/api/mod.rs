@@ -8,12 +8,21 @@
 mod api_versions;
 mod call;
 mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic_partitions;
 mod error_codes;
+mod find_coordinator;
 mod init_producer_id;
 mod metadata;
+mod offset_for_leader_epoch;
 mod produce;
 mod session;
 mod topic_creation;
 
 pub use call::{Answer, Call, Hold, Refusal};
 pub use session::Session;
+
+/// The leader epoch of every partition for ever: there are no leaders, so no epoch ever ends.
+const LEADER_EPOCH: i32 = 0;

@@ -17,7 +17,7 @@ use kafscale_records::{Batch, BatchError, Codec, edit};
 use kafscale_runtime::{BoxFuture, timeout};
 use kafscale_state::{Handle, State, Topic, entry::Producer};
 
-use super::{Answer, Call, Refusal, Session, error_codes};
+use super::{Answer, Call, LEADER_EPOCH, Refusal, Session, error_codes};
 use crate::{
     topic_config::TopicConfig,
     write::{Append, BatchResult, STALL, Waiting, replies},
@@ -54,7 +54,7 @@ pub fn begin(
 
     for accepted in judged.iter().flatten() {
         let batch = &mut frame[accepted.at.clone()];
-        edit::set_partition_leader_epoch(batch, 0);
+        edit::set_partition_leader_epoch(batch, LEADER_EPOCH);
         if let Some(now_ms) = accepted.stamp {
             edit::stamp_log_append_time(batch, now_ms);
         }

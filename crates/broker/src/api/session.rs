@@ -7,7 +7,10 @@ use kafscale_protocol::{ApiKey, RequestHeader};
 use kafscale_runtime::BoxFuture;
 use tokio::sync::Mutex;
 
-use super::{Answer, Call, Refusal, api_versions, create_topics, init_producer_id, metadata, produce};
+use super::{
+    Answer, Call, Refusal, api_versions, create_topics, delete_topics, describe_cluster, describe_configs,
+    describe_topic_partitions, find_coordinator, init_producer_id, metadata, offset_for_leader_epoch, produce,
+};
 use crate::{Broker, ConnectionId, Settings};
 
 /// See the module. Dropping it tells the write path that the connection is gone.
@@ -109,7 +112,13 @@ async fn dispatch(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> 
         ApiKey::Metadata => metadata::handle(session, call).await,
         ApiKey::ApiVersions => api_versions::handle(session, call).await,
         ApiKey::CreateTopics => create_topics::handle(session, call).await,
+        ApiKey::DeleteTopics => delete_topics::handle(session, call).await,
+        ApiKey::DescribeCluster => describe_cluster::handle(session, call).await,
+        ApiKey::DescribeConfigs => describe_configs::handle(session, call).await,
+        ApiKey::DescribeTopicPartitions => describe_topic_partitions::handle(session, call).await,
+        ApiKey::FindCoordinator => find_coordinator::handle(session, call).await,
         ApiKey::InitProducerId => init_producer_id::handle(session, call).await,
+        ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(session, call).await,
         other => Err(Refusal::Closed(format!("{other:?} is not served"))),
     }
 }

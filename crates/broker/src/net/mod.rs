@@ -9,4 +9,5 @@ mod frames;
 mod listener;
 
 pub use budget::{Budget, Reservation};
+pub use connection::IDLE_LIMIT;
 pub use listener::{Listener, listen};

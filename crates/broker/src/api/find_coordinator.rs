@@ -1,0 +1,45 @@
+//! FindCoordinator (10): any broker could coordinate; the answer names this one.
+//!
+//! Groups and transactions are not served yet. Clients that only assign partitions ask nevertheless, and take an address
+//! for an answer but would retry an error for ever.
+
+use std::sync::Arc;
+
+use kafscale_protocol::{
+    ApiKey, Array, ErrorCode,
+    messages::find_coordinator::{Coordinator, Request, Response},
+};
+
+use super::{Answer, Call, Refusal, Session};
+
+/// The types of keys that have a coordinator: groups and transactional ids.
+const KEY_TYPES: std::ops::RangeInclusive<i8> = 0..=1;
+
+/// Keys in one request, so that a small request has no giant answer.
+const KEYS_MAX: usize = 10_000;
+
+/// Names this broker for each key.
+pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
+    let request: Request<'_> = call.request()?;
+    let settings = session.settings();
+    let (error_code, error_message) = match KEY_TYPES.contains(&request.key_type) {
+        true => (ErrorCode::None, None),
+        false => (ErrorCode::InvalidRequest, Some("keys of this type have no coordinator here")),
+    };
+    let (node_id, host, port) = match error_code {
+        ErrorCode::None => (settings.node_id, settings.advertised_host.as_str(), i32::from(settings.advertised_port)),
+        _ => {
+            session.broker().metrics().error(ApiKey::FindCoordinator, error_code);
+            (-1, "", -1)
+        }
+    };
+    if call.version < 4 {
+        return call.respond(&Response { error_code, error_message, node_id, host, port, ..Default::default() });
+    }
+    if request.coordinator_keys.len() > KEYS_MAX {
+        return Err(Refusal::Closed(format!("coordinators for {} keys", request.coordinator_keys.len())));
+    }
+    let coordinator = |key| Coordinator { key, node_id, host, port, error_code, error_message };
+    let coordinators: Array<'_, Coordinator<'_>> = request.coordinator_keys.iter().map(coordinator).collect();
+    call.respond(&Response { coordinators, ..Default::default() })
+}
