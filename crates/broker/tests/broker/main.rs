@@ -3,3 +3,4 @@
 mod common;
 mod idempotence;
 mod produce;
+mod sockets;
