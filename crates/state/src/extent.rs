@@ -139,8 +139,8 @@ impl Extents {
 
     pub(crate) fn push(&mut self, extent: &Extent) {
         if self.tail.len() == self.tail.capacity() {
-            // Most partitions have few extents: start with two and double, and never grow beyond a chunk.
-            self.tail.reserve_exact(self.tail.len().clamp(2, CHUNK / 2));
+            // Most partitions have few extents, so what stands ready for the next ones counts: a quarter.
+            self.tail.reserve_exact((self.tail.len() / 4).clamp(2, CHUNK - self.tail.len()));
         }
         self.tail.push(Packed::new(extent));
         if self.tail.len() == CHUNK {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use kafscale_state::entry::{self, Commit, Entry, Extent, ObjectRef, RecordsDeleted, Run, Sequencer, TopicDeleted};
 use kafscale_state::producer::{Piece, WINDOW_RUNS};
 use kafscale_state::verdict::{RunRefused, RunVerdict, Verdict};
-use kafscale_state::{Applied, FrameFacts, Handle, Limits, Place, Position, State, invariants};
+use kafscale_state::{Applied, FrameFacts, Handle, Limits, PartitionView, Place, Position, State, invariants};
 use proptest::prelude::*;
 
 use crate::common::{producer, topic};
@@ -262,17 +262,7 @@ impl Story {
             for (handle, model) in (topic.first..).zip(&topic.partitions) {
                 let view = self.state.partition(handle).expect("it exists");
                 assert_eq!((view.log_start_offset(), view.high_watermark()), (model.start, model.end));
-                for &(base_offset, records, position, at, len) in &model.written {
-                    if base_offset + i64::from(records) <= model.start {
-                        continue;
-                    }
-                    let extent = view.extents_from(base_offset).next().expect("it is readable");
-                    assert_eq!(extent.place, Place::LogFrame { position });
-                    assert!(extent.base_offset <= base_offset.max(model.start));
-                    assert!(extent.end_offset >= base_offset + i64::from(records));
-                    assert!(extent.position <= at && extent.position + extent.len >= at + len);
-                    assert!(self.state.is_live(position));
-                }
+                self.compare_extents(&view, model);
                 for (index, producer) in &model.producers {
                     let state = self.state.producer(handle, self.given[*index].0).expect("it wrote");
                     assert_eq!((state.epoch(), state.next_sequence()), (producer.epoch, producer.next));
@@ -282,6 +272,28 @@ impl Story {
         let named = self.state.topics().map(|topic| topic.id()).collect::<Vec<_>>();
         let live = self.topics.iter().flatten().map(|topic| topic.id).collect::<Vec<_>>();
         assert_eq!(named, live);
+    }
+}
+
+impl Story {
+    /// Extents tell where the written bytes lie, all of them and no others.
+    fn compare_extents(&self, view: &PartitionView<'_>, model: &Partition) {
+        let mut written = model.written.iter().peekable();
+        for extent in view.extents_from(0) {
+            while written.next_if(|run| run.0 < extent.base_offset).is_some() {}
+            let (mut offset, mut at) = (extent.base_offset, extent.position);
+            while let Some((base_offset, records, position, from, len)) =
+                written.next_if(|run| run.0 < extent.end_offset)
+            {
+                assert_eq!((*base_offset, *from), (offset, at), "{extent:?}");
+                assert_eq!(extent.place, Place::LogFrame { position: *position });
+                offset += i64::from(*records);
+                at += len;
+            }
+            assert_eq!((offset, at), (extent.end_offset, extent.position + extent.len), "{extent:?}");
+            assert!(self.state.object(extent.object).is_some());
+        }
+        assert!(written.all(|run| run.0 + i64::from(run.1) <= model.start), "something is out of reach");
     }
 }
 

@@ -1,5 +1,9 @@
 //! Snapshots: nothing is lost in them, and broken ones are refused by name.
 
+use kafscale_state::entry::{
+    BrokerJoined, Change, Cluster, Commit, ConfigSet, Entry, ObjectRef, RecordsDeleted, Resource, Sequencer,
+    TopicDeleted,
+};
 use kafscale_state::snapshot::{self, SnapshotError};
 use kafscale_state::{Handle, Limits, State, invariants};
 use proptest::prelude::*;
@@ -87,14 +91,33 @@ proptest! {
     }
 }
 
-/// One of everything that a snapshot holds.
+/// One of everything that a snapshot holds. Nothing is freed, so that what is dead is in it too.
 fn sample() -> World {
-    let mut world = World::new();
+    let mut world = World::with_limits(Limits { garbage_per_frame: 0, ..Limits::default() });
+    world.frame(&[
+        Entry::Cluster(Cluster { cluster_id: 0xabcd }),
+        Entry::Sequencer(Sequencer { session: 1 }),
+        Entry::BrokerJoined(BrokerJoined {
+            session: 1,
+            node_id: 3,
+            host: "localhost".into(),
+            port: 9092,
+            rack: Some("a".into()),
+            feature_level_known: 1,
+        }),
+    ]);
+    let changes = vec![Change { name: "log.retention.ms".into(), value: Some("5".into()) }];
+    world.say(Entry::ConfigSet(ConfigSet { resource: Resource::Brokers, changes: changes.clone() }));
+    world.say(Entry::ConfigSet(ConfigSet { resource: Resource::Broker(3), changes }));
     let first = world.topic("events", 7, 2);
-    world.topic("gone", 8, 1);
+    let gone = world.topic("gone", 8, 1);
     let p = producer(world.pids(4), 0);
     world.commit(vec![p], vec![extent(first, vec![run(0, &[2]), plain(1)]), extent(first + 1, vec![run(0, &[1])])]);
-    world.commit(vec![p], vec![extent(first, vec![run(2, &[3])])]);
+    world.commit(vec![p], vec![extent(first, vec![run(2, &[3])]), extent(gone, vec![plain(1)])]);
+    let object = ObjectRef::Data { store: 1, session: 1, number: 2_000, section_hash: 0 };
+    world.say(Entry::Commit(Commit { object, producers: vec![], extents: vec![extent(first, vec![plain(1)])] }));
+    world.say(Entry::RecordsDeleted(RecordsDeleted { starts: vec![(first, 4)] }));
+    world.say(Entry::TopicDeleted(TopicDeleted { id: 8 }));
     world
 }
 
@@ -141,6 +164,33 @@ fn what_a_newer_version_wrote_is_refused_by_name() {
     // The head is part 0, its checksum the four bytes behind its body.
     assert_eq!(with(14, good[14] ^ 1), Err(SnapshotError::Corrupt { part: 0, what: "checksum" }));
     let hash = good.len() - 5;
-    let footer = 1_024 + 5;
+    let footer = 1_024 + 6;
     assert_eq!(with(hash, good[hash] ^ 1), Err(SnapshotError::Corrupt { part: footer, what: "hash" }));
 }
+
+/// A persisted format: if this fails, old snapshots can no longer be read. Raise the format version instead.
+#[test]
+fn golden_bytes() {
+    let sample = sample();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let parts: Vec<String> = snapshot::encode(&sample.state).map(|part| hex(&part)).collect();
+    assert_eq!(parts[..GOLDEN.len()], GOLDEN);
+    let empty = |part: &&String| part.starts_with("070000000400000000");
+    assert_eq!((parts.len(), parts.iter().filter(empty).count()), (1 + 6 + 1_024 + 1, 1_024 - 5));
+    assert_eq!(parts[parts.len() - 1], GOLDEN_FOOTER);
+    assert_eq!(decoded(&sample.state, Limits::default()).digest(), sample.state.digest());
+}
+/// Header, head, brokers, topics, dead topics, deleted names, producer ids, the first three shards.
+const GOLDEN: [&str; 10] = [
+    "4b53534e00010001",
+    "01000000290bd71d056bb69f8352f094f7788db2b2b880897a01010000000000000000000000000000abcd0102038fd539b2",
+    "020000003f010106096c6f63616c686f7374844701016100010001106c6f672e726574656e74696f6e2e6d730135010601106c6f672e726574656e74696f6e2e6d7301357064a3e9",
+    "030000001f0000066576656e7473000000000000000000000000000000070400000100027f860e94",
+    "04000000040101020128459f0b",
+    "050000000b0b010004676f6e6580897a21003015",
+    "060000000600040680897a620f87ae",
+    "0700000030000100010000040303001c001e904e0304001e00031d000a000100000880897a00050502000203030101010a0101d00f03fa89a3",
+    "070000001d000100000001000101001c1e0a904e0100000780897a000101010001001c8657c9",
+    "070000001100010000010000010100201e0a904e00007396e9dd",
+];
+const GOLDEN_FOOTER: &str = "00000000000035329ebe1a92065ac3ba56ab4f135852b1824e53534b";
