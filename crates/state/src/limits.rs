@@ -10,7 +10,7 @@ pub struct Limits {
     pub producers_per_shard: usize,
     /// Partitions of one topic.
     pub partitions_per_topic: u32,
-    /// Partitions that exist in all.
+    /// Partitions that exist in all, those of deleted topics included until they are freed.
     pub partitions: u32,
     /// Extents or producers of deleted data that one frame frees at most.
     pub garbage_per_frame: usize,

@@ -1,6 +1,7 @@
 //! Bugs that tests plant to prove that they would be caught. Compiled only with the feature `planted-bugs`.
 //!
-//! The choice is per thread, so that tests that run side by side do not disturb each other.
+//! The choice is per thread, so that tests that run side by side do not disturb each other, and nothing is planted until
+//! a test does so. Cargo unites features: a build of the whole workspace with this one has the switches everywhere.
 
 use std::cell::Cell;
 use std::collections::HashMap;

@@ -101,6 +101,8 @@ impl Topic {
 /// A deleted topic's name, while producers may still continue their sequences under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deleted {
+    /// The topic's number; with the position it tells the order of deletions.
+    pub(crate) number: u32,
     pub(crate) position: Position,
     pub(crate) time_ms: i64,
 }
@@ -133,6 +135,12 @@ impl Topics {
         self.by_name.entry(topic.namespace.clone()).or_default().insert(topic.name.clone(), topic.number);
         self.partitions = self.partitions.saturating_add(topic.partition_count());
         self.by_number.insert(topic.number, Arc::new(topic));
+    }
+
+    /// Partitions that exist: of live topics, and of deleted ones that are not yet freed.
+    pub(crate) fn existing_partitions(&self) -> u64 {
+        let dead = self.garbage.values().flatten().map(|handles| u64::from(handles.count)).sum::<u64>();
+        u64::from(self.partitions) + dead
     }
 
     /// Moves a topic to the garbage.

@@ -54,7 +54,7 @@ impl State {
         let topics = Arc::make_mut(&mut self.topics);
         let Some(topic) = topics.remove(entry.id) else { return Err(Refused::UnknownTopic) };
         topics.forget_deleted(self.cluster_time_ms, self.brokers.producer_id_expiration_ms());
-        let deleted = Deleted { position: facts.position, time_ms: self.cluster_time_ms };
+        let deleted = Deleted { number: topic.number, position: facts.position, time_ms: self.cluster_time_ms };
         topics.remember_deleted(&topic, deleted);
         Ok(Verdict::Done)
     }
@@ -75,7 +75,7 @@ impl State {
             return Err(Refused::InvalidPartitions);
         }
         let added = after - before;
-        let exist = u64::from(self.topics.partitions) + u64::from(added);
+        let exist = self.topics.existing_partitions() + u64::from(added);
         if exist > u64::from(self.limits.partitions) || self.topics.next_handle.checked_add(added).is_none() {
             return Err(Refused::TooManyPartitions);
         }
@@ -159,9 +159,9 @@ impl Topics {
     fn remember_deleted(&mut self, topic: &Topic, deleted: Deleted) {
         let key = (topic.namespace.clone(), topic.name.clone());
         if let Some(before) = self.deleted.insert(key.clone(), deleted) {
-            self.deleted_order.retain(|(position, _), name| *position != before.position || *name != key);
+            self.deleted_order.remove(&(before.position, before.number));
         }
-        self.deleted_order.insert((deleted.position, topic.number), key);
+        self.deleted_order.insert((deleted.position, deleted.number), key);
         while self.deleted_order.len() > DELETED_NAMES_MAX {
             self.forget_oldest();
         }

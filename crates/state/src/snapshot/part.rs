@@ -279,7 +279,7 @@ fn decode_deleted(topics: &mut Topics, reader: &mut Reader<'_>) -> Result<(), Ma
         let key = (reader.string("namespace")?, reader.string("topic name")?);
         let time_ms = reader.zigzag("time")?;
         topics.deleted_order.insert((position, number), key.clone());
-        topics.deleted.insert(key, Deleted { position, time_ms });
+        topics.deleted.insert(key, Deleted { number, position, time_ms });
     }
     match topics.deleted.len() == topics.deleted_order.len() {
         true => Ok(()),

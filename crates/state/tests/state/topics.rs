@@ -104,6 +104,37 @@ fn deleting_takes_effect_at_once_and_is_freed_little_by_little() {
 }
 
 #[test]
+fn partitions_count_until_they_are_freed() {
+    let mut world = World::with_limits(Limits { partitions: 10, garbage_per_frame: 3, ..Limits::default() });
+    world.topic("t", 1, 10);
+    world.say(delete(1));
+    assert_eq!(world.say(topic("t", 2, 4)), Verdict::Refused(Refused::TooManyPartitions));
+    assert_eq!(world.topic("t", 3, 4), 10, "six were freed");
+    assert_eq!(world.state.partition_count(), 4);
+}
+
+#[test]
+fn a_name_that_is_deleted_again_and_again_is_remembered_once() {
+    let mut world = World::new();
+    let before = producer(world.pids(1), 0);
+    for id in 1..5 {
+        world.topic("t", id, 1);
+        world.say(delete(id));
+    }
+    let between = producer(world.pids(1), 0);
+    world.topic("t", 5, 1);
+    world.say(delete(5));
+    let handle = world.topic("t", 6, 1);
+    assert_eq!(world.write(handle, between, run(3, &[1])), accepted(0));
+    assert_eq!(world.write(handle, before, run(3, &[1])), accepted(1));
+    // A day later nobody remembers, but then the ids are old as well.
+    world.now_ms += 86_400_001;
+    world.say(delete(6));
+    let handle = world.topic("t", 7, 1);
+    assert_eq!(world.write(handle, before, run(9, &[1])), accepted(0));
+}
+
+#[test]
 fn a_log_start_only_grows_and_frees_what_lies_below() {
     let mut world = World::new();
     let handle = world.topic("t", 1, 1);
