@@ -88,3 +88,47 @@ impl<S: Store> Store for Observed<S> {
         self.store.facts()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kafscale_runtime::TokioRuntime;
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::{MemoryStore, Request};
+
+    #[derive(Default)]
+    struct Log(Mutex<Vec<(&'static str, &'static str, u64, u64)>>);
+
+    impl Observer for Log {
+        fn request(&self, request: &Request) {
+            let seen =
+                (request.operation.as_str(), request.outcome.as_str(), request.bytes_sent, request.bytes_received);
+            self.0.lock().push(seen);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_call_is_reported_with_its_end() {
+        let log = Arc::new(Log::default());
+        let store = Observed::new(MemoryStore::new(), TokioRuntime::handle(), log.clone());
+        let body = || Body::from(Bytes::from_static(b"12345"));
+        store.create("a", body()).await.unwrap();
+        store.create("a", body()).await.unwrap_err();
+        store.replace("..", body()).await.unwrap_err();
+        store.get("a", ReadRange::At { start: 1, len: 2 }).await.unwrap();
+        store.get("b", ReadRange::All).await.unwrap_err();
+        store.list("", "", 1).await.unwrap();
+        store.delete(&["a".to_owned()]).await.unwrap();
+        let expected = [
+            ("create", "ok", 5, 0),
+            ("create", "already_exists", 5, 0),
+            ("replace", "refused", 5, 0),
+            ("get", "ok", 0, 2),
+            ("get", "not_found", 0, 0),
+            ("list", "ok", 0, 0),
+            ("delete", "ok", 0, 0),
+        ];
+        assert_eq!(*log.0.lock(), expected);
+    }
+}

@@ -1,8 +1,9 @@
 use std::{collections::BTreeMap, io::ErrorKind, path::Path, sync::Arc};
 
 use bytes::Bytes;
+use proptest::{collection::vec, prelude::*, sample::select};
 
-use crate::{Body, CreateError, DirectoryStore, ReadError, ReadRange, ReplaceError, Store, conformance};
+use crate::{Body, CreateError, DirectoryStore, MemoryStore, ReadError, ReadRange, ReplaceError, Store, conformance};
 
 use super::{Blocking, CrashFs, OpenDirectoryError, Survives};
 
@@ -274,4 +275,38 @@ async fn a_name_and_a_folder_do_not_mix() {
     assert!(matches!(store.replace("a", body("x")).await, Err(ReplaceError::Refused(_))));
     store.delete(&["a".to_owned(), "a/b/c".to_owned()]).await.unwrap();
     assert_eq!(read(&store, "a/b").await.as_deref(), Some("x"));
+}
+
+/// Names whose order on a disk is easily got wrong: folders beside files that begin alike, numbers and their neighbours.
+fn any_name() -> impl Strategy<Value = String> {
+    let numbers = [999, 1_000, 1_001, 12_000].map(|number| format!("{number:020}"));
+    let beside = ["a", "a-", "a.b", "aa", "b", "B", "00000000000000001000-", "0000000000000000100"].map(str::to_owned);
+    let component = select(numbers.into_iter().chain(beside).collect::<Vec<_>>());
+    vec(component, 1..4).prop_map(|components| components.join("/"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_directory_lists_what_memory_lists(
+        names in vec(any_name(), 0..40),
+        queries in vec((any_name(), 0_usize..30, any_name(), 0_usize..30, 0_usize..10), 20),
+    ) {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            let (directory, memory) = (open(&CrashFs::new()).unwrap(), MemoryStore::new());
+            for name in names {
+                // A name and a folder of the same name do not go together in a directory.
+                if directory.create(&name, body("x")).await.is_ok() {
+                    memory.create(&name, body("x")).await.unwrap();
+                }
+            }
+            for (prefix, prefix_len, after, after_len, limit) in queries {
+                let (prefix, after) = (&prefix[..prefix_len.min(prefix.len())], &after[..after_len.min(after.len())]);
+                let listed = directory.list(prefix, after, limit).await.unwrap();
+                prop_assert_eq!(listed, memory.list(prefix, after, limit).await.unwrap(), "{} {} {}", prefix, after, limit);
+            }
+            Ok(())
+        })?;
+    }
 }
