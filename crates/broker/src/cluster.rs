@@ -62,13 +62,12 @@ impl Cluster {
     /// Reads the marker, or makes one in an empty store.
     pub async fn open(store: &dyn Store, runtime: &Handle) -> Result<Self, ClusterError> {
         loop {
-            match store.get(MARKER, ReadRange::At { start: 0, len: MARKER_BYTES_MAX }).await {
-                Ok(bytes) => return Self::parse(&bytes),
-                Err(ReadError::NotFound(_)) => {}
-                Err(error) => return Err(error.into()),
+            if let Some(found) = Self::read(store).await? {
+                return Ok(found);
             }
             if !store.list(LOG_PREFIX, "", 1).await?.is_empty() {
-                return Err(ClusterError::MarkerMissing);
+                // Another process may have made both since the first look.
+                return Self::read(store).await?.ok_or(ClusterError::MarkerMissing);
             }
             let made = Self { id: runtime.random_u128(), generation: 1 };
             match store.create(MARKER, Body::from(made.encode())).await {
@@ -77,6 +76,14 @@ impl Cluster {
                 Err(CreateError::AlreadyExists | CreateError::Unknown(_)) => {}
                 Err(error) => return Err(ClusterError::Write(error.to_string())),
             }
+        }
+    }
+
+    async fn read(store: &dyn Store) -> Result<Option<Self>, ClusterError> {
+        match store.get(MARKER, ReadRange::At { start: 0, len: MARKER_BYTES_MAX }).await {
+            Ok(bytes) => Self::parse(&bytes).map(Some),
+            Err(ReadError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
