@@ -165,7 +165,13 @@ impl<'a> Case<'a> {
             self.wrong.push(format!("lost: the final reading has nothing at {hole}, but ends at {end}"));
         }
         for sent in &self.sent {
-            let Appended::At(base) = sent.answer else { continue };
+            let Appended::At(base) = sent.answer else {
+                let lost = sent.values.iter().find(|value| !self.found_at.contains_key(value));
+                if let (Appended::Somewhere, Some(value)) = (sent.answer, lost) {
+                    self.wrong.push(format!("lost: {value} was acknowledged, and is nowhere"));
+                }
+                continue;
+            };
             for (value, at) in sent.values.iter().zip(base..) {
                 if last.get(&at) != Some(&Some(*value)) {
                     let instead = last.get(&at);
@@ -276,7 +282,7 @@ impl<'a> Case<'a> {
     fn count(&self, tally: &mut Tally) {
         for sent in &self.sent {
             match sent.answer {
-                Appended::At(_) => {
+                Appended::At(_) | Appended::Somewhere => {
                     tally.acknowledged += 1;
                     tally.acknowledged_after_retry += u64::from(sent.attempts > 1);
                 }

@@ -88,6 +88,8 @@ pub enum Promise {
 pub enum Appended {
     /// Acknowledged: the first value stands here, the others follow.
     At(Place),
+    /// Acknowledged, but where was not told (DUPLICATE_SEQUENCE_NUMBER).
+    Somewhere,
     /// It did not happen and never will.
     Refused,
     /// It may have happened.

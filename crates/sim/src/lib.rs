@@ -8,6 +8,7 @@
 //! Not simulated: races between threads, sockets and TLS, a real store's own defects.
 
 pub mod auditor;
+pub mod client;
 pub mod executor;
 pub mod history;
 pub mod rng;

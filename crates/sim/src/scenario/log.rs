@@ -1,19 +1,24 @@
 //! Stories about the store log of a lone broker: crashes at every step, successors beside their predecessors, losses.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use kafscale_log::lone::{OpenError, names};
+use kafscale_log::{
+    Log, Progress,
+    lone::{OpenError, Resume, names},
+};
 use kafscale_store::directory::{CrashFs, Survives};
 
 use super::{
     Scenario, Stage,
-    log_sessions::{Session, final_reading, open},
+    log_sessions::{Session, final_reading, final_reading_behind, open},
 };
 use crate::{
     slow_disk::SlowDisk,
-    store::{Bucket, Side},
+    store::{Bucket, Client, Side, Stall},
     weather::Weather,
 };
+
+const SIDES: [Side; 2] = [Side::Before, Side::After];
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -33,8 +38,12 @@ async fn crashes(stage: Stage) -> Result<(), String> {
     for life in 0..rng.within(1..=5) {
         let node = stage.world.node(format!("broker-{life}"));
         let client = bucket.client(&node);
-        let side = *rng.pick(&[Side::Before, Side::After]);
-        client.crash_at(rng.within(1..=30), side);
+        let (call, side) = match life {
+            // Consecutive seeds sweep every step of the first life, on both sides of its effect.
+            0 => (1 + stage.world.seed() / 2 % 32, SIDES[usize::from(stage.world.seed() % 2 == 1)]),
+            _ => (rng.within(1..=30), *rng.pick(&SIDES)),
+        };
+        client.crash_at(call, side);
         let Some(opened) = open(&stage, &node, client).await else {
             stage.world.mark("died while opening");
             continue;
@@ -200,6 +209,57 @@ async fn lost_object(stage: Stage) -> Result<(), String> {
     }
     bucket.corrupt(&name, bytes);
     final_reading(&stage, |node| bucket.client(node)).await
+}
+
+/// Trimming while a predecessor is suspended with a create on its way.
+pub(super) const TRIM: Scenario = Scenario {
+    name: "log-trim",
+    about: "a predecessor is suspended with a create on its way, which lands hours later on a name that was trimmed",
+    marks: &["create of a deleted name", "append fenced", "trimmed", "stalled append ended", "end told"],
+    limit: Duration::from_secs(24 * 3_600),
+    story: |stage| Box::pin(trim(stage)),
+};
+
+async fn trim(stage: Stage) -> Result<(), String> {
+    let mut rng = stage.world.rng("trim");
+    let bucket = Bucket::new(&stage.world, false);
+    let node = stage.world.node("predecessor");
+    let client = bucket.client(&node);
+    let old =
+        open(&stage, &node, Arc::<Client>::clone(&client)).await.expect("alive").map_err(|error| error.to_string())?;
+    old.write(rng.within(0..=9) as usize).await.expect("alive")?;
+    let lands_after = HOUR + Duration::from_secs(rng.within(0..=7_200));
+    client.stall(Stall { from_call: client.calls() + rng.within(1..=4), lands_after });
+    let blocked = old.write(rng.within(1..=4) as usize);
+    stage.world.sleep(Duration::from_millis(rng.within(1..=400))).await;
+    old.node.pause();
+
+    let node = stage.world.node("successor");
+    let new = open(&stage, &node, bucket.client(&node)).await.expect("alive").map_err(|error| error.to_string())?;
+    new.keep_asking_every(Duration::from_secs(90));
+    new.write(rng.within(5..=30) as usize).await.expect("alive")?;
+    let floor = rng.within(1..=new.opened.tail + 5);
+    stage.world.sleep(HOUR).await;
+    new.log.trim(floor, Arc::new(|_| false)).await.map_err(|error| error.to_string())?;
+    stage.world.mark("trimmed");
+    new.write(rng.within(1..=5) as usize).await.expect("alive")?;
+    stage.world.sleep(Duration::from_secs(rng.within(0..=7_200))).await;
+    old.node.resume();
+    stage.world.sleep(Duration::from_secs(7_200)).await;
+    if blocked.await.expect("alive").is_err() {
+        stage.world.mark("stalled append ended");
+    }
+    old.bury();
+    new.bury();
+
+    let mut known = new.reading.lock().values.clone();
+    known.truncate(usize::try_from(floor - 1).expect("small"));
+    let resume = Resume {
+        progress: Progress { position: floor - 1, digest: 0 },
+        session: if floor > new.opened.position { new.opened.session } else { old.opened.session },
+        cluster_time_ms: 0,
+    };
+    final_reading_behind(&stage, (known, resume), |node| bucket.client(node)).await
 }
 
 /// A directory whose machine loses power.

@@ -40,8 +40,8 @@ pub(super) struct Session {
 #[derive(Default)]
 pub(super) struct Reading {
     pub values: Vec<(Position, Option<Value>)>,
-    /// Session and incarnation that own the log at this point of the reading.
-    owner: Option<(u64, u128)>,
+    /// Session and incarnation that own the log at this point of the reading; a snapshot tells the session alone.
+    owner: Option<(u64, Option<u128>)>,
     /// How far it is in the history.
     told: usize,
     pub wrong: Vec<String>,
@@ -54,12 +54,15 @@ impl Reading {
         if header.position != expected {
             self.wrong.push(format!("position {} was delivered where {expected} belongs", header.position));
         }
-        let writer = (header.session, header.write_id.incarnation);
+        let incarnation = header.write_id.incarnation;
         let is_take_over = header.kind == Kind::Entries && *frame.entries == *TAKE_OVER;
         if is_take_over && self.owner.is_none_or(|(session, _)| header.session > session) {
-            self.owner = Some(writer);
+            self.owner = Some((header.session, Some(incarnation)));
         }
-        let has_value = header.kind == Kind::Entries && !is_take_over && self.owner == Some(writer);
+        let is_owner = self.owner.is_some_and(|(session, owner)| {
+            session == header.session && owner.is_none_or(|owner| owner == incarnation)
+        });
+        let has_value = header.kind == Kind::Entries && !is_take_over && is_owner;
         self.values.push((header.position, has_value.then(|| value_of(&frame.entries))));
     }
 }
@@ -70,8 +73,19 @@ fn value_of(entries: &[u8]) -> Value {
 
 /// Opens the log on `node` as a new session; nothing if the node died meanwhile.
 pub(super) async fn open(stage: &Stage, node: &Node, store: Arc<dyn Store>) -> Option<Result<Session, OpenError>> {
+    open_behind(stage, node, store, Resume::default()).await
+}
+
+/// The same behind a snapshot.
+pub(super) async fn open_behind(
+    stage: &Stage,
+    node: &Node,
+    store: Arc<dyn Store>,
+    resume: Resume,
+) -> Option<Result<Session, OpenError>> {
     let (sender, mut frames) = mpsc::channel(16);
-    let reading = Arc::new(Mutex::new(Reading::default()));
+    let owner = (resume.session > 0).then_some((resume.session, None));
+    let reading = Arc::new(Mutex::new(Reading { owner, ..Reading::default() }));
     let (seen, tell, watched) = (Arc::clone(&reading), stage.clone(), node.clone());
     let opened_flag = Arc::new(Mutex::new(None::<u64>));
     let flag = Arc::clone(&opened_flag);
@@ -89,7 +103,7 @@ pub(super) async fn open(stage: &Stage, node: &Node, store: Arc<dyn Store>) -> O
         runtime: node.runtime(),
         cluster_id: CLUSTER,
         generation: 1,
-        resume: Resume::default(),
+        resume,
         take_over_entries: Box::new(|_| Bytes::from_static(TAKE_OVER)),
         frames: sender,
         settings: Settings::default(),
@@ -170,11 +184,16 @@ impl Session {
 
     /// Asks for the tail every now and then until the session is over.
     pub fn keep_asking(&self) {
+        self.keep_asking_every(Duration::from_millis(700));
+    }
+
+    /// The same with such pauses at most.
+    pub fn keep_asking_every(&self, pause_max: Duration) {
         let (log, node, stage, client) = (Arc::clone(&self.log), self.node.clone(), self.stage.clone(), self.client);
         let pending = Arc::clone(&self.pending);
         drop(self.node.call("asker", async move {
             while log.fenced().is_none() {
-                node.sleep(Duration::from_millis(node.random_u64() % 700)).await;
+                node.sleep(pause_max.mul_f64((node.random_u64() % 1_000) as f64 / 1_000.0)).await;
                 let id = stage.history.ask_end(client, &line());
                 pending.lock().push(id);
                 let answer = log.barrier().await;
@@ -197,12 +216,24 @@ fn line() -> Line {
     Stage::log_line()
 }
 
+/// What is known of the beginning of a log, and the snapshot behind it.
+pub(super) type Known = (Vec<(Position, Option<Value>)>, Resume);
+
 /// The judge's reading: a session of its own, after the healing. It reads twice, with time between for what is late.
-pub(super) async fn final_reading(stage: &Stage, mut store: impl FnMut(&Node) -> Arc<dyn Store>) -> Result<(), String> {
+pub(super) async fn final_reading<S: Store>(stage: &Stage, store: impl FnMut(&Node) -> Arc<S>) -> Result<(), String> {
+    final_reading_behind(stage, (Vec::new(), Resume::default()), store).await
+}
+
+/// The same for a log whose beginning was trimmed.
+pub(super) async fn final_reading_behind<S: Store>(
+    stage: &Stage,
+    (known, resume): Known,
+    mut store: impl FnMut(&Node) -> Arc<S>,
+) -> Result<(), String> {
     let mut last = Vec::new();
     for turn in 0..2 {
         let node = stage.world.node(format!("judge-{turn}"));
-        let opened = open(stage, &node, store(&node)).await.expect("nobody kills the judge");
+        let opened = open_behind(stage, &node, store(&node), resume).await.expect("nobody kills the judge");
         let session = opened.map_err(|error| format!("the log cannot be opened any more: {error}"))?;
         if turn == 0 {
             session.write(3).await.expect("alive").map_err(|reason| format!("the judge cannot write: {reason}"))?;
@@ -214,7 +245,8 @@ pub(super) async fn final_reading(stage: &Stage, mut store: impl FnMut(&Node) ->
         if let Some(wrong) = reading.wrong.first() {
             return Err(wrong.clone());
         }
-        last = reading.values.clone();
+        last.clone_from(&known);
+        last.extend(&reading.values);
     }
     let id = stage.history.read(0, &line(), 1, true);
     stage.history.found(id, Found::Values(last));

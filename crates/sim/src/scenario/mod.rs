@@ -62,7 +62,7 @@ pub struct Run {
 
 /// All stories.
 pub fn all() -> &'static [Scenario] {
-    &[log::CRASHES, log::CHAOS, log::RACE, log::LOST_OBJECT, log::POWER_CUTS]
+    &[log::CRASHES, log::CHAOS, log::RACE, log::LOST_OBJECT, log::TRIM, log::POWER_CUTS]
 }
 
 /// The story of this name.

@@ -1,0 +1,154 @@
+//! Single questions: producer ids, topics, ends of partitions.
+
+use std::{sync::Arc, time::Duration};
+
+use kafscale_protocol::{
+    ErrorCode,
+    messages::{create_topics, delete_topics, init_producer_id, list_offsets, metadata},
+};
+use kafscale_runtime::Runtime;
+
+use super::{
+    Partition,
+    link::{Brokers, Link, Lost},
+    producer::Broken,
+};
+use crate::{
+    executor::Node,
+    history::{History, Place},
+};
+
+const INIT_PRODUCER_ID: i16 = 5;
+const CREATE_TOPICS: i16 = 7;
+const DELETE_TOPICS: i16 = 6;
+const METADATA: i16 = 12;
+const LIST_OFFSETS: i16 = 7;
+
+const LATEST: i64 = -1;
+
+/// A new producer id and its epoch.
+pub async fn init_producer_id(node: &Node, link: &mut Link) -> Result<(i64, i16), Broken> {
+    loop {
+        let request = init_producer_id::Request { transaction_timeout_ms: 60_000, ..Default::default() };
+        let frame = link.ask(INIT_PRODUCER_ID, &request).await?;
+        let response: init_producer_id::Response = link.read(INIT_PRODUCER_ID, &frame);
+        match response.error_code {
+            ErrorCode::None => return Ok((response.producer_id, response.producer_epoch)),
+            error if error.is_retriable() => node.sleep(Duration::from_millis(100)).await,
+            error => return Err(Broken::Fatal(format!("InitProducerId: {error:?}"))),
+        }
+    }
+}
+
+/// Creates a topic, however often that takes, and tells its partitions.
+pub async fn create_topic(
+    node: &Node,
+    brokers: &Brokers,
+    name: &Arc<str>,
+    partitions: i32,
+) -> Result<Vec<Partition>, String> {
+    loop {
+        let mut link = brokers.connect(node).await;
+        match try_create(&mut link, name, partitions).await {
+            Ok(Some(created)) => return Ok(created),
+            Ok(None) | Err(Broken::Lost) => node.sleep(Duration::from_millis(100)).await,
+            Err(Broken::Fatal(wrong)) => return Err(wrong),
+        }
+    }
+}
+
+async fn try_create(link: &mut Link, name: &Arc<str>, partitions: i32) -> Result<Option<Vec<Partition>>, Broken> {
+    let topic =
+        create_topics::CreatableTopic { name, num_partitions: partitions, replication_factor: 1, ..Default::default() };
+    let request = create_topics::Request { topics: vec![topic].into(), timeout_ms: 30_000, ..Default::default() };
+    let frame = link.ask(CREATE_TOPICS, &request).await?;
+    let response: create_topics::Response<'_> = link.read(CREATE_TOPICS, &frame);
+    let error = response.topics.iter().next().map_or(ErrorCode::UnknownServerError, |topic| topic.error_code);
+    match error {
+        // An earlier attempt may have done it.
+        ErrorCode::None | ErrorCode::TopicAlreadyExists => describe(link, name).await,
+        error if error.is_retriable() => Ok(None),
+        error => Err(Broken::Fatal(format!("CreateTopics {name}: {error:?}"))),
+    }
+}
+
+async fn describe(link: &mut Link, name: &Arc<str>) -> Result<Option<Vec<Partition>>, Broken> {
+    let topic = metadata::MetadataRequestTopic { name: Some(name), ..Default::default() };
+    let request =
+        metadata::Request { topics: Some(vec![topic].into()), allow_auto_topic_creation: false, ..Default::default() };
+    let frame = link.ask(METADATA, &request).await?;
+    let response: metadata::Response<'_> = link.read(METADATA, &frame);
+    let Some(topic) = response.topics.iter().next() else { return Ok(None) };
+    match topic.error_code {
+        ErrorCode::None => {
+            let partition = |found: metadata::MetadataResponsePartition<'_>| Partition {
+                topic: Arc::clone(name),
+                id: topic.topic_id,
+                index: found.partition_index,
+            };
+            Ok(Some(topic.partitions.iter().map(partition).collect()))
+        }
+        // The broker said a moment ago that it exists.
+        ErrorCode::UnknownTopicOrPartition => {
+            Err(Broken::Fatal(format!("{name} was created and is unknown to the same broker")))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Deletes a topic by its id, however often that takes.
+pub async fn delete_topic(node: &Node, brokers: &Brokers, partition: &Partition) -> Result<(), String> {
+    loop {
+        let mut link = brokers.connect(node).await;
+        let state = delete_topics::DeleteTopicState { name: None, topic_id: partition.id };
+        let request = delete_topics::Request { topics: vec![state].into(), timeout_ms: 30_000, ..Default::default() };
+        let Ok(frame) = link.ask(DELETE_TOPICS, &request).await else { continue };
+        let response: delete_topics::Response<'_> = link.read(DELETE_TOPICS, &frame);
+        let error = response.responses.iter().next().map_or(ErrorCode::UnknownServerError, |topic| topic.error_code);
+        match error {
+            // An earlier attempt may have done it.
+            ErrorCode::None | ErrorCode::UnknownTopicId => return Ok(()),
+            error if error.is_retriable() => node.sleep(Duration::from_millis(100)).await,
+            error => return Err(format!("DeleteTopics {}: {error:?}", partition.topic)),
+        }
+    }
+}
+
+/// Asks for the ends of partitions; none where there was no answer. Writes questions and answers down.
+pub async fn ends(
+    history: &History,
+    client: u64,
+    link: &mut Link,
+    partitions: &[Partition],
+) -> Result<Vec<Option<Place>>, Lost> {
+    let ops: Vec<_> = partitions.iter().map(|partition| history.ask_end(client, &partition.line())).collect();
+    let answer = list_offsets(link, partitions, LATEST).await;
+    let ends = answer.clone().unwrap_or_else(|_| vec![None; partitions.len()]);
+    for (op, end) in ops.into_iter().zip(&ends) {
+        history.told_end(op, *end);
+    }
+    answer
+}
+
+async fn list_offsets(link: &mut Link, partitions: &[Partition], timestamp: i64) -> Result<Vec<Option<Place>>, Lost> {
+    let topics = partitions.iter().map(|partition| list_offsets::ListOffsetsTopic {
+        name: &partition.topic,
+        partitions: vec![list_offsets::ListOffsetsPartition {
+            partition_index: partition.index,
+            timestamp,
+            ..Default::default()
+        }]
+        .into(),
+    });
+    let request = list_offsets::Request { replica_id: -1, topics: topics.collect(), ..Default::default() };
+    let frame = link.ask(LIST_OFFSETS, &request).await?;
+    let response: list_offsets::Response<'_> = link.read(LIST_OFFSETS, &frame);
+    let told = partitions.iter().map(|partition| {
+        let rows = response.topics.iter().filter(|topic| topic.name == &*partition.topic);
+        let found = rows
+            .flat_map(|topic| topic.partitions.iter().collect::<Vec<_>>())
+            .find(|row| row.partition_index == partition.index && row.error_code == ErrorCode::None);
+        found.and_then(|row| Place::try_from(row.offset).ok())
+    });
+    Ok(told.collect())
+}

@@ -1,0 +1,36 @@
+//! Kafka clients for the stories: they speak the protocol's bytes to the broker's own connection object, over links that
+//! take time and break, and they retry as stock clients do.
+//!
+//! - [`link`]: brokers, connections to them, and whole requests;
+//! - [`producer`]: an idempotent or a plain producer with several requests in flight;
+//! - [`consumer`]: a consumer by assignment;
+//! - [`admin`]: topics, producer ids, ends of partitions.
+
+pub mod admin;
+pub mod consumer;
+pub mod link;
+pub mod producer;
+
+use std::sync::Arc;
+
+use kafscale_protocol::Uuid;
+
+use crate::history::Line;
+
+/// One partition, as clients name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The topic's id.
+    pub id: Uuid,
+    /// Its index.
+    pub index: i32,
+}
+
+impl Partition {
+    /// Its line in the history: a topic that is created again is another line.
+    pub fn line(&self) -> Line {
+        Line { name: format!("{} {} {}", self.topic, self.id, self.index).into(), first: 0 }
+    }
+}
