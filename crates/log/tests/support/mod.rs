@@ -16,6 +16,7 @@ use kafscale_store::Store;
 use tokio::sync::mpsc;
 
 pub use executor::World;
+#[allow(unused_imports, reason = "each test binary uses its own part")]
 pub use store::{Answer, Op, TestStore};
 
 pub const CLUSTER: u128 = 0xc1;
