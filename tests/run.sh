@@ -46,14 +46,14 @@ suite() { # suite NAME COMMAND...
 
 versions() {
     for tool in "cargo --version" "python3 --version" "go version" "java -version" "mvn -Dstyle.color=never -v" "node --version"; do
-        command -v "${tool%% *}" >/dev/null && $tool 2>&1 | head -1 || echo "${tool%% *}: not installed"
+        command -v "${tool%% *}" >/dev/null && $tool 2>&1 | sed -n 1p || echo "${tool%% *}: not installed"
     done
 }
 
 format() { cargo fmt --all --check; }
 lint() { cargo clippy --workspace --all-targets -- -D warnings; }
 # Everything in one go, so that the binaries and the tests share one set of features and nothing compiles twice.
-build() { cargo build --workspace --all-targets; }
+build() { cargo build --workspace --all-targets && export KAFSCALE_BIN=$target/debug/kafscale KAFSCALE_LAB_BIN=$target/debug/kafscale-lab; }
 # The conformance suite of the stores also runs on a real S3 server, and so does every other test that asks for one.
 rust() { tests/servers/seaweedfs.sh -- cargo test --workspace; }
 clients() { tests/clients/run.sh; }
@@ -71,7 +71,6 @@ fuzz() { tests/fuzz.sh 15; }
 all=(format build lint rust clients checker kill_dir kill_s3 fuzz)
 [ $# -gt 0 ] || set -- "${all[@]}"
 versions
-export KAFSCALE_BIN=$target/debug/kafscale KAFSCALE_LAB_BIN=$target/debug/kafscale-lab
 for name in "$@"; do
     [[ " ${all[*]} " == *" $name "* ]] || { echo "unknown suite $name; known: ${all[*]}" >&2; exit 2; }
     suite "$name" "$name"

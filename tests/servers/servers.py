@@ -176,7 +176,11 @@ transaction.state.log.min.isr=1
 
 
 class Kafscale(Server):
-    """The broker under test, on a directory or on a store URL; `settings` are `KAFSCALE_*` and `AWS_*` variables."""
+    """The broker under test, on a directory or on a store URL.
+
+    `settings` are `KAFSCALE_*` and `AWS_*` variables. Those around the test are not handed on: the broker refuses
+    `KAFSCALE_*` variables that it does not know, and it shall run with what the test says.
+    """
 
     name = "kafscale"
 
@@ -195,7 +199,8 @@ class Kafscale(Server):
         return command + (["--store", self.store] if self.store else [])
 
     def environment(self):
-        return {**os.environ, **self.settings}
+        around = {name: value for name, value in os.environ.items() if not name.startswith(("KAFSCALE_", "AWS_"))}
+        return {**around, **self.settings}
 
     def is_ready(self):
         return any(line.startswith("ready") for line in self.log_since_start().splitlines())

@@ -60,8 +60,9 @@ class OnBucket:
     def __init__(self, folder, proxy, environment, binary, settings):
         self.proxy = proxy
         store = f"s3://{environment['KAFSCALE_TEST_S3_BUCKET']}/{uuid.uuid4().hex}"
-        reached = {**environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}", "KAFSCALE_S3_PATH_STYLE": "true"}
-        self.broker = Kafscale(folder, store, {**reached, **settings}, binary)
+        reached = {name: value for name, value in environment.items() if name.startswith("AWS_")}
+        reached |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}", "KAFSCALE_S3_PATH_STYLE": "true"}
+        self.broker = Kafscale(folder, store, reached | settings, binary)
 
     def pending_puts(self):
         return self.proxy.stats()["puts_in_flight"]
