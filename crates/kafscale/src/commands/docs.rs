@@ -1,21 +1,90 @@
-//! `kafscale docs PAGE`: prints the pages of `docs/` that are made from the code. Tests compare them with the committed
-//! files.
+//! `kafscale docs PART`: prints the parts of `docs/` that are made from the code. Tests compare them with the committed
+//! pages, so that what is written is what runs.
+
+use std::fmt::Write;
 
 use clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser};
+use kafscale_broker::topic_config::{self, Kind, Treatment};
+use kafscale_protocol::ApiKey;
 
-use crate::{exit::Failure, settings};
+use crate::{
+    exit::{self, Failure},
+    settings,
+};
+
+/// Every part and what makes it.
+const PARTS: &[(&str, fn() -> String)] = &[
+    ("settings", settings::print::markdown),
+    ("apis", apis),
+    ("topic-settings", topic_settings),
+    ("exit-codes", exit_codes),
+];
 
 /// Hidden from the list: it serves those who change the code.
 pub fn command() -> Command {
-    let page = Arg::new("page").required(true).value_name("PAGE").value_parser(PossibleValuesParser::new(["settings"]));
-    Command::new("docs").about("Print a generated page of docs/").hide(true).arg(page)
+    let names = PossibleValuesParser::new(PARTS.iter().map(|(name, _)| *name));
+    let part = Arg::new("part").required(true).value_name("PART").value_parser(names);
+    Command::new("docs").about("Print a generated part of docs/").hide(true).arg(part)
 }
 
 /// Prints to stdout.
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
-    match matches.get_one::<String>("page").map(String::as_str) {
-        Some("settings") => print!("{}", settings::print::markdown()),
-        _ => unreachable!("clap accepts the pages above only"),
-    }
+    let wanted = matches.get_one::<String>("part").expect("it is required");
+    let part = PARTS.iter().find(|(name, _)| name == wanted);
+    print!("{}", part.expect("clap accepts these parts only").1());
     Ok(())
+}
+
+/// What ApiVersions announces.
+fn apis() -> String {
+    let mut text = "| Key | API | Versions |\n|---|---|---|\n".to_owned();
+    for api in ApiKey::ALL {
+        let facts = api.facts();
+        let versions =
+            if facts.min == facts.max { facts.min.to_string() } else { format!("{}-{}", facts.min, facts.max) };
+        let announced = if facts.advertised_min == facts.min {
+            String::new()
+        } else {
+            format!(", announced from {}", facts.advertised_min)
+        };
+        line(&mut text, &format!("| {} | {} | {versions}{announced} |", api.code(), facts.name));
+    }
+    text
+}
+
+/// Every setting of a topic and what becomes of it.
+fn topic_settings() -> String {
+    let mut text = "| Setting | Values | Default | Here | |\n|---|---|---|---|---|\n".to_owned();
+    for setting in topic_config::DEFINITIONS {
+        let values = match setting.kind {
+            Kind::Boolean => "`true`, `false`".to_owned(),
+            Kind::Int(min, max) | Kind::Long(min, max) => match max {
+                i64::MAX => format!("from {min}"),
+                max => format!("{min} to {max}"),
+            },
+            Kind::Double(min, max) => format!("{min} to {max}"),
+            Kind::Word(words) | Kind::List(words) => format!("`{}`", words.join("`, `")),
+            Kind::FreeList => "a list".to_owned(),
+        };
+        let treatment = match setting.treatment {
+            Treatment::Enforced => "enforced",
+            Treatment::Accepted => "accepted",
+        };
+        let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
+        line(&mut text, &format!("| `{}` | {values} | {default} | {treatment} | {} |", setting.name, setting.doc));
+    }
+    text
+}
+
+/// The exit codes.
+fn exit_codes() -> String {
+    let mut text = "| Code | The process |\n|---|---|\n".to_owned();
+    for (code, meaning) in exit::TABLE {
+        line(&mut text, &format!("| {code} | {meaning} |"));
+    }
+    text
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("writing to a string does not fail");
 }
