@@ -90,6 +90,19 @@ fn help_lists_settings_and_exit_codes() {
 }
 
 #[test]
+fn generated_tables_are_fresh() {
+    for (part, page) in
+        [("apis", "compatibility.md"), ("topic-settings", "compatibility.md"), ("exit-codes", "running.md")]
+    {
+        let fresh = stdout(&kafscale(&["docs", part], &[]));
+        assert!(
+            committed(page).contains(&format!("`kafscale docs {part}`. -->\n{fresh}\n")),
+            "docs/{page}: put in\n{fresh}"
+        );
+    }
+}
+
+#[test]
 fn the_settings_page_is_fresh() {
     let fresh = stdout(&kafscale(&["docs", "settings"], &[]));
     assert_eq!(committed("settings.md"), fresh, "run: kafscale docs settings > docs/settings.md");

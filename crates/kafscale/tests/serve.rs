@@ -95,6 +95,24 @@ fn http_tells_health_and_metrics() {
 }
 
 #[test]
+fn every_metric_is_documented() {
+    let directory = tempfile::tempdir().unwrap();
+    let serve = Serve::start(directory.path(), &[]).ready();
+    let address = serve.told("ready: serving Kafka clients at ", ',');
+    let bench = ["bench", "produce", "--records", "10", "--partitions", "1", "--bootstrap-server", &address];
+    let bench = Command::new(env!("CARGO_BIN_EXE_kafscale")).args(bench).output().unwrap();
+    assert!(bench.status.success(), "{bench:?}");
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running.md")).unwrap();
+    let metrics = serve.get("/metrics");
+    let mut names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).peekable();
+    assert!(names.peek().is_some(), "{metrics}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}")), "{name} is not in docs/running.md");
+    }
+    assert!(metrics.contains("kafscale_produced_batches_total "), "{metrics}");
+}
+
+#[test]
 fn a_second_broker_on_the_same_directory_is_refused_with_3() {
     let directory = tempfile::tempdir().unwrap();
     let first = Serve::start(directory.path(), &[]).ready();
