@@ -4,6 +4,8 @@ use bytes::Bytes;
 use kafscale_protocol::{ApiKey, DecodeError, EncodeError, RequestBody, RequestHeader, ResponseBody, encode_response};
 use tokio::sync::OwnedMutexGuard;
 
+use super::NAMED_MAX;
+
 /// What is kept until an answer has been written: a connection has one Fetch's worth of data in memory at most.
 pub type Hold = Option<OwnedMutexGuard<()>>;
 
@@ -35,6 +37,16 @@ pub enum Refusal {
     /// Kafka closes the connection, too.
     #[error("{0}")]
     Closed(String),
+}
+
+impl Refusal {
+    /// Refuses a request that names more than [`NAMED_MAX`] things.
+    pub(super) fn unless_few(named: usize) -> Result<(), Self> {
+        match named {
+            ..=NAMED_MAX => Ok(()),
+            _ => Err(Self::Closed(format!("the request names {named} things, more than {NAMED_MAX}"))),
+        }
+    }
 }
 
 /// A request: its header's facts and its frame, from which handlers decode.

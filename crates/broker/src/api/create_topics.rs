@@ -21,11 +21,17 @@ use crate::topic_config;
 const SOURCE_TOPIC: i8 = 1;
 const SOURCE_DEFAULT: i8 = 5;
 
+/// Partitions that one request may create, as in Kafka.
+const PARTITIONS_MAX: u32 = 10_000;
+
 /// Creates what can be created; every topic has its own result. All of them ride in one object.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
     let mut seen = BTreeSet::new();
     let topics: Vec<CreatableTopic<'_>> = request.topics.iter().collect();
+    if partitions_in_all(&topics, session.settings().default_partitions) > PARTITIONS_MAX {
+        return refuse_all(&session, &call, &topics);
+    }
     let twice: BTreeSet<&str> =
         topics.iter().filter(|topic| !seen.insert(topic.name)).map(|topic| topic.name).collect();
     let results = join_all(topics.iter().filter(|topic| !twice.contains(topic.name)).map(|topic| {
@@ -49,6 +55,24 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
         ..Default::default()
     }));
     call.respond(&Response { topics: Array::from(responses), ..Default::default() })
+}
+
+/// The partitions of all topics that say how many, or leave it to the default. A topic counts as one at least.
+fn partitions_in_all(topics: &[CreatableTopic<'_>], default: u32) -> u32 {
+    let partitions = |topic: &CreatableTopic<'_>| partitions_of(topic).map_or(1, |count| count.unwrap_or(default));
+    topics.iter().fold(0, |sum: u32, topic| sum.saturating_add(partitions(topic)))
+}
+
+fn refuse_all(session: &Session, call: &Call, topics: &[CreatableTopic<'_>]) -> Result<Answer, Refusal> {
+    session.broker().metrics().error(ApiKey::CreateTopics, ErrorCode::PolicyViolation);
+    let text = format!("a request may create {PARTITIONS_MAX} partitions");
+    let refused = topics.iter().map(|topic| CreatableTopicResult {
+        name: topic.name,
+        error_code: ErrorCode::PolicyViolation,
+        error_message: Some(&text),
+        ..Default::default()
+    });
+    call.respond(&Response { topics: refused.collect(), ..Default::default() })
 }
 
 async fn create(session: &Session, topic: &CreatableTopic<'_>, validate_only: bool) -> Result<Created, NotCreated> {

@@ -40,6 +40,7 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
             asked.map(|topic| Asked { name: topic.name, id: u128::from_be_bytes(topic.topic_id.0) }).collect()
         }
     };
+    Refusal::unless_few(asked.len())?;
     let broker = session.broker();
     let mut found = broker.replica().read(|state| resolve(state, &asked));
     if found.iter().any(|found| matches!(found.outcome, Err((code, _)) if is_absence(code))) {

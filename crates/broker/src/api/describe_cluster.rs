@@ -7,15 +7,11 @@ use kafscale_protocol::{
     messages::describe_cluster::{DescribeClusterBroker, Request, Response},
 };
 
-use super::{Answer, Call, Refusal, Session, error_codes};
+use super::{Answer, Call, Refusal, Session, error_codes, operations};
 
 /// Kafka's endpoint types. There are no controllers here.
 const ENDPOINT_BROKERS: i8 = 1;
 const ENDPOINT_CONTROLLERS: i8 = 2;
-
-/// Operations on a cluster that Kafka reports when everything is allowed: one bit for each of create, alter, describe,
-/// cluster action, describe configs, alter configs, idempotent write.
-const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
 /// Answers once the replica has caught up.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
@@ -51,7 +47,7 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
         ..Default::default()
     };
     if request.include_cluster_authorized_operations {
-        response.cluster_authorized_operations = CLUSTER_OPERATIONS;
+        response.cluster_authorized_operations = operations::ON_CLUSTER;
     }
     call.respond(&response)
 }

@@ -35,6 +35,7 @@ type Configs<'a> = Vec<DescribeConfigsResourceResult<'a>>;
 /// Answers once the replica has caught up. A resource that is named twice is described once.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
+    Refusal::unless_few(request.resources.len())?;
     let broker = session.broker();
     let reached = broker.barrier().await;
     let state = broker.replica().snapshot();

@@ -10,20 +10,17 @@ use kafscale_protocol::{
 };
 use kafscale_state::{State, Topic};
 
-use super::{Answer, Call, LEADER_EPOCH, Refusal, Session, error_codes, topic_creation::check_name};
+use super::{Answer, Call, LEADER_EPOCH, Refusal, Session, error_codes, operations, topic_creation::check_name};
 
 /// Partitions in one page at most (`max.request.partition.size.limit`).
 pub const PAGE_PARTITIONS_MAX: i32 = 2_000;
-
-/// Operations on a topic that Kafka reports when everything is allowed: one bit for each of read, write, create, delete,
-/// alter, describe, describe configs, alter configs.
-const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 
 type TopicAnswer<'a> = DescribeTopicPartitionsResponseTopic<'a>;
 
 /// Answers once the replica has caught up: absences are claimed.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
+    Refusal::unless_few(request.topics.len())?;
     let broker = session.broker();
     let error = match (&request.cursor, broker.barrier().await) {
         (Some(cursor), _) if cursor.partition_index < 0 => Some(ErrorCode::InvalidRequest),
@@ -97,7 +94,7 @@ impl<'a> Page<'a> {
             name: Some(topic.name()),
             topic_id: Uuid(topic.id().to_be_bytes()),
             partitions: indexes.map(|index| self.partition(index)).collect(),
-            topic_authorized_operations: TOPIC_OPERATIONS,
+            topic_authorized_operations: operations::ON_TOPIC,
             ..Default::default()
         }
     }

@@ -15,9 +15,6 @@ use super::{Answer, Call, Refusal, Session};
 /// The types of keys that have a coordinator: groups and transactional ids.
 const KEY_TYPES: std::ops::RangeInclusive<i8> = 0..=1;
 
-/// Keys in one request, so that a small request has no giant answer.
-const KEYS_MAX: usize = 10_000;
-
 /// Names this broker for each key.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
@@ -36,9 +33,7 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
     if call.version < 4 {
         return call.respond(&Response { error_code, error_message, node_id, host, port, ..Default::default() });
     }
-    if request.coordinator_keys.len() > KEYS_MAX {
-        return Err(Refusal::Closed(format!("coordinators for {} keys", request.coordinator_keys.len())));
-    }
+    Refusal::unless_few(request.coordinator_keys.len())?;
     let coordinator = |key| Coordinator { key, node_id, host, port, error_code, error_message };
     let coordinators: Array<'_, Coordinator<'_>> = request.coordinator_keys.iter().map(coordinator).collect();
     call.respond(&Response { coordinators, ..Default::default() })

@@ -1,109 +1,158 @@
 //! Metadata (3): brokers and topics. A topic that is asked for by name and does not exist is created where that is allowed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::future::join_all;
 use kafscale_protocol::{
     ApiKey, Array, ErrorCode, Uuid,
     messages::metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, Request, Response},
 };
-use kafscale_state::Topic;
+use kafscale_state::{State, Topic, TopicId};
 
 use super::{
-    Answer, Call, LEADER_EPOCH, Refusal, Session,
-    topic_creation::{NotCreated, Wanted, check_name},
+    Answer, Call, LEADER_EPOCH, Refusal, Session, error_codes, operations,
+    topic_creation::{Wanted, check_name},
 };
 
-/// One topic of the answer, as it was found.
-enum Found {
-    Topic { name: String, id: u128, partitions: u32 },
-    Missing { name: Option<String>, id: u128, error: ErrorCode },
+/// Topics that one request may create; for the others the client asks again.
+const CREATED_MAX: usize = 1_000;
+
+/// A topic as a request names it: by id if it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked<'a> {
+    Name(&'a str),
+    Id(TopicId),
 }
 
-impl Found {
-    fn topic(topic: &Topic) -> Self {
-        Self::Topic { name: topic.name().to_owned(), id: topic.id(), partitions: topic.partition_count() }
+impl<'a> Asked<'a> {
+    fn find<'s>(&self, state: &'s State) -> Option<&'s Topic> {
+        match self {
+            Self::Name(name) => state.topic(name),
+            Self::Id(id) => state.topic_by_id(*id),
+        }
+    }
+
+    /// What is said of a topic that is not there and was not created.
+    fn absence(&self) -> ErrorCode {
+        match self {
+            Self::Name(name) => check_name(name).map_or_else(|(code, _)| code, |()| ErrorCode::UnknownTopicOrPartition),
+            Self::Id(_) => ErrorCode::UnknownTopicId,
+        }
     }
 }
 
 /// Answers from the replica; before anything is called missing, the replica catches up.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
-    let asked: Option<Vec<(Option<&str>, u128)>> = request
-        .topics
-        .as_ref()
-        .map(|topics| topics.iter().map(|topic| (topic.name, u128::from_be_bytes(topic.topic_id.0))).collect())
-        // In version 0 an empty list asks for all topics.
-        .filter(|topics: &Vec<_>| call.version > 0 || !topics.is_empty());
-    let create = request.allow_auto_topic_creation && session.settings().auto_create_topics;
-    let found = match asked {
-        None => {
-            // A list of all topics claims the absence of the others.
-            let _ = session.broker().barrier().await;
-            session.broker().replica().read(|state| state.topics().map(Found::topic).collect())
-        }
-        Some(asked) => find(&session, &asked, create).await,
-    };
-    for found in &found {
-        if let Found::Missing { error, .. } = found {
-            session.broker().metrics().error(ApiKey::Metadata, *error);
-        }
+    let named = request.topics.as_ref().map_or(0, Array::len);
+    Refusal::unless_few(named)?;
+    // In version 0 an empty list asks for all topics.
+    if request.topics.is_none() || (call.version == 0 && named == 0) {
+        // A list of all topics claims the absence of the others.
+        let reached = session.broker().barrier().await;
+        return respond_all(&session, &call, &request, reached.err().map(|error| error_codes::of_barrier(&error)));
     }
-    respond(&session, &call, &found)
-}
-
-async fn find(session: &Session, asked: &[(Option<&str>, u128)], create: bool) -> Vec<Found> {
-    let look = || {
-        session.broker().replica().read(|state| {
-            let topic = |&(name, id): &(Option<&str>, u128)| match name {
-                Some(name) => state.topic(name).map(Found::topic),
-                None => state.topic_by_id(id).map(Found::topic),
-            };
-            asked.iter().map(topic).collect::<Vec<_>>()
+    let asked = asked(&request);
+    let (state, errors) = find(&session, &asked, request.allow_auto_topic_creation).await;
+    let topics: Vec<_> = asked
+        .iter()
+        .map(|asked| match asked.find(&state) {
+            Some(topic) => described(topic, &session, &request),
+            None => missing(asked, errors.get(asked).copied().unwrap_or_else(|| asked.absence()), call.version),
         })
-    };
-    let mut found = look();
-    let mut unreachable = None;
-    if found.iter().any(Option::is_none) {
-        match session.broker().barrier().await {
-            Ok(()) => found = look(),
-            Err(_) => unreachable = Some(ErrorCode::LeaderNotAvailable),
-        }
+        .collect();
+    for topic in topics.iter().filter(|topic| topic.error_code != ErrorCode::None) {
+        session.broker().metrics().error(ApiKey::Metadata, topic.error_code);
     }
-    let mut created: BTreeMap<&str, Result<(), NotCreated>> = BTreeMap::new();
-    if create && unreachable.is_none() {
-        let missing = asked.iter().zip(&found).filter(|(_, found)| found.is_none());
-        let names: std::collections::BTreeSet<&str> = missing.filter_map(|((name, _), _)| *name).collect();
-        let wanted = |name| Wanted { name, partitions: None, settings: BTreeMap::new() };
-        let create = names.into_iter().map(|name| async move {
-            let result = session.create_topic(wanted(name)).await.map(|_| ());
-            // Somebody else was faster: it exists, which is all that was wanted.
-            (
-                name,
-                result
-                    .or_else(|refused| if refused.0 == ErrorCode::TopicAlreadyExists { Ok(()) } else { Err(refused) }),
-            )
-        });
-        created = join_all(create).await.into_iter().collect();
-        found = look();
-    }
-    let missing = |&(name, id): &(Option<&str>, u128)| {
-        let error = unreachable.unwrap_or_else(|| match name {
-            None => ErrorCode::UnknownTopicId,
-            Some(name) => match created.get(name) {
-                Some(Err((code, _))) => *code,
-                Some(Ok(())) => ErrorCode::LeaderNotAvailable,
-                None => check_name(name).map_or_else(|(code, _)| code, |()| ErrorCode::UnknownTopicOrPartition),
-            },
-        });
-        Found::Missing { name: name.map(str::to_owned), id, error }
-    };
-    asked.iter().zip(found).map(|(asked, found)| found.unwrap_or_else(|| missing(asked))).collect()
+    respond(&session, &call, &request, Response { topics: Array::from(topics), ..Default::default() })
 }
 
-fn respond(session: &Session, call: &Call, found: &[Found]) -> Result<Answer, Refusal> {
+/// What is asked for, each once: else a small request would have a giant answer.
+fn asked<'a>(request: &Request<'a>) -> Vec<Asked<'a>> {
+    let mut seen = BTreeSet::new();
+    let topics = request.topics.iter().flat_map(|topics| topics.iter()).map(|topic| {
+        match (u128::from_be_bytes(topic.topic_id.0), topic.name) {
+            (0, Some(name)) => Asked::Name(name),
+            (id, _) => Asked::Id(id),
+        }
+    });
+    topics.filter(|asked| seen.insert(*asked)).collect()
+}
+
+/// A state that is good enough to answer from, and why topics are missing in it where the reason is not plain absence.
+async fn find<'a>(session: &Session, asked: &[Asked<'a>], may_create: bool) -> (State, BTreeMap<Asked<'a>, ErrorCode>) {
+    let broker = session.broker();
+    let missing = |state: &State| -> Vec<Asked<'a>> {
+        asked.iter().copied().filter(|asked| asked.find(state).is_none()).collect()
+    };
+    let state = broker.replica().snapshot();
+    if missing(&state).is_empty() {
+        return (state, BTreeMap::new());
+    }
+    drop(state);
+    let reached = broker.barrier().await;
+    let state = broker.replica().snapshot();
+    let absent = missing(&state);
+    if let Err(error) = reached {
+        let unreached = error_codes::of_barrier(&error);
+        return (state, absent.into_iter().map(|asked| (asked, unreached)).collect());
+    }
+    if absent.is_empty() || !(may_create && session.settings().auto_create_topics) {
+        return (state, BTreeMap::new());
+    }
+    drop(state);
+    let errors = create(session, &absent).await;
+    (broker.replica().snapshot(), errors)
+}
+
+/// Creates topics of these names, all in one object if there is room, and says what became of those that do not exist now.
+async fn create<'a>(session: &Session, absent: &[Asked<'a>]) -> BTreeMap<Asked<'a>, ErrorCode> {
+    let created = absent.iter().enumerate().map(|(index, asked)| async move {
+        let Asked::Name(name) = *asked else { return (*asked, asked.absence()) };
+        if index >= CREATED_MAX {
+            return (*asked, ErrorCode::LeaderNotAvailable);
+        }
+        let wanted = Wanted { name, partitions: None, settings: BTreeMap::new() };
+        let code = match session.create_topic(wanted).await {
+            // If somebody else was faster it exists, which is all that was wanted. If it is deleted before the answer is
+            // made, the client asks again.
+            Ok(_) | Err((ErrorCode::TopicAlreadyExists, _)) => ErrorCode::LeaderNotAvailable,
+            Err((code, _)) => code,
+        };
+        (*asked, code)
+    });
+    join_all(created).await.into_iter().collect()
+}
+
+fn respond_all(
+    session: &Session,
+    call: &Call,
+    request: &Request<'_>,
+    unreached: Option<ErrorCode>,
+) -> Result<Answer, Refusal> {
+    if let Some(error_code) = unreached {
+        session.broker().metrics().error(ApiKey::Metadata, error_code);
+        // Older versions have no place for it, and a list that leaves out topics would be believed.
+        return match call.version {
+            13.. => respond(session, call, request, Response { error_code, ..Default::default() }),
+            _ => Err(Refusal::Closed("the log cannot be asked for its end".to_owned())),
+        };
+    }
+    let state = session.broker().replica().snapshot();
+    let topics = state.topics().map(|topic| described(topic, session, request)).collect();
+    respond(session, call, request, Response { topics, ..Default::default() })
+}
+
+fn respond<'a>(
+    session: &'a Session,
+    call: &Call,
+    request: &Request<'_>,
+    response: Response<'a>,
+) -> Result<Answer, Refusal> {
     let settings = session.settings();
-    let topics: Vec<_> = found.iter().map(|found| topic(found, settings.node_id, call.version)).collect();
     let broker = MetadataResponseBroker {
         node_id: settings.node_id,
         host: &settings.advertised_host,
@@ -111,41 +160,49 @@ fn respond(session: &Session, call: &Call, found: &[Found]) -> Result<Answer, Re
         rack: settings.rack.as_deref(),
     };
     let cluster_id = session.broker().cluster().kafka_id();
-    call.respond(&Response {
+    let mut response = Response {
         brokers: Array::from(vec![broker]),
         cluster_id: Some(&cluster_id),
         controller_id: settings.node_id,
-        topics: Array::from(topics),
-        ..Default::default()
-    })
+        ..response
+    };
+    if request.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = operations::ON_CLUSTER;
+    }
+    call.respond(&response)
 }
 
-fn topic(found: &Found, node_id: i32, version: i16) -> MetadataResponseTopic<'_> {
-    match found {
-        Found::Topic { name, id, partitions } => MetadataResponseTopic {
-            name: Some(name),
-            topic_id: Uuid(id.to_be_bytes()),
-            partitions: Array::from((0..*partitions).map(|index| partition(index, node_id)).collect::<Vec<_>>()),
-            ..Default::default()
-        },
-        Found::Missing { name, id, error } => MetadataResponseTopic {
-            error_code: *error,
-            // Before version 12 a topic that is unknown by id has an empty name.
-            name: name.as_deref().or((version < 12).then_some("")),
-            topic_id: Uuid(id.to_be_bytes()),
-            ..Default::default()
-        },
+fn described<'a>(topic: &'a Topic, session: &'a Session, request: &Request<'_>) -> MetadataResponseTopic<'a> {
+    let node = std::slice::from_ref(&session.settings().node_id);
+    let mut described = MetadataResponseTopic {
+        name: Some(topic.name()),
+        topic_id: Uuid(topic.id().to_be_bytes()),
+        partitions: (0..topic.partition_count()).map(|index| partition(index, node)).collect(),
+        ..Default::default()
+    };
+    if request.include_topic_authorized_operations {
+        described.topic_authorized_operations = operations::ON_TOPIC;
     }
+    described
+}
+
+fn missing<'a>(asked: &Asked<'a>, error_code: ErrorCode, version: i16) -> MetadataResponseTopic<'a> {
+    let (name, id) = match *asked {
+        Asked::Name(name) => (Some(name), 0),
+        // Before version 12 a topic that is unknown by id has an empty name.
+        Asked::Id(id) => ((version < 12).then_some(""), id),
+    };
+    MetadataResponseTopic { error_code, name, topic_id: Uuid(id.to_be_bytes()), ..Default::default() }
 }
 
 /// Any broker takes writes for any partition; the leader is a hint, and the store is all replicas.
-fn partition<'a>(index: u32, node_id: i32) -> MetadataResponsePartition<'a> {
+fn partition(index: u32, node: &[i32]) -> MetadataResponsePartition<'_> {
     MetadataResponsePartition {
         partition_index: index as i32,
-        leader_id: node_id,
+        leader_id: node[0],
         leader_epoch: LEADER_EPOCH,
-        replica_nodes: Array::from(vec![node_id]),
-        isr_nodes: Array::from(vec![node_id]),
+        replica_nodes: Array::from(node),
+        isr_nodes: Array::from(node),
         ..Default::default()
     }
 }

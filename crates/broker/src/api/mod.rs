@@ -17,6 +17,7 @@ mod find_coordinator;
 mod init_producer_id;
 mod metadata;
 mod offset_for_leader_epoch;
+mod operations;
 mod produce;
 mod session;
 mod topic_creation;
@@ -26,3 +27,7 @@ pub use session::Session;
 
 /// The leader epoch of every partition for ever: there are no leaders, so no epoch ever ends.
 const LEADER_EPOCH: i32 = 0;
+
+/// Topics, keys or resources that one request may name: an answer has more bytes for each than the request. More closes
+/// the connection.
+const NAMED_MAX: usize = 100_000;

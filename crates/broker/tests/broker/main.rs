@@ -1,6 +1,9 @@
 //! A whole broker on a store in memory, driven through its sessions as a socket would drive it.
 
 mod common;
+mod describe;
 mod idempotence;
 mod produce;
 mod sockets;
+mod topics;
+mod versions;
