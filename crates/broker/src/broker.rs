@@ -177,6 +177,36 @@ impl Broker {
         self.ended.borrow().is_none() && !self.writer.is_stalled()
     }
 
+    /// All metrics as OpenMetrics text, with what cache, state, log and budgets say now.
+    pub fn metrics_text(&self) -> String {
+        let (hits, misses) = self.reader.cache().hits_and_misses();
+        let loads = self.reader.loader().counts();
+        let backlog = self.replica.read(|state| state.backlog());
+        let log = self.lone.figures();
+        for (name, value) in [
+            ("cache_hits", hits),
+            ("cache_misses", misses),
+            ("cache_bytes", self.reader.cache().bytes()),
+            ("cache_capacity_bytes", self.reader.cache().capacity()),
+            ("load_gets", loads.gets),
+            ("load_bytes", loads.bytes),
+            ("load_failures", loads.failed),
+            ("request_memory_bytes", self.budget.used()),
+            ("request_memory_limit_bytes", self.budget.limit()),
+            ("extents", backlog.used),
+            ("extents_limit", backlog.cap),
+            ("log_tail", log.tail),
+            ("log_creates", log.creates),
+            ("log_repeats", log.repeats),
+            ("log_hedges", log.hedges),
+            ("log_read_backs", log.read_backs),
+            ("log_barriers", log.barriers),
+        ] {
+            self.metrics.reading(name, value);
+        }
+        self.metrics.encode()
+    }
+
     /// How long clients are asked to wait: the backlog rule's second half, above 75 % of the room for extents.
     pub fn throttle_ms(&self) -> i32 {
         let backlog = self.replica.read(|state| state.backlog());
@@ -279,9 +309,8 @@ fn start_writer(
     settings: &Settings,
 ) -> Writer {
     let judge = Arc::new(StateJudge(Arc::clone(replica)));
-    let metrics = Arc::clone(metrics);
-    let on_flush = Box::new(move |reason, draft: &_| metrics.flushed(reason, draft));
-    Writer::start(Arc::clone(runtime), Arc::clone(log), judge, settings.latency, store.facts(), on_flush)
+    let (runtime, log, metrics) = (Arc::clone(runtime), Arc::clone(log), Arc::clone(metrics));
+    Writer::start(runtime, log, judge, settings.latency, store.facts(), metrics)
 }
 
 fn spawn_applier(runtime: &Handle, applier: Applier, frames: mpsc::Receiver<Frame>, end: watch::Sender<Option<Ended>>) {

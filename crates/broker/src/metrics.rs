@@ -46,6 +46,16 @@ struct StoreOperation {
     operation: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reading {
+    name: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Stage {
+    stage: &'static str,
+}
+
 type Latency = Family<Api, Histogram, fn() -> Histogram>;
 type StoreLatency = Family<StoreOperation, Histogram, fn() -> Histogram>;
 
@@ -65,16 +75,9 @@ pub struct Metrics {
     flush_bytes: Histogram,
     log_position: Gauge<i64, AtomicI64>,
     log_entry_bytes: Counter,
-    /// Extents that a fetch found in memory.
-    pub cache_hits: Counter,
-    /// Extents that a fetch had to load.
-    pub cache_misses: Counter,
-    /// Bytes in the cache.
-    pub cache_bytes: Gauge,
-    /// Bytes of requests held now.
-    pub request_memory: Gauge,
-    /// Extents in the state.
-    pub extents: Gauge,
+    /// What others count, read when the page is made.
+    readings: Family<Reading, Gauge>,
+    stage_seconds: Family<Stage, Histogram, fn() -> Histogram>,
     /// Snapshots that were written and read back.
     pub snapshots: Counter,
     store_requests: Family<StoreRequest, Counter>,
@@ -101,11 +104,8 @@ impl Default for Metrics {
             flush_bytes: Histogram::new([1e3, 1e4, 1e5, 1e6, 2e6, 4e6, 8e6, 16e6, 64e6]),
             log_position: Gauge::default(),
             log_entry_bytes: Counter::default(),
-            cache_hits: Counter::default(),
-            cache_misses: Counter::default(),
-            cache_bytes: Gauge::default(),
-            request_memory: Gauge::default(),
-            extents: Gauge::default(),
+            readings: Family::default(),
+            stage_seconds: Family::new_with_constructor(seconds),
             snapshots: Counter::default(),
             store_requests: Family::default(),
             store_bytes: Family::default(),
@@ -140,11 +140,13 @@ impl Metrics {
         registry.register_with_unit("flush_size", "Payload of an object", Unit::Bytes, self.flush_bytes.clone());
         registry.register("log_position", "Last position applied", self.log_position.clone());
         registry.register_with_unit("log_entries", "Entries applied", Unit::Bytes, self.log_entry_bytes.clone());
-        registry.register("cache_hits", "Extents found in memory", self.cache_hits.clone());
-        registry.register("cache_misses", "Extents loaded from the store", self.cache_misses.clone());
-        registry.register_with_unit("cache", "Extents in memory", Unit::Bytes, self.cache_bytes.clone());
-        registry.register_with_unit("request_memory", "Requests held", Unit::Bytes, self.request_memory.clone());
-        registry.register("extents", "Extents in the state", self.extents.clone());
+        registry.register("reading", "Cache, state, log and budgets now, by name", self.readings.clone());
+        registry.register_with_unit(
+            "write_stage_duration",
+            "A flush by stage: `buffer` from its first byte to closing, `log` from there to being applied",
+            Unit::Seconds,
+            self.stage_seconds.clone(),
+        );
         registry.register("snapshots", "Snapshots written", self.snapshots.clone());
         registry.register("store_requests", "Requests to the store", self.store_requests.clone());
         registry.register_with_unit("store", "Bytes to and from the store", Unit::Bytes, self.store_bytes.clone());
@@ -154,6 +156,16 @@ impl Metrics {
             Unit::Seconds,
             self.store_seconds.clone(),
         );
+    }
+
+    /// Something that another part counts, as it is now.
+    pub fn reading(&self, name: &'static str, value: u64) {
+        self.readings.get_or_create(&Reading { name }).set(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+
+    /// How long a flush was in a stage.
+    pub fn stage(&self, stage: &'static str, took: Duration) {
+        self.stage_seconds.get_or_create(&Stage { stage }).observe(took.as_secs_f64());
     }
 
     /// All metrics as OpenMetrics text.

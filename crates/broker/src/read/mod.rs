@@ -176,6 +176,11 @@ impl Reader {
         &*self.shared.view
     }
 
+    /// The cache, for its counters.
+    pub fn cache(&self) -> &Cache {
+        &self.shared.cache
+    }
+
     /// The loader, for its counters.
     pub fn loader(&self) -> &Loader {
         &self.shared.loader

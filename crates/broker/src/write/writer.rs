@@ -15,7 +15,7 @@ use super::{
     flight::Flight,
     flush::Reason,
 };
-use crate::{ConnectionId, Latency};
+use crate::{ConnectionId, Latency, metrics::Metrics};
 
 /// Why an entry got no verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,9 +27,6 @@ pub enum EntryError {
     #[error("the broker is stopping")]
     Stopped,
 }
-
-/// Told of every flush, for metrics.
-pub type OnFlush = Box<dyn Fn(Reason, &Draft) + Send + Sync>;
 
 /// The write path. Clones share it.
 #[derive(Clone)]
@@ -46,7 +43,7 @@ struct Shared {
     runtime: Runtime,
     log: Arc<dyn Log>,
     judge: Arc<dyn Judge + Send + Sync>,
-    on_flush: OnFlush,
+    metrics: Arc<Metrics>,
 }
 
 impl Writer {
@@ -57,7 +54,7 @@ impl Writer {
         judge: Arc<dyn Judge + Send + Sync>,
         latency: Latency,
         facts: kafscale_store::Facts,
-        on_flush: OnFlush,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let core = Core::new(latency, facts, log.window(), runtime.now());
         let shared = Arc::new(Shared {
@@ -67,7 +64,7 @@ impl Writer {
             runtime: Arc::clone(&runtime),
             log,
             judge,
-            on_flush,
+            metrics,
         });
         runtime.spawn("flush", Box::pin(run(Arc::clone(&shared))));
         Self { shared }
@@ -114,6 +111,10 @@ impl Writer {
     pub fn landed(&self) -> Option<Flight> {
         let now = self.shared.runtime.now();
         let flight = self.shared.core.lock().landed(&*self.shared.judge, now);
+        if let Some(flight) = &flight {
+            self.shared.metrics.stage("buffer", flight.started.saturating_sub(flight.since));
+            self.shared.metrics.stage("log", now.saturating_sub(flight.started));
+        }
         self.shared.changed.notify_one();
         self.shared.landed.notify_waiters();
         flight
@@ -154,7 +155,7 @@ impl Shared {
     /// Hands a closed buffer to the log. Called under the lock of the core, so that the order of flights is that of
     /// positions. A log that refuses has been fenced: the applier hears of it by the end of the frames.
     fn append(&self, draft: Draft, reason: Reason) {
-        (self.on_flush)(reason, &draft);
+        self.metrics.flushed(reason, &draft);
         let appended = self.log.append(draft);
         self.runtime.spawn(
             "append",

@@ -95,7 +95,7 @@ struct Pages(Arc<Broker>);
 
 impl Source for Pages {
     fn metrics(&self) -> String {
-        self.0.metrics().encode()
+        self.0.metrics_text()
     }
 
     fn ready(&self) -> Result<(), String> {
