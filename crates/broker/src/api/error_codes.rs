@@ -3,7 +3,7 @@
 use kafscale_log::BarrierError;
 use kafscale_protocol::ErrorCode;
 
-use crate::write;
+use crate::{read, write};
 
 /// What became of a batch.
 pub fn of_write(error: write::Error) -> ErrorCode {
@@ -32,5 +32,18 @@ pub fn of_barrier(error: &BarrierError) -> ErrorCode {
     match error {
         BarrierError::Fenced(_) => ErrorCode::NotLeaderOrFollower,
         BarrierError::Unavailable(_) => ErrorCode::LeaderNotAvailable,
+    }
+}
+
+/// Why a partition's records, or the offset of one, were not told. Consumers take each of these for passing, except that
+/// an offset is out of range.
+pub fn of_read(error: &read::Error, uses_topic_ids: bool) -> ErrorCode {
+    match error {
+        read::Error::UnknownPartition if uses_topic_ids => ErrorCode::UnknownTopicId,
+        read::Error::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+        read::Error::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        read::Error::EndUnknown(BarrierError::Fenced(_)) => ErrorCode::NotLeaderOrFollower,
+        read::Error::EndUnknown(BarrierError::Unavailable(_)) => ErrorCode::OffsetNotAvailable,
+        read::Error::Load(_) => ErrorCode::KafkaStorageError,
     }
 }

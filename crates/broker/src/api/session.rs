@@ -9,7 +9,8 @@ use tokio::sync::Mutex;
 
 use super::{
     Answer, Call, Refusal, api_versions, create_topics, delete_topics, describe_cluster, describe_configs,
-    describe_topic_partitions, find_coordinator, init_producer_id, metadata, offset_for_leader_epoch, produce,
+    describe_topic_partitions, fetch, find_coordinator, init_producer_id, list_offsets, metadata,
+    offset_for_leader_epoch, produce,
 };
 use crate::{Broker, ConnectionId, Settings};
 
@@ -109,6 +110,8 @@ fn unsupported(api: ApiKey, header: &RequestHeader<'_>) -> BoxFuture<'static, An
 async fn dispatch(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     match call.api {
         ApiKey::Produce => unreachable!("Produce takes its place before any await"),
+        ApiKey::Fetch => fetch::handle(session, call).await,
+        ApiKey::ListOffsets => list_offsets::handle(session, call).await,
         ApiKey::Metadata => metadata::handle(session, call).await,
         ApiKey::ApiVersions => api_versions::handle(session, call).await,
         ApiKey::CreateTopics => create_topics::handle(session, call).await,
@@ -119,6 +122,5 @@ async fn dispatch(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> 
         ApiKey::FindCoordinator => find_coordinator::handle(session, call).await,
         ApiKey::InitProducerId => init_producer_id::handle(session, call).await,
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(session, call).await,
-        other => Err(Refusal::Closed(format!("{other:?} is not served"))),
     }
 }

@@ -91,9 +91,13 @@ impl Reader {
         let mut known = Known::default();
         let mut asked = BTreeSet::new();
         loop {
-            known.loaded.extend(mailbox.take());
             let pass = self.pass(asks, &limits, &known);
             self.load(&pass.cold, &mut asked, &mailbox);
+            let arrived = mailbox.take();
+            if !arrived.is_empty() {
+                known.loaded.extend(arrived);
+                continue;
+            }
             if pass.is_beyond_end && known.end.is_none() {
                 known.end = Some(self.barrier().await.map_err(Error::from));
                 continue;

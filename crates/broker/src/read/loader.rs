@@ -1,10 +1,12 @@
 //! Reads extents from the store: many waiters, one GET.
 //!
 //! A GET is repeated while somebody may still want what it brings, and bounded in time; bytes that arrive are compared with
-//! their checksums before anybody sees them. What is found broken is told to those who wait and not remembered, so that a
-//! later request tries again. Which extents share a GET, and who is next, is the [queue](super::queue)'s decision.
+//! their checksums before anybody sees them. A failure is remembered for a moment and told to whoever asks within it, so that
+//! neither eager clients nor a damaged object turn into a stream of GETs. Which extents share a GET, and who is next, is
+//! the [queue](super::queue)'s decision.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,13 +15,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use kafscale_runtime::{Handle as Runtime, timeout};
+use kafscale_runtime::{Handle as Runtime, Instant, timeout};
 use kafscale_state::Handle;
 use kafscale_store::{ReadError, ReadRange, Store};
 use parking_lot::Mutex;
 
 use super::{
-    Cache, Content, ContentError, Extent, View,
+    Cache, Content, ContentError, Extent, Key, View,
     mailbox::{Loaded, Mailbox},
     queue::{Get, Queue},
 };
@@ -31,6 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after the first failed attempt; it doubles.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long a failure is told without another GET.
+const FAILURE_AGE: Duration = Duration::from_secs(2);
+/// Failures that are remembered.
+const FAILURES_MAX: usize = 1_024;
 
 /// Why an extent could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +80,7 @@ struct Shared {
     store: Arc<dyn Store>,
     cache: Arc<Cache>,
     queue: Mutex<Queue>,
+    failures: Mutex<BTreeMap<Key, (Instant, LoadError)>>,
     gets: AtomicU64,
     bytes: AtomicU64,
     extents: AtomicU64,
@@ -83,13 +90,15 @@ struct Shared {
 impl Loader {
     /// A loader that puts what it reads into `cache`.
     pub fn new(runtime: Runtime, view: Arc<dyn View>, store: Arc<dyn Store>, cache: Arc<Cache>) -> Self {
-        let queue = Mutex::default();
-        let (gets, bytes, extents, failed) = Default::default();
-        Self { shared: Arc::new(Shared { runtime, view, store, cache, queue, gets, bytes, extents, failed }) }
+        let (queue, failures, gets, bytes, extents, failed) = Default::default();
+        Self { shared: Arc::new(Shared { runtime, view, store, cache, queue, failures, gets, bytes, extents, failed }) }
     }
 
     /// Loads an extent of a partition; what becomes of it is delivered to `mailbox`.
     pub fn load(&self, partition: Handle, extent: Extent, mailbox: &Arc<Mailbox>) {
+        if let Some(error) = self.shared.recent_failure(&extent.key()) {
+            return mailbox.deliver(extent.key(), Err(error));
+        }
         let wanted = self.shared.queue.lock().want(partition, extent, Some(mailbox));
         if !wanted {
             mailbox.deliver(extent.key(), Err(LoadError::Busy));
@@ -98,7 +107,9 @@ impl Loader {
 
     /// Loads an extent that a reader will probably want next.
     pub fn load_ahead(&self, partition: Handle, extent: Extent) {
-        self.shared.queue.lock().want(partition, extent, None);
+        if self.shared.recent_failure(&extent.key()).is_none() {
+            self.shared.queue.lock().want(partition, extent, None);
+        }
     }
 
     /// Begins as many GETs as the budget allows: to be called after `load` and `load_ahead`, once for all of them, so that
@@ -170,8 +181,26 @@ impl Shared {
         }
     }
 
+    fn recent_failure(&self, key: &Key) -> Option<LoadError> {
+        let failures = self.failures.lock();
+        let (at, error) = failures.get(key)?;
+        (self.runtime.now().saturating_sub(*at) < FAILURE_AGE).then(|| error.clone())
+    }
+
+    fn remember(&self, key: Key, error: &LoadError) {
+        let now = self.runtime.now();
+        let mut failures = self.failures.lock();
+        if failures.len() >= FAILURES_MAX {
+            failures.retain(|_, (at, _)| now.saturating_sub(*at) < FAILURE_AGE);
+        }
+        if failures.len() < FAILURES_MAX {
+            failures.insert(key, (now, error.clone()));
+        }
+    }
+
     fn report(&self, extent: &Extent, error: &LoadError) {
         self.failed.fetch_add(1, Ordering::Relaxed);
+        self.remember(extent.key(), error);
         match error {
             LoadError::Corrupt(error) => tracing::error!(?extent, %error, "record data in the store is damaged"),
             LoadError::Missing => tracing::warn!(?extent, "an object that is referred to was not found"),

@@ -136,6 +136,8 @@ impl Reader {
         }
         let mailbox = Arc::new(Mailbox::default());
         shared.loader.load(partition, extent, &mailbox);
+        // Other searches of the same request add theirs first, so that neighbours come with one GET.
+        tokio::task::yield_now().await;
         shared.loader.start();
         let arrival = async {
             loop {
