@@ -1,4 +1,4 @@
-use std::sync::atomic::Ordering;
+use std::{slice::from_ref, sync::atomic::Ordering};
 
 use kafscale_runtime::Runtime as _;
 use kafscale_state::Place;
@@ -27,7 +27,7 @@ fn load(world: &World, wanted: &[(Handle, Extent)]) -> Vec<(u64, Loaded)> {
 fn neighbours_come_with_one_get_and_stay_in_memory() {
     let world = World::new();
     let one = batch(&[0, 0], 100);
-    let extents = world.write(&[(1, &[one.clone(), one.clone()]), (2, &[one.clone()]), (3, &[one])]);
+    let extents = world.write(&[(1, &[one.clone(), one.clone()]), (2, from_ref(&one)), (3, from_ref(&one))]);
     let loaded = load(&world, &[(3, extents[2]), (1, extents[0]), (2, extents[1])]);
     assert!(loaded.iter().all(|(_, loaded)| loaded.is_ok()));
     let end = extents[2].end();
@@ -85,7 +85,7 @@ fn nobody_waits_for_read_ahead_so_it_is_not_repeated() {
 fn one_damaged_extent_leaves_its_neighbours_alone() {
     let world = World::new();
     let one = batch(&[0], 100);
-    let extents = world.write(&[(1, &[one.clone()]), (2, &[one.clone()]), (3, &[one])]);
+    let extents = world.write(&[(1, from_ref(&one)), (2, from_ref(&one)), (3, from_ref(&one))]);
     *world.store.flipped.lock() = Some(("object-1".to_owned(), extents[1].end() - 1));
     let loaded = load(&world, &[(1, extents[0]), (2, extents[1]), (3, extents[2])]);
     let outcomes: Vec<bool> = loaded.iter().map(|(_, loaded)| loaded.is_ok()).collect();
@@ -101,7 +101,7 @@ fn one_damaged_extent_leaves_its_neighbours_alone() {
 fn an_object_that_was_cut_gives_what_it_still_has() {
     let world = World::new();
     let one = batch(&[0], 100);
-    let extents = world.write(&[(1, &[one.clone()]), (2, &[one])]);
+    let extents = world.write(&[(1, from_ref(&one)), (2, from_ref(&one))]);
     *world.store.cut_at.lock() = Some(extents[1].start + 3);
     let loaded = load(&world, &[(1, extents[0]), (2, extents[1])]);
     assert!(loaded[0].1.is_ok());
