@@ -27,14 +27,17 @@ pub type Frames = mpsc::Receiver<Frame>;
 ///    future does not take it back.
 /// 5. After `Fenced` this session commits nothing more.
 pub trait Log: Send + Sync + 'static {
-    /// Appends one frame.
+    /// Appends one frame. Refused if [`Log::window`] appends are pending already.
     fn append(&self, draft: Draft) -> BoxFuture<'static, Result<Position, AppendError>>;
 
     /// The tail: every append that succeeded anywhere before this call began is at or below it. Linearizable.
     fn barrier(&self) -> BoxFuture<'_, Result<Position, BarrierError>>;
 
     /// Lets go of the frames below `floor` (exclusive), in the order: archive, floor, deletes. Objects whose data is still
-    /// referred to (`is_live`) stay.
+    /// referred to (`is_live`) stay; a later call deletes them once they are not. May be repeated after an error.
+    ///
+    /// The caller keeps a frame for an hour after it applied it, by its own monotonic clock: whoever was fenced meanwhile
+    /// is certain to notice only because nothing younger is trimmed.
     fn trim<'a>(
         &'a self,
         floor: Position,

@@ -471,3 +471,16 @@ fn figures_count_what_happened() {
         assert_eq!((figures.tail, figures.definite), (5, 5));
     });
 }
+
+#[test]
+fn a_large_create_over_a_slow_line_is_given_its_time() {
+    story(|runtime, store, open| async move {
+        store.script(Op::Create, &name(5), 1, Answer::After(MS * 35_000));
+        let began = runtime.now();
+        let payload = Bytes::from(vec![0; 30 << 20]).into();
+        let append = open.log.append(kafscale_log::Draft { entries: Bytes::from_static(b"big"), payload });
+        assert_eq!(append.await, Ok(5));
+        assert_eq!(runtime.now() - began, MS * 35_000);
+        assert_eq!(open.log.figures().repeats, 0);
+    });
+}

@@ -347,3 +347,26 @@ fn a_store_that_refuses_or_stays_away_ends_the_start_with_its_reason() {
         assert_eq!(error, Some(OpenError::Unavailable("503".into())));
     });
 }
+
+#[test]
+fn two_that_start_at_once_never_share_a_session() {
+    story(|runtime| async move {
+        let store = bucket_with(&runtime, 5);
+        store.put(&name(10), foreign(10, 1, 6, ""));
+        // Another process takes over at 8 with the number that we choose too, after we looked and before we write at 11.
+        let (other, clock) = (store.clone(), runtime.clone());
+        let land = async move {
+            while other.calls(Op::Create, &name(11)).is_empty() {
+                clock.sleep(Duration::from_millis(1)).await;
+            }
+            other.put(&name(8), foreign(8, 2, 6, "session 2"));
+        };
+        runtime.spawn("other", Box::pin(land));
+        let open = open(&store, &runtime).await;
+        let takers = open.frames.all().into_iter().filter(|frame| frame.entries.starts_with(b"session"));
+        let takers: Vec<_> = takers.map(|frame| (frame.header.position, frame.header.session)).collect();
+        assert_eq!(takers[..2], [(8, 2), (11, 2)], "both chose the same number");
+        assert_eq!(open.opened.session, 3);
+        assert_eq!(takers[2], (open.opened.position, 3));
+    });
+}

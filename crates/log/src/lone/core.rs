@@ -150,7 +150,8 @@ impl Core {
 
     /// A range of an object; nothing if there is no such object.
     pub async fn get(&self, name: &str, range: ReadRange, patience: Patience) -> Result<Option<Bytes>, Fault> {
-        self.read(patience, name, || self.store.get(name, range)).await
+        let bytes = if let ReadRange::At { len, .. } = range { len } else { 0 };
+        self.read(self.attempt_timeout(bytes), patience, name, || self.store.get(name, range)).await
     }
 
     /// A page of a listing; see [`Store::list`].
@@ -161,7 +162,10 @@ impl Core {
         limit: usize,
         patience: Patience,
     ) -> Result<Vec<Listed>, Fault> {
-        Ok(self.read(patience, prefix, || self.store.list(prefix, after, limit)).await?.unwrap_or_default())
+        Ok(self
+            .read(self.attempt_timeout(0), patience, prefix, || self.store.list(prefix, after, limit))
+            .await?
+            .unwrap_or_default())
     }
 
     /// The header of the frame at `position`; nothing if there is no object.
@@ -196,8 +200,14 @@ impl Core {
         half + half * jitter / 512
     }
 
+    /// How long an attempt that moves so many bytes may take: at 1 MiB/s it is still alive.
+    pub fn attempt_timeout(&self, bytes: u64) -> Duration {
+        self.settings.attempt_timeout + Duration::from_secs(bytes >> 20)
+    }
+
     async fn read<'a, T, F>(
         &'a self,
+        limit: Duration,
         patience: Patience,
         what: &str,
         attempt: impl Fn() -> F,
@@ -206,13 +216,17 @@ impl Core {
         F: Future<Output = Result<T, ReadError>> + 'a,
     {
         let started = self.runtime.now();
+        let limit = match patience {
+            Patience::Endless => limit,
+            Patience::For(patience) => limit.min(patience),
+        };
         for repeat in 0.. {
-            let fault = match timeout(&*self.runtime, self.settings.attempt_timeout, attempt()).await {
+            let fault = match timeout(&*self.runtime, limit, attempt()).await {
                 Ok(Ok(value)) => return Ok(Some(value)),
                 Ok(Err(ReadError::NotFound(_))) => return Ok(None),
                 Ok(Err(ReadError::Unavailable(reason))) => Fault::Unavailable(reason),
                 Ok(Err(ReadError::Refused(reason))) => Fault::Refused(reason),
-                Err(_) => Fault::Unavailable(format!("no answer within {:?}", self.settings.attempt_timeout)),
+                Err(_) => Fault::Unavailable(format!("no answer within {limit:?}")),
             };
             if let Patience::For(limit) = patience
                 && (matches!(fault, Fault::Refused(_)) || self.runtime.now().saturating_sub(started) >= limit)

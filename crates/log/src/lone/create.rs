@@ -38,9 +38,10 @@ impl Core {
         let name = self.frame_name(header.position);
         let started = self.runtime.now();
         Meter::add(&self.meter.creates);
+        let limit = self.attempt_timeout(body.len());
         for repeat in 0.. {
             let attempt = self.attempt(&name, &body);
-            let (fault, wait) = match timeout(&*self.runtime, self.settings.attempt_timeout, attempt).await {
+            let (fault, wait) = match timeout(&*self.runtime, limit, attempt).await {
                 Ok(Ok(())) => {
                     if repeat == 0 {
                         self.meter.created_in(self.runtime.now().saturating_sub(started));
@@ -54,7 +55,7 @@ impl Core {
                 Ok(Err(CreateError::Unknown(reason))) => (Fault::Unavailable(reason), None),
                 Ok(Err(CreateError::Unavailable { reason, retry_after })) => (Fault::Unavailable(reason), retry_after),
                 Ok(Err(CreateError::Refused(reason))) => (Fault::Refused(reason), None),
-                Err(_) => (Fault::Unavailable(format!("no answer within {:?}", self.settings.attempt_timeout)), None),
+                Err(_) => (Fault::Unavailable(format!("no answer within {limit:?}")), None),
             };
             if let Patience::For(limit) = patience
                 && (matches!(fault, Fault::Refused(_)) || self.runtime.now().saturating_sub(started) >= limit)

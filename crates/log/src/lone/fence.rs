@@ -15,7 +15,7 @@ impl Fence {
     pub fn raise(&self, reason: String) {
         let mut kept = self.reason.lock();
         if kept.is_none() {
-            tracing::error!(reason, "this session of the log is over");
+            tracing::debug!(reason, "this session of the log is over");
             *kept = Some(reason);
         }
         drop(kept);

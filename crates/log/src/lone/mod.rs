@@ -57,7 +57,8 @@ pub const WINDOW: Position = 4;
 /// Limits and pauses. The defaults fit every store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// An attempt without an answer is given up after this and repeated; it may still land.
+    /// An attempt without an answer is given up after this, and a second per MiB that it moves, and repeated; it may still
+    /// land.
     pub attempt_timeout: Duration,
     /// The first pause before a repeat; it doubles.
     pub back_off_min: Duration,

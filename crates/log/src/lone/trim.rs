@@ -163,7 +163,7 @@ impl Lone {
 impl Core {
     /// Creates an object whose bytes follow from its name.
     async fn create_once(&self, name: &str, body: Body) -> Result<(), TrimError> {
-        self.repeat(|| async {
+        self.repeat(body.len(), || async {
             match self.store.create(name, body.clone()).await {
                 Ok(()) => Ok(()),
                 Err(CreateError::AlreadyExists) => {
@@ -181,7 +181,7 @@ impl Core {
     }
 
     async fn replace(&self, name: &str, bytes: Bytes) -> Result<(), TrimError> {
-        self.repeat(|| async {
+        self.repeat(0, || async {
             self.store.replace(name, bytes.clone().into()).await.map_err(|error| match error {
                 ReplaceError::Refused(reason) => Fault::Refused(reason),
                 error => Fault::Unavailable(error.to_string()),
@@ -194,7 +194,7 @@ impl Core {
         if names.is_empty() {
             return Ok(());
         }
-        self.repeat(|| async {
+        self.repeat(0, || async {
             self.store.delete(names).await.map_err(|error| match error {
                 DeleteError::Refused(reason) => Fault::Refused(reason),
                 error => Fault::Unavailable(error.to_string()),
@@ -203,13 +203,17 @@ impl Core {
         .await
     }
 
-    async fn repeat<F: Future<Output = Result<(), Fault>>>(&self, attempt: impl Fn() -> F) -> Result<(), TrimError> {
-        let started = self.runtime.now();
+    async fn repeat<F: Future<Output = Result<(), Fault>>>(
+        &self,
+        bytes: u64,
+        attempt: impl Fn() -> F,
+    ) -> Result<(), TrimError> {
+        let (started, limit) = (self.runtime.now(), self.attempt_timeout(bytes));
         for repeat in 0.. {
-            let fault = match timeout(&*self.runtime, self.settings.attempt_timeout, attempt()).await {
+            let fault = match timeout(&*self.runtime, limit, attempt()).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(fault)) => fault,
-                Err(_) => Fault::Unavailable(format!("no answer within {:?}", self.settings.attempt_timeout)),
+                Err(_) => Fault::Unavailable(format!("no answer within {limit:?}")),
             };
             let patient = self.runtime.now().saturating_sub(started) < PATIENCE;
             if !patient || matches!(fault, Fault::Refused(_)) {
