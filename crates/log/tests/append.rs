@@ -484,3 +484,65 @@ fn a_large_create_over_a_slow_line_is_given_its_time() {
         assert_eq!(open.log.figures().repeats, 0);
     });
 }
+
+#[test]
+fn a_session_that_is_taken_over_while_it_archives_does_not_move_the_floor() {
+    story(|runtime, store, old| async move {
+        ten(&old).await;
+        store.script(Op::Create, "archive/", 1, Answer::After(MS * 200));
+        let (trimmed, _new) = join(old.log.trim(8, no_one()), open(&store, &runtime)).await;
+        assert!(trimmed.unwrap_err().to_string().contains("fenced"));
+        let (frames, floor, _) = kept(&store);
+        assert_eq!((frames.len(), floor), (14, None));
+    });
+}
+
+#[test]
+fn deletes_that_come_late_ask_again_who_writes() {
+    story(|runtime, store, old| async move {
+        ten(&old).await;
+        store.script(Op::Replace, "floor", 1, Answer::After(MS * 9_000));
+        let take_over = async {
+            runtime.sleep(MS * 5_000).await;
+            let new = open(&store, &runtime).await;
+            store.script(Op::List, "log/", 1, Answer::After(MS * 9_000));
+            new
+        };
+        let (trimmed, _new) = join(old.log.trim(8, no_one()), take_over).await;
+        assert!(trimmed.unwrap_err().to_string().contains("fenced"));
+        assert_eq!(store.calls(Op::Delete, "").len(), 0);
+    });
+}
+
+#[test]
+fn a_barrier_beside_appends_proves_nothing_about_them() {
+    story(|runtime, store, zombie| async move {
+        let successor = open(&store, &runtime).await;
+        assert_eq!(successor.opened.tail, 8);
+        runtime.sleep(HOUR * 2).await;
+        // Its creates are slow, and the barrier finds nothing behind them: the successor has not gone on.
+        store.script(Op::Create, "log/", 4, Answer::After(MS * 1_000));
+        let appends = join_all((0..4).map(|n| zombie.log.append(draft(&format!("late {n}")))));
+        let barrier_then_trim = async {
+            runtime.sleep(MS).await;
+            assert_eq!(zombie.log.barrier().await, Ok(4));
+            successor.log.trim(9, no_one()).await.unwrap();
+        };
+        let (appends, ()) = join(appends, barrier_then_trim).await;
+        assert!(appends.iter().all(is_fenced), "{appends:?}");
+    });
+}
+
+#[test]
+fn a_session_that_keeps_appending_never_reads_the_floor() {
+    story(|runtime, store, open| async move {
+        for _ in 0..10 {
+            runtime.sleep(MS * 50_000).await;
+            open.append("a").await;
+        }
+        assert_eq!(store.calls(Op::Get, names::FLOOR).len(), 0);
+        runtime.sleep(MS * 61_000).await;
+        open.append("b").await;
+        assert_eq!(store.calls(Op::Get, names::FLOOR).len(), 1);
+    });
+}
