@@ -44,6 +44,7 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
     let resolved = resolve(&session, &context).await;
     let outcomes = fetch(&session, &request, &context, resolved, uses_topic_ids).await;
     let told: Vec<Told> = outcomes.iter().map(told).collect();
+    broker.metrics().fetched_bytes.inc_by(told.iter().map(|told| told.bytes as u64).sum());
     let (now, random) = (broker.runtime().now(), broker.runtime().random_u64());
     let finished = broker.fetch_sessions().lock().finish(&context, uses_topic_ids, &told, now, random);
     match finished {

@@ -2,7 +2,9 @@
 
 mod common;
 mod describe;
+mod fetch;
 mod idempotence;
+mod list_offsets;
 mod produce;
 mod sockets;
 mod topics;
