@@ -105,13 +105,14 @@ async fn filled(cluster: &Cluster, partitions: i32) -> (Arc<Broker>, Client, Uui
 #[tokio::test]
 async fn every_version_gives_the_same_records() {
     let cluster = Cluster::new();
-    let (_, client, topic_id) = filled(&cluster, 1).await;
+    let (broker, client, topic_id) = filled(&cluster, 1).await;
     for version in 4..=18 {
         let wants = Wants { topic_id, ..Wants::of("t", &[3]) };
         let got = &fetch(&client, version, &wants.request()).await.partitions[0];
         assert_eq!((got.error, got.high_watermark), (ErrorCode::None, 6), "version {version}");
         assert_eq!(got.batches, [(2, 4), (5, 5)], "version {version}");
     }
+    assert_eq!(broker.reader().loader().counts().gets, 0, "what was just written is in memory");
 }
 
 #[tokio::test]

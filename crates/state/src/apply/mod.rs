@@ -34,7 +34,7 @@ pub struct FrameFacts {
 pub struct Applied {
     /// One per entry; none for a void frame.
     pub verdicts: Vec<Verdict>,
-    /// Partitions that grew.
+    /// Partitions that grew or ceased to exist.
     pub touched: Vec<Handle>,
     /// The frame's session was over: it kept its position and changed nothing.
     pub void: bool,
@@ -123,7 +123,7 @@ impl State {
             Entry::BrokerJoined(entry) => self.apply_broker_joined(frame.facts, entry),
             Entry::BrokerGone(entry) => self.apply_broker_gone(entry),
             Entry::TopicCreated(entry) => self.apply_topic_created(frame.facts, entry),
-            Entry::TopicDeleted(entry) => self.apply_topic_deleted(frame.facts, entry),
+            Entry::TopicDeleted(entry) => self.apply_topic_deleted(frame, entry),
             Entry::PartitionsAdded(entry) => self.apply_partitions_added(entry),
             Entry::ConfigSet(entry) => self.apply_config_set(entry),
             Entry::Commit(entry) => self.apply_commit(frame, entry),

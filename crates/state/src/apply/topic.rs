@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::FrameFacts;
+use super::{Frame, FrameFacts};
 use crate::entry::{Change, ConfigSet, PartitionsAdded, Resource, TopicCreated, TopicDeleted};
 use crate::limits::{
     BROKERS_MAX, DELETED_NAMES_MAX, NAME_BYTES_MAX, SETTING_NAME_BYTES_MAX, SETTING_VALUE_BYTES_MAX, SETTINGS_MAX,
@@ -47,15 +47,17 @@ impl State {
         Ok(Verdict::TopicCreated { handles })
     }
 
-    pub(super) fn apply_topic_deleted(&mut self, facts: FrameFacts, entry: &TopicDeleted) -> Result<Verdict, Refused> {
+    pub(super) fn apply_topic_deleted(&mut self, frame: &mut Frame, entry: &TopicDeleted) -> Result<Verdict, Refused> {
         if !self.topics.by_id.contains_key(&entry.id) {
             return Err(Refused::UnknownTopic);
         }
         let topics = Arc::make_mut(&mut self.topics);
         let Some(topic) = topics.remove(entry.id) else { return Err(Refused::UnknownTopic) };
         topics.forget_deleted(self.cluster_time_ms, self.brokers.producer_id_expiration_ms());
-        let deleted = Deleted { number: topic.number, position: facts.position, time_ms: self.cluster_time_ms };
+        let position = frame.facts.position;
+        let deleted = Deleted { number: topic.number, position, time_ms: self.cluster_time_ms };
         topics.remember_deleted(&topic, deleted);
+        frame.touched.extend(topic.handles());
         Ok(Verdict::Done)
     }
 
