@@ -28,6 +28,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if order.verbose {
+        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG);
+        log.without_time().init();
+    }
     let failures: usize = order.scenarios.iter().map(|scenario| tell(scenario, &order)).sum();
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 /// A bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// Every run is accepted, whatever its producer wrote before.
+    /// Every run is accepted, at intake and in apply, whatever its producer wrote before.
     NoDeduplication,
     /// The digest covers verdicts in the order of a hash map with random keys.
     IteratedHashMap,

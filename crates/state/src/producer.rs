@@ -255,6 +255,10 @@ pub enum Refused {
 ///
 /// The order of the checks is a rule of the state: epoch, window, older than the window, known prefix, next.
 pub fn judge(state: Option<&ProducerState>, facts: Facts, claim: Claim) -> Judgement {
+    #[cfg(feature = "planted-bugs")]
+    if crate::planted::is(crate::planted::Bug::NoDeduplication) {
+        return Judgement::Next;
+    }
     let expired = state.is_some_and(|state| state.is_expired(facts.now_ms, facts.expiration_ms));
     let Some(state) = state.filter(|_| !expired) else {
         return match claim.base_sequence == 0 || expired || facts.may_be_forgotten {

@@ -3,6 +3,8 @@
 //! A story fails if the auditor objects, if it gets stuck, if product code panics, or if it sees something that may never
 //! be. Over many seeds each story must also show that the things it is there for did happen: its `marks`.
 
+mod broker;
+mod deployment;
 mod log;
 mod log_sessions;
 
@@ -62,7 +64,18 @@ pub struct Run {
 
 /// All stories.
 pub fn all() -> &'static [Scenario] {
-    &[log::CRASHES, log::CHAOS, log::RACE, log::LOST_OBJECT, log::TRIM, log::POWER_CUTS]
+    &[
+        log::CRASHES,
+        log::CHAOS,
+        log::RACE,
+        log::LOST_OBJECT,
+        log::TRIM,
+        log::POWER_CUTS,
+        broker::CRASHES,
+        broker::CHAOS,
+        broker::RACE,
+        broker::POWER_CUTS,
+    ]
 }
 
 /// The story of this name.

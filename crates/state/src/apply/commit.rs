@@ -167,10 +167,6 @@ impl State {
     }
 
     fn judge_run(&self, handle: Handle, producer: &entry::Producer, run: &entry::Run) -> Judgement {
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is(crate::planted::Bug::NoDeduplication) {
-            return Judgement::Next;
-        }
         let state = self.producer(handle, producer.id);
         let (now_ms, expiration_ms) = (self.cluster_time_ms, self.producer_id_expiration_ms());
         // Only asked where there is no state: the answer costs look-ups.

@@ -1,0 +1,216 @@
+//! Stories about whole brokers and their clients.
+
+use std::{sync::Arc, time::Duration};
+
+use kafscale_store::directory::{CrashFs, Survives};
+use parking_lot::Mutex;
+
+use super::{Scenario, Stage, deployment::Deployment};
+use crate::{
+    rng::Rng,
+    slow_disk::SlowDisk,
+    store::{Bucket, Side},
+    weather::Weather,
+};
+
+const HOURS: Duration = Duration::from_secs(6 * 3_600);
+
+/// How long producers may take after everything was healed.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+const CLIENT_MARKS: [&str; 4] = ["acknowledged", "acknowledged after a retry", "values read", "end told"];
+
+/// Processes that die at a chosen call to the store.
+pub(super) const CRASHES: Scenario = Scenario {
+    name: "broker-crashes",
+    about: "the broker dies at a chosen call to the store, again and again, and is started again; clients retry",
+    marks: &["crashed", "died while starting", CLIENT_MARKS[0], CLIENT_MARKS[1], CLIENT_MARKS[2], CLIENT_MARKS[3]],
+    limit: HOURS,
+    story: |stage| Box::pin(crashes(stage)),
+};
+
+async fn crashes(stage: Stage) -> Result<(), String> {
+    let mut rng = stage.world.rng("crashes");
+    let bucket = Bucket::new(&stage.world, rng.chance(300));
+    let crash_rng = Mutex::new(Some((rng.within(1..=6), rng.fork(9))));
+    let shared = bucket.clone();
+    let deployment = Deployment::new(
+        &stage,
+        &mut rng,
+        Arc::new(move |node| {
+            let client = shared.client(node);
+            // The first processes die at some call of theirs, the last one lives.
+            if let Some((left, rng)) = &mut *crash_rng.lock()
+                && *left > 0
+            {
+                *left -= 1;
+                node.world().mark("crashed");
+                client.crash_at(rng.within(1..=60), *rng.clone().pick(&[Side::Before, Side::After]));
+            }
+            client
+        }),
+    );
+    let story = async {
+        let partitions = deployment.create_topics(&mut rng).await?;
+        deployment.load(&mut rng, &partitions, 5);
+        deployment.settle(&partitions, PATIENCE).await
+    };
+    deployment.supervised(story).await
+}
+
+/// Everything at once.
+pub(super) const CHAOS: Scenario = Scenario {
+    name: "broker-chaos",
+    about: "bad weather, black-outs, suspended and killed brokers, successors beside their predecessors, wrong clocks",
+    marks: &[
+        "lost answer",
+        "lost request",
+        "late write",
+        "hang",
+        "conflict",
+        "unavailable",
+        "spike",
+        "outage",
+        "suspended",
+        "killed",
+        "successor beside a living one",
+        "broker ended by itself",
+        "connection broke",
+        "retriable error",
+        "request timed out",
+        CLIENT_MARKS[0],
+        CLIENT_MARKS[1],
+        CLIENT_MARKS[2],
+        CLIENT_MARKS[3],
+    ],
+    limit: HOURS,
+    story: |stage| Box::pin(chaos(stage)),
+};
+
+async fn chaos(stage: Stage) -> Result<(), String> {
+    let mut rng = stage.world.rng("chaos");
+    let bucket = Bucket::new(&stage.world, false);
+    let shared = bucket.clone();
+    let deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
+    deployment.supervised(in_chaos(&stage, &deployment, &bucket, &mut rng)).await
+}
+
+async fn in_chaos(stage: &Stage, deployment: &Deployment, bucket: &Bucket, rng: &mut Rng) -> Result<(), String> {
+    if rng.chance(500) {
+        bucket.set_weather(Weather::swarm(rng));
+    }
+    let partitions = deployment.create_topics(rng).await?;
+    bucket.set_weather(Weather::swarm(rng));
+    let fragile = if rng.chance(500) { 30 } else { 0 };
+    deployment.load(rng, &partitions, fragile);
+    for _ in 0..rng.within(1..=6) {
+        stage.world.sleep(Duration::from_millis(rng.within(1..=15_000))).await;
+        let Some(running) = deployment.brokers.alive().pop() else { continue };
+        match rng.below(6) {
+            0 => bucket.black_out(Duration::from_secs(rng.within(1..=60))),
+            1 | 2 => {
+                stage.world.mark("killed");
+                running.node.kill();
+            }
+            3 => {
+                stage.world.mark("suspended");
+                running.node.pause();
+                let delay = Duration::from_secs(rng.within(1..=120));
+                stage.world.after(delay, move || running.node.resume());
+                deployment.start().await?;
+            }
+            4 => {
+                stage.world.mark("successor beside a living one");
+                let node = deployment.start().await?;
+                // Not by an hour: from there on a broker refuses the timestamps of its clients, as Kafka does.
+                let off_ms = i64::try_from(rng.below(6_000_000)).expect("small") - 3_000_000;
+                node.set_wall_offset_ms(off_ms);
+            }
+            _ => bucket.set_weather(Weather::swarm(rng)),
+        }
+    }
+    stage.world.sleep(Duration::from_millis(rng.within(1..=30_000))).await;
+    bucket.set_weather(Weather::calm());
+    deployment.settle(&partitions, PATIENCE).await
+}
+
+/// Several processes start at the same moment on an empty bucket.
+pub(super) const RACE: Scenario = Scenario {
+    name: "broker-race",
+    about: "several brokers start on an empty bucket at the same moment; clients talk to whoever is there",
+    marks: &["broker ended by itself", CLIENT_MARKS[0], CLIENT_MARKS[1], CLIENT_MARKS[2], CLIENT_MARKS[3]],
+    limit: HOURS,
+    story: |stage| Box::pin(race(stage)),
+};
+
+async fn race(stage: Stage) -> Result<(), String> {
+    let mut rng = stage.world.rng("race");
+    let bucket = Bucket::new(&stage.world, false);
+    if rng.chance(500) {
+        bucket.set_weather(Weather::swarm(&mut rng));
+    }
+    let shared = bucket.clone();
+    let deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
+    let contenders = (0..rng.within(2..=4)).map(|_| {
+        let (deployment, delay) = (deployment.clone(), Duration::from_millis(rng.within(0..=400)));
+        async move {
+            deployment.stage.world.sleep(delay).await;
+            deployment.start_on(&deployment.next_node()).await
+        }
+    });
+    let started = futures_util::future::join_all(contenders.collect::<Vec<_>>()).await;
+    started.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let story = async {
+        let partitions = deployment.create_topics(&mut rng).await?;
+        deployment.load(&mut rng, &partitions, 5);
+        stage.world.sleep(Duration::from_millis(rng.within(1..=30_000))).await;
+        bucket.set_weather(Weather::calm());
+        deployment.settle(&partitions, PATIENCE).await
+    };
+    deployment.supervised(story).await
+}
+
+/// A directory whose machine loses power.
+pub(super) const POWER_CUTS: Scenario = Scenario {
+    name: "broker-power-cuts",
+    about: "a broker on a directory whose machine loses power at a chosen step of the file system",
+    marks: &["power cut", CLIENT_MARKS[0], CLIENT_MARKS[1], CLIENT_MARKS[2], CLIENT_MARKS[3]],
+    limit: HOURS,
+    story: |stage| Box::pin(power_cuts(stage)),
+};
+
+async fn power_cuts(stage: Stage) -> Result<(), String> {
+    let mut rng = stage.world.rng("power cuts");
+    let machine = Mutex::new((CrashFs::new(), rng.within(1..=4), rng.fork(3)));
+    let deployment = Deployment::new(
+        &stage,
+        &mut rng,
+        Arc::new(move |node| {
+            let (disk, left, rng) = &mut *machine.lock();
+            let survives = match rng.below(3) {
+                0 => Survives::OnlyFlushed,
+                1 => Survives::Everything,
+                _ => Survives::Some(rng.bits()),
+            };
+            *disk = disk.reboot(survives);
+            if *left > 0 {
+                *left -= 1;
+                node.world().mark("power cut");
+                disk.fail_power_at(disk.steps() + rng.within(1..=250));
+            }
+            loop {
+                if let Ok(store) = SlowDisk::open(disk, node) {
+                    return store;
+                }
+                node.world().mark("power cut while the directory was opened");
+                *disk = disk.reboot(survives);
+            }
+        }),
+    );
+    let story = async {
+        let partitions = deployment.create_topics(&mut rng).await?;
+        deployment.load(&mut rng, &partitions, 5);
+        deployment.settle(&partitions, PATIENCE).await
+    };
+    deployment.supervised(story).await
+}

@@ -1,0 +1,227 @@
+//! A deployment for the stories: a bucket, the broker's processes one after the other (or beside each other), and clients
+//! of several kinds around them, on a node of their own that nobody kills.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures_util::future::{Either, select};
+use kafscale_broker::{Broker, Latency, Settings, metrics::Metrics};
+use kafscale_runtime::{Runtime, timeout};
+use kafscale_store::Store;
+use parking_lot::Mutex;
+
+use super::Stage;
+use crate::{
+    client::{
+        Partition, admin,
+        consumer::Consumer,
+        link::Brokers,
+        producer::{self, Plan},
+    },
+    executor::{Call, Node},
+    rng::Rng,
+};
+
+/// A start that takes longer is given up, as a supervisor would.
+const START_LIMIT: Duration = Duration::from_secs(200);
+
+/// Makes the store of a process.
+pub(super) type StoreOf = Arc<dyn Fn(&Node) -> Arc<dyn Store> + Send + Sync>;
+
+/// Clients at work.
+type Tasks = Arc<Mutex<Vec<Call<Result<(), String>>>>>;
+
+/// See the module. Cloning gives another handle.
+#[derive(Clone)]
+pub(super) struct Deployment {
+    pub stage: Stage,
+    pub brokers: Brokers,
+    pub clients: Node,
+    store_of: StoreOf,
+    settings: Settings,
+    started: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    /// Producers: they end by themselves.
+    working: Tasks,
+    /// Everybody else: they are stopped.
+    watching: Tasks,
+}
+
+impl Deployment {
+    pub fn new(stage: &Stage, rng: &mut Rng, store_of: StoreOf) -> Self {
+        let latency = *rng.pick(&[Latency::Economical, Latency::Balanced, Latency::Fast]);
+        Self {
+            stage: stage.clone(),
+            brokers: Brokers::default(),
+            clients: stage.world.node("clients"),
+            store_of,
+            settings: Settings { latency, ..Settings::default() },
+            started: Arc::default(),
+            stop: Arc::default(),
+            working: Arc::default(),
+            watching: Arc::default(),
+        }
+    }
+
+    /// Starts one process on `node`; nothing if it died, or gave up for a reason that passes.
+    pub async fn start_on(&self, node: &Node) -> Result<Option<Arc<Broker>>, String> {
+        let store = (self.store_of)(node);
+        let start = Broker::start(store, node.runtime(), Arc::new(Metrics::default()), self.settings.clone());
+        let call = node.call("start", start);
+        let outcome = match timeout(&self.clients, START_LIMIT, call).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => {
+                self.stage.world.mark("died while starting");
+                return Ok(None);
+            }
+            Err(_) => {
+                self.stage.world.mark("start hung");
+                node.kill();
+                return Ok(None);
+            }
+        };
+        match outcome {
+            Ok(broker) => {
+                self.brokers.add(node, Arc::clone(&broker));
+                Ok(Some(broker))
+            }
+            Err(error) => {
+                node.kill();
+                let text = error.to_string();
+                self.stage.world.note(&format!("{} did not start: {text}", node.name()));
+                if ["unavailable", "simulated 503", "simulated cut"].iter().any(|word| text.contains(word)) {
+                    self.stage.world.mark("start gave up");
+                    Ok(None)
+                } else {
+                    Err(format!("{} cannot start: {text}", node.name()))
+                }
+            }
+        }
+    }
+
+    /// A node for the next process.
+    pub fn next_node(&self) -> Node {
+        self.stage.world.node(format!("broker-{}", self.started.fetch_add(1, Relaxed)))
+    }
+
+    /// Starts processes until one is up.
+    pub async fn start(&self) -> Result<Node, String> {
+        for _ in 0..200 {
+            let node = self.next_node();
+            if self.start_on(&node).await?.is_some() {
+                return Ok(node);
+            }
+            self.stage.world.sleep(Duration::from_millis(500)).await;
+        }
+        Err("no process comes up".into())
+    }
+
+    /// Tells `story` while a supervisor keeps a process up. If none comes up any more, that is the story's end.
+    pub async fn supervised(&self, story: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+        let supervisor = async {
+            loop {
+                if self.brokers.alive().is_empty() {
+                    self.start().await?;
+                }
+                self.stage.world.sleep(Duration::from_millis(200)).await;
+            }
+        };
+        match select(pin!(story), pin!(supervisor)).await {
+            Either::Left((told, _)) => told,
+            Either::Right((ended, _)) => ended,
+        }
+    }
+
+    pub async fn create_topics(&self, rng: &mut Rng) -> Result<Vec<Partition>, String> {
+        let mut partitions = Vec::new();
+        for index in 0..rng.within(1..=3) {
+            let (name, count) = (format!("topic-{index}").into(), i32::try_from(rng.within(1..=4)).expect("few"));
+            partitions.extend(admin::create_topic(&self.clients, &self.brokers, &name, count).await?);
+        }
+        Ok(partitions)
+    }
+
+    /// A few producers and consumers over these partitions, and somebody who asks for their ends.
+    pub fn load(&self, rng: &mut Rng, partitions: &[Partition], fragile: u64) {
+        for _ in 0..rng.within(1..=3) {
+            let own = (0..rng.within(1..=partitions.len() as u64)).map(|_| rng.pick(partitions).clone());
+            let mut own: Vec<Partition> = own.collect();
+            own.sort_by_key(|partition| (partition.id, partition.index));
+            own.dedup();
+            let plan = Plan {
+                idempotent: rng.chance(700),
+                partitions: own,
+                batches: usize::try_from(rng.within(1..=40)).expect("few"),
+                records_max: rng.within(1..=8),
+                in_flight_max: usize::try_from(rng.within(1..=5)).expect("few"),
+                pause_max: Duration::from_millis(*rng.pick(&[0, 5, 200, 2_000])),
+                fragile,
+            };
+            let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
+            self.working.lock().push(self.clients.call("producer", producer::run(node, brokers, history, plan)));
+        }
+        for _ in 0..rng.within(1..=2) {
+            let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
+            let consumer = Consumer::new(node, brokers, history, partitions, fragile);
+            self.watching.lock().push(self.clients.call("consumer", consumer.run(Arc::clone(&self.stop))));
+        }
+        self.watching.lock().push(self.clients.call("asker", self.clone().ask_ends(partitions.to_vec())));
+    }
+
+    async fn ask_ends(self, partitions: Vec<Partition>) -> Result<(), String> {
+        let client = self.stage.history.value();
+        while !self.stop.load(Relaxed) {
+            let mut link = self.brokers.connect(&self.clients).await;
+            while admin::ends(&self.stage.history, client, &mut link, &partitions).await.is_ok() {
+                self.clients.sleep(Duration::from_millis(self.clients.random_u64() % 1_500)).await;
+                if self.stop.load(Relaxed) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// After the healing: every producer ends, consumers stop, and everything is read once more.
+    pub async fn settle(&self, partitions: &[Partition], patience: Duration) -> Result<(), String> {
+        let working = std::mem::take(&mut *self.working.lock());
+        let count = working.len();
+        let all = futures_util::future::join_all(working);
+        let ended = timeout(&self.clients, patience, all)
+            .await
+            .map_err(|_| format!("not all of {count} producers have ended {patience:?} after the healing"))?;
+        self.stop.store(true, Relaxed);
+        let watching = std::mem::take(&mut *self.watching.lock());
+        let stopped = timeout(&self.clients, patience, futures_util::future::join_all(watching))
+            .await
+            .map_err(|_| format!("not all consumers have stopped {patience:?} after the healing"))?;
+        for outcome in ended.into_iter().chain(stopped) {
+            outcome.expect("nobody kills the clients")?;
+        }
+        self.read_all(partitions).await
+    }
+
+    async fn read_all(&self, partitions: &[Partition]) -> Result<(), String> {
+        let client = self.stage.history.value();
+        let mut ends: Option<Vec<u64>> = None;
+        for _ in 0..50 {
+            let mut link = self.brokers.connect(&self.clients).await;
+            let told = admin::ends(&self.stage.history, client, &mut link, partitions).await;
+            ends = told.ok().and_then(|ends| ends.into_iter().collect());
+            if ends.is_some() {
+                break;
+            }
+            self.clients.sleep(Duration::from_millis(500)).await;
+        }
+        let ends = ends.ok_or("the ends of the partitions are not told")?;
+        let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
+        let judge = Consumer::new(node, brokers, history, partitions, 0);
+        judge.read_all(&ends).await
+    }
+}
