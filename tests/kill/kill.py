@@ -41,16 +41,16 @@ def freeze(pid):
     raise RuntimeError(f"process {pid} does not stop")
 
 
-def kill_under_load(setup, load, rng):
+def kill_under_load(on, load, rng):
     """Kills at the first of several random moments at which a PUT and an answer are pending; returns their counts."""
     for moment in range(MOMENTS):
         time.sleep(rng.uniform(0.1, 1.5) if moment == 0 else rng.uniform(0, 0.02))
-        freeze(setup.broker.pid)
-        puts, answers = setup.pending_puts(), load.unanswered()
+        freeze(on.broker.pid)
+        puts, answers = on.pending_puts(), load.unanswered()
         if (puts > 0 and answers > 0) or moment == MOMENTS - 1:
-            setup.broker.kill()
+            on.broker.kill()
             return puts, answers
-        os.kill(setup.broker.pid, signal.SIGCONT)
+        os.kill(on.broker.pid, signal.SIGCONT)
 
 
 def run(arguments, folder):
@@ -58,9 +58,9 @@ def run(arguments, folder):
     rng = random.Random(arguments.seed)
     history = History()
     counted = 0
-    with stores.open_setup(arguments.store, folder, arguments.faults) as setup:
-        create_topic(setup.broker.bootstrap, TOPIC, PARTITIONS)
-        load = Load(setup.broker.bootstrap, TOPIC, PARTITIONS, PRODUCERS, history, folder / "acks.log", arguments.seed)
+    with stores.open_setup(arguments.store, folder, arguments.faults) as on:
+        create_topic(on.broker.bootstrap, TOPIC, PARTITIONS)
+        load = Load(on.broker.bootstrap, TOPIC, PARTITIONS, PRODUCERS, history, folder / "acks.log", arguments.seed)
         load.start()
         try:
             started = time.monotonic()
@@ -68,24 +68,24 @@ def run(arguments, folder):
                 if not load.wait_for_acks_since(started, RESTART_PATIENCE_S):
                     load.errors.append(f"before kill {number}: no acknowledgement for {RESTART_PATIENCE_S} s")
                     break
-                puts, answers = kill_under_load(setup, load, rng)
+                puts, answers = kill_under_load(on, load, rng)
                 counted += puts > 0 and answers > 0
-                seconds = setup.broker.start()
+                seconds = on.broker.start()
                 started = time.monotonic()
                 print(f"kill {number}: {puts} PUTs and {answers} answers were pending; ready again after {seconds:.2f} s", flush=True)
         finally:
             load.stop()
         # Once more from what the store holds, so that nothing is read from a warm broker's memory.
-        setup.broker.kill()
-        setup.broker.start()
-        read_all(setup.broker.bootstrap, TOPIC, PARTITIONS, history)
+        on.broker.kill()
+        on.broker.start()
+        read_all(on.broker.bootstrap, TOPIC, PARTITIONS, history)
         history.save(folder / "history")
-        setup.report()
+        on.report()
     sent, acked = sum(history.sent.values()), len(history.acks)
     unknown = sum(ack.offset < 0 for ack in history.acks)
     print(f"{arguments.kills} kills, {counted} counted; {sent} records sent, {acked} acknowledged, {unknown} of them without an offset")
     problems = [("producer", what) for what in load.errors] + check(history)
-    if setup.counts_puts and counted == 0:
+    if on.counts_puts and counted == 0:
         problems.append(("harness", "no kill met a pending PUT and a pending answer"))
     return problems
 

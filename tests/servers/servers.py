@@ -9,6 +9,7 @@ As a command it runs another command beside a server, with the bootstrap address
     tests/servers/servers.py kafka|kafscale -- tests/clients/run.sh --bootstrap {}
 """
 
+import functools
 import os
 import random
 import signal
@@ -22,7 +23,11 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
 
+# A test that is told to end leaves through its context managers, which stop its servers.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
+
+@functools.cache
 def setup(name):
     """Installs one thing through `setup.sh`; returns the path that it prints. Status 77: a toolchain is missing."""
     done = subprocess.run([TESTS / "setup.sh", name], stdout=subprocess.PIPE, text=True)

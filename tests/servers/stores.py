@@ -126,24 +126,26 @@ def seaweedfs(folder):
 @contextlib.contextmanager
 def on_bucket(folder, faults="none", suffix="", settings=None):
     """A broker on a bucket behind the proxy; `suffix` is `-release` for optimised binaries."""
+    for binary in ("kafscale", "lab"):
+        setup(binary + suffix)  # a build is not to be waited for beside a running server
     with seaweedfs(folder / "seaweedfs") as environment:
         options = LATENCY + FAULTS[faults]
         with Proxy(folder, environment["AWS_ENDPOINT_URL"], options, f"lab{suffix}") as proxy:
-            setup = OnBucket(folder, proxy, environment, f"kafscale{suffix}", settings or {})
-            setup.started_s = setup.broker.start()
+            on = OnBucket(folder, proxy, environment, f"kafscale{suffix}", settings or {})
+            on.started_s = on.broker.start()
             try:
-                yield setup
+                yield on
             finally:
-                setup.broker.stop()
+                on.broker.stop()
 
 
 @contextlib.contextmanager
 def open_setup(store, folder, faults="none"):
     """Starts a broker on a store of this kind (`dir`, `s3`, `kafka`) and everything under it; stops it all at the end."""
     if store == "s3":
-        with on_bucket(folder, faults) as setup:
-            yield setup
+        with on_bucket(folder, faults) as on:
+            yield on
     else:
-        setup = OnKafka(folder) if store == "kafka" else OnDirectory(folder)
-        with setup.broker:
-            yield setup
+        on = OnKafka(folder) if store == "kafka" else OnDirectory(folder)
+        with on.broker:
+            yield on
