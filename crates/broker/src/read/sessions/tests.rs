@@ -67,7 +67,7 @@ fn an_incremental_answer_has_only_what_is_new() {
 fn errors_are_always_told_and_so_is_their_end() {
     let mut sessions = Sessions::default();
     let id = open(&mut sessions, 1, SECOND, 77);
-    let error = Told { is_error: true, high_watermark: -1, log_start_offset: -1, bytes: 0 };
+    let error = Told { is_error: true, ..told(0, 0) };
     assert_eq!(round(&mut sessions, id, 1, |_| error).1, [0]);
     assert_eq!(round(&mut sessions, id, 2, |_| error).1, [0]);
     assert_eq!(round(&mut sessions, id, 3, |_| told(0, 0)).1, [0]);
