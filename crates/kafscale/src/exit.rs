@@ -56,8 +56,16 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
+    /// The error and its causes; a cause whose words stand there already is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.error)
+        let mut text = String::new();
+        for cause in self.error.chain().map(ToString::to_string) {
+            if !text.contains(&cause) {
+                text.push_str(if text.is_empty() { "" } else { ": " });
+                text.push_str(&cause);
+            }
+        }
+        f.write_str(&text)
     }
 }
 
@@ -70,5 +78,23 @@ impl From<anyhow::Error> for Failure {
 impl From<crate::settings::Error> for Failure {
     fn from(error: crate::settings::Error) -> Self {
         Self::new(Exit::Usage, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let failure = |error: anyhow::Error| Failure::from(error).to_string();
+        let io = || std::io::Error::other("no space");
+        assert_eq!(failure(Err::<(), _>(io()).context("cannot write").unwrap_err()), "cannot write: no space");
+        assert_eq!(
+            failure(Err::<(), _>(io()).context("cannot write: no space").unwrap_err()),
+            "cannot write: no space"
+        );
     }
 }

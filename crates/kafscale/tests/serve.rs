@@ -16,8 +16,12 @@ struct Serve {
 
 impl Serve {
     fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(data, arguments, &[])
+    }
+
+    fn start_with(data: &Path, arguments: &[&str], variables: &[(String, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kafscale"));
-        command.env_clear().arg("serve").arg("--data").arg(data);
+        command.env_clear().envs(variables.iter().cloned()).arg("serve").arg("--data").arg(data);
         command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).args(arguments);
         let mut process = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let lines = BufReader::new(process.stderr.take().expect("it is piped"));
@@ -159,4 +163,26 @@ fn stderr_is_one_json_object_a_line_on_request() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         assert!(line["fields"]["message"].is_string() && line["level"].is_string(), "{line}");
     }
+}
+
+/// Needs a real bucket: the variables that `tests/servers/seaweedfs.sh` sets. Without them there is nothing to show, since
+/// a directory is locked and memory is not shared.
+#[test]
+fn a_broker_that_was_taken_over_ends_with_4() {
+    let Ok(bucket) = std::env::var("KAFSCALE_TEST_S3_BUCKET") else { return };
+    let variables: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect();
+    let store = format!("s3://{bucket}/taken-over-{}", std::process::id());
+    let directory = tempfile::tempdir().unwrap();
+    let start = || Serve::start_with(directory.path(), &["--store", &store], &variables).ready();
+    let first = start();
+    let address = first.told("ready: serving Kafka clients at ", ',');
+    let _second = start();
+    // A broker without clients asks the store nothing, so somebody must want something from the first.
+    let bench = ["bench", "produce", "--records", "1", "--bootstrap-server", &address];
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_kafscale")).args(bench).spawn().unwrap();
+    let (status, said) = first.end();
+    bench.kill().unwrap();
+    bench.wait().unwrap();
+    assert_eq!(status.code(), Some(4), "{said}");
+    assert!(said.contains("another broker has taken over"), "{said}");
 }
