@@ -113,7 +113,12 @@ fn every_metric_is_documented() {
     for name in names {
         assert!(page.contains(&format!("`{name}")), "{name} is not in docs/running.md");
     }
+    let readings = metrics.lines().filter_map(|line| line.strip_prefix("kafscale_reading{name=\"")?.split('"').next());
+    for name in readings {
+        assert!(page.contains(&format!("`{name}`")), "the reading {name} is not in docs/running.md");
+    }
     assert!(metrics.contains("kafscale_produced_batches_total "), "{metrics}");
+    assert!(metrics.contains("kafscale_reading{name=\"log_tail\"} "), "{metrics}");
 }
 
 #[test]
