@@ -12,8 +12,11 @@ use crate::{
     settings,
 };
 
-/// Every part and what makes it.
-const PARTS: &[(&str, fn() -> String)] = &[
+/// The name of a part and what makes it.
+type Part = (&'static str, fn() -> String);
+
+/// Every part.
+const PARTS: &[Part] = &[
     ("settings", settings::print::markdown),
     ("apis", apis),
     ("topic-settings", topic_settings),

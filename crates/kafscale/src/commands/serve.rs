@@ -1,6 +1,6 @@
 //! `kafscale serve`: the broker.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use anyhow::Context;
 use clap::{ArgMatches, Command};
@@ -13,7 +13,7 @@ use crate::{
         addresses,
         greeting::Greeting,
         http,
-        node::{self, Node},
+        node::{self, Node, Pages},
         signals::Signals,
     },
     settings::{self, Resolved},
@@ -47,17 +47,18 @@ async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
     let advertised =
         addresses::advertised(&settings.listen, settings.advertise.as_ref(), bound, &addresses::host_name());
 
+    let pages = Arc::new(Pages::default());
+    if let Some(socket) = http_socket {
+        tokio::spawn(http::serve(socket, pages.clone()));
+    }
     let mut node = tokio::select! {
         biased;
         signal = signals.next() => {
             tracing::info!(signal, "stopped before serving");
             return Ok(());
         }
-        node = Node::start(settings, &advertised) => node?,
+        node = Node::start(settings, &advertised, pages) => node?,
     };
-    if let Some(socket) = http_socket {
-        tokio::spawn(http::serve(socket, node.source()));
-    }
     node.listen(socket)?;
     let location = node::location(settings);
     let greeting = Greeting {

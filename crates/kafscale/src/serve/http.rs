@@ -39,7 +39,7 @@ pub trait Source: Send + Sync + 'static {
     fn metrics(&self) -> String;
 
     /// Whether requests can be served and committed now; if not, why.
-    fn ready(&self) -> Result<(), String>;
+    fn ready(&self) -> Result<(), &'static str>;
 }
 
 /// Serves until the task is dropped.

@@ -1,6 +1,12 @@
 //! The broker as `serve` sees it: started on a store, listening, ended, drained; and which exit code each end has.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::anyhow;
 use kafscale_broker::{
@@ -27,24 +33,22 @@ use crate::{
 /// A running broker.
 pub struct Node {
     broker: Arc<Broker>,
+    pages: Arc<Pages>,
     runtime: Handle,
     listener: Option<Listener>,
 }
 
 impl Node {
-    /// Opens the store, takes it over and replays the log.
-    pub async fn start(settings: &Settings, advertised: &Address) -> Result<Self, Failure> {
-        let runtime: Handle = TokioRuntime::handle();
-        let metrics = Arc::new(Metrics::default());
+    /// Opens the store, takes it over and replays the log; `pages` tell of it from then on.
+    pub async fn start(settings: &Settings, advertised: &Address, pages: Arc<Pages>) -> Result<Self, Failure> {
+        let runtime = TokioRuntime::handle();
+        let metrics = Arc::clone(&pages.metrics);
         let store = kafscale_store::open(&location(settings), &bucket(settings), runtime.clone(), metrics.clone())
             .map_err(|error| Failure::new(Exit::StoreUnusable, error))?;
         let broker = Broker::start(store, runtime.clone(), metrics, translate(settings, advertised)).await;
-        Ok(Self { broker: broker.map_err(not_started)?, runtime, listener: None })
-    }
-
-    /// What HTTP shows.
-    pub fn source(&self) -> Arc<dyn Source> {
-        Arc::new(Pages(Arc::clone(&self.broker)))
+        let broker = broker.map_err(not_started)?;
+        assert!(pages.broker.set(Arc::clone(&broker)).is_ok(), "a process starts one broker");
+        Ok(Self { broker, pages, runtime, listener: None })
     }
 
     /// The cluster's id, as clients see it.
@@ -71,6 +75,7 @@ impl Node {
 
     /// Stops accepting and reading, flushes, and answers what was taken in, all within `limit`.
     pub async fn drain(self, limit: Duration) -> Result<(), Failure> {
+        self.pages.draining.store(true, Ordering::Relaxed);
         let late = || Failure::from(anyhow!("the drain did not end within {limit:?}: some requests were not answered"));
         let closed = async {
             match self.listener {
@@ -91,15 +96,26 @@ impl Node {
     }
 }
 
-struct Pages(Arc<Broker>);
+/// What HTTP shows, from before the broker has started.
+#[derive(Default)]
+pub struct Pages {
+    metrics: Arc<Metrics>,
+    broker: OnceLock<Arc<Broker>>,
+    draining: AtomicBool,
+}
 
 impl Source for Pages {
     fn metrics(&self) -> String {
-        self.0.metrics_text()
+        self.broker.get().map_or_else(|| self.metrics.encode(), |broker| broker.metrics_text())
     }
 
-    fn ready(&self) -> Result<(), String> {
-        if self.0.is_ready() { Ok(()) } else { Err("the store does not confirm writes".into()) }
+    fn ready(&self) -> Result<(), &'static str> {
+        match self.broker.get() {
+            None => Err("starting: the log is being replayed"),
+            Some(_) if self.draining.load(Ordering::Relaxed) => Err("draining"),
+            Some(broker) if !broker.is_ready() => Err("the store does not confirm writes"),
+            Some(_) => Ok(()),
+        }
     }
 }
 
@@ -167,4 +183,16 @@ fn not_started(error: StartError) -> Failure {
         StartError::Replay(_) => Exit::DataLoss,
     };
     Failure::new(exit, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_tells_of_a_broker_that_is_still_starting() {
+        let pages = Pages::default();
+        assert_eq!(pages.ready(), Err("starting: the log is being replayed"));
+        assert!(pages.metrics().contains("kafscale_connections 0"));
+    }
 }

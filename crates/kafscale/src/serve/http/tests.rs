@@ -15,8 +15,8 @@ impl Source for Fake {
     fn metrics(&self) -> String {
         "kafscale_tests_total 3\n# EOF\n".into()
     }
-    fn ready(&self) -> Result<(), String> {
-        if self.ready.load(Ordering::SeqCst) { Ok(()) } else { Err("the log is not replayed yet".into()) }
+    fn ready(&self) -> Result<(), &'static str> {
+        if self.ready.load(Ordering::SeqCst) { Ok(()) } else { Err("the log is not replayed yet") }
     }
 }
 
