@@ -123,7 +123,7 @@ impl Broker {
         let snapshotter = Snapshotter {
             store,
             runtime: Arc::clone(&runtime),
-            log: Arc::clone(&log),
+            log: Arc::clone(&lone),
             replica: Arc::clone(&replica),
             metrics: Arc::clone(&metrics),
             generation: cluster.generation,
@@ -310,7 +310,8 @@ fn start_writer(
 ) -> Writer {
     let judge = Arc::new(StateJudge(Arc::clone(replica)));
     let (runtime, log, metrics) = (Arc::clone(runtime), Arc::clone(log), Arc::clone(metrics));
-    Writer::start(runtime, log, judge, settings.latency, store.facts(), metrics)
+    let bytes_max = settings.request_memory.max(2 * settings.request_bytes_max) as u64;
+    Writer::start(runtime, log, judge, settings.latency, store.facts(), bytes_max, metrics)
 }
 
 fn spawn_applier(runtime: &Handle, applier: Applier, frames: mpsc::Receiver<Frame>, end: watch::Sender<Option<Ended>>) {

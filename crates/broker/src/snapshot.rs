@@ -8,7 +8,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use kafscale_log::{Log, Position};
+use kafscale_log::{Log, Position, lone::Lone};
 use kafscale_runtime::{Handle, Instant};
 use kafscale_state::{
     State,
@@ -27,6 +27,8 @@ const FRAMES: u64 = 10_000;
 const INTERVAL: Duration = Duration::from_secs(60);
 /// What was applied within this time stays in the log.
 const LOG_AGE: Duration = Duration::from_secs(60 * 60);
+/// Archives of what was applied within this time stay.
+const ARCHIVE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Snapshots that stay.
 const KEPT: usize = 2;
 /// A page of a listing.
@@ -103,13 +105,36 @@ pub struct Snapshotter {
     /// Time.
     pub runtime: Handle,
     /// What is trimmed after them.
-    pub log: Arc<dyn Log>,
+    pub log: Arc<Lone>,
     /// What is kept.
     pub replica: Arc<Replica>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// The life of the log.
     pub generation: u64,
+}
+
+/// Which position was applied when, once a minute, for as long as anything depends on it. By this process's own monotonic
+/// clock, so a broker lets nothing go in its first hour: the log's safety rests on that.
+#[derive(Default)]
+struct History {
+    minutes: VecDeque<(Instant, Position)>,
+}
+
+impl History {
+    fn note(&mut self, now: Instant, applied: Position) {
+        self.minutes.push_back((now, applied));
+        while self.minutes.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= ARCHIVE_AGE) {
+            self.minutes.pop_front();
+        }
+    }
+
+    /// The last position that was applied at least `age` before the latest note.
+    fn applied_before(&self, age: Duration) -> Option<Position> {
+        let (now, _) = self.minutes.back()?;
+        let old = self.minutes.partition_point(|(at, _)| now.saturating_sub(*at) >= age);
+        Some(self.minutes[old.checked_sub(1)?].1)
+    }
 }
 
 /// What was there when the last snapshot was taken.
@@ -123,14 +148,10 @@ impl Snapshotter {
     /// Takes snapshots when they are due, for as long as the process lives.
     pub async fn run(self) {
         let mut last = Last { position: self.replica.applied(), entry_bytes: self.metrics.entry_bytes(), size: 0 };
-        let mut history: VecDeque<(Instant, Position)> = VecDeque::new();
+        let mut history = History::default();
         loop {
             self.runtime.sleep(INTERVAL).await;
-            let now = self.runtime.now();
-            history.push_back((now, self.replica.applied()));
-            while history.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= LOG_AGE) {
-                history.pop_front();
-            }
+            history.note(self.runtime.now(), self.replica.applied());
             if !self.is_due(&last) {
                 continue;
             }
@@ -142,9 +163,8 @@ impl Snapshotter {
                     continue;
                 }
             }
-            let aged = history.front().filter(|(at, _)| now.saturating_sub(*at) >= LOG_AGE);
-            if let Some((_, position)) = aged {
-                self.trim(*position).await;
+            if let Some(aged) = history.applied_before(LOG_AGE) {
+                self.trim(aged, history.applied_before(ARCHIVE_AGE)).await;
             }
         }
     }
@@ -182,22 +202,50 @@ impl Snapshotter {
         Ok((position, body.len()))
     }
 
-    /// Trims the log up to the second newest snapshot, at most to `aged`, and lets old snapshots go.
-    async fn trim(&self, aged: Position) {
-        if let Err(error) = self.try_trim(aged).await {
+    /// Trims the log up to the second newest snapshot, at most to `aged`, and lets old snapshots and archives go.
+    async fn trim(&self, aged: Position, archived: Option<Position>) {
+        if let Err(error) = self.try_trim(aged, archived).await {
             tracing::warn!(%error, "the log was not trimmed; the next snapshot tries again");
         }
     }
 
-    async fn try_trim(&self, aged: Position) -> Result<(), String> {
+    async fn try_trim(&self, aged: Position, archived: Option<Position>) -> Result<(), String> {
         let found = positions(&*self.store, self.generation).await.map_err(|error| error.to_string())?;
         let Some(second_newest) = found.len().checked_sub(KEPT).map(|index| found[index]) else { return Ok(()) };
         let replica = Arc::clone(&self.replica);
         let is_live = Arc::new(move |position| replica.read(|state| state.is_live(position)));
         let floor = second_newest.min(aged) + 1;
         self.log.trim(floor, is_live).await.map_err(|error| error.to_string())?;
+        if let Some(archived) = archived {
+            self.log.delete_archives(archived).await.map_err(|error| error.to_string())?;
+        }
         let old = found[..found.len() - KEPT].iter();
         let names: Vec<String> = old.map(|position| name(self.generation, *position)).collect();
         self.store.delete(&names).await.map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_tells_what_was_applied_an_hour_ago() {
+        let mut history = History::default();
+        assert_eq!(history.applied_before(LOG_AGE), None);
+        for minute in 0..=2_000 {
+            history.note(INTERVAL * minute, u64::from(minute) * 10);
+            let expected = minute.checked_sub(60).map(|minute| u64::from(minute) * 10);
+            assert_eq!(history.applied_before(LOG_AGE), expected);
+        }
+        assert_eq!(history.applied_before(ARCHIVE_AGE), Some((2_000 - 24 * 60) * 10));
+        assert_eq!(history.minutes.len(), 24 * 60 + 1);
+    }
+
+    #[test]
+    fn names_sort_by_position_and_belong_to_their_generation() {
+        assert_eq!(name(1, 20), "snapshot/00000000000000000001-00000000000000000020");
+        assert_eq!(position_of(&name(1, 20), 1), Some(20));
+        assert_eq!(position_of(&name(1, 20), 2), None);
     }
 }

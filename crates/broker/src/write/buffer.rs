@@ -140,7 +140,7 @@ impl Buffer {
             Entry::Commit(commit).encode(&mut encoded);
         }
         let payload = Body::new(segments);
-        let flight = Flight { entries: waiting, extents, since: self.since, started: now };
+        let flight = Flight { entries: waiting, extents, bytes: payload.len(), since: self.since, started: now };
         (Draft { entries: encoded.into(), payload }, flight)
     }
 }

@@ -71,6 +71,10 @@ pub struct Core {
     latency: Latency,
     requests_cost_money: bool,
     window: usize,
+    /// What may be buffered and in flight. The answers of requests that waited too long are gone before their bytes are, so
+    /// the budget of requests alone does not bound them.
+    bytes_max: u64,
+    bytes_in_flight: u64,
     tokens: Tokens,
     /// Moving average from closing a buffer to applying its frame.
     create_latency: Duration,
@@ -79,7 +83,7 @@ pub struct Core {
 
 impl Core {
     /// An empty write path.
-    pub fn new(latency: Latency, facts: kafscale_store::Facts, window: usize, now: Instant) -> Self {
+    pub fn new(latency: Latency, facts: kafscale_store::Facts, window: usize, bytes_max: u64, now: Instant) -> Self {
         let pace = Pace::new(latency, facts.requests_cost_money, facts.put_latency_hint);
         Self {
             buffer: Buffer::default(),
@@ -90,6 +94,8 @@ impl Core {
             latency,
             requests_cost_money: facts.requests_cost_money,
             window,
+            bytes_max,
+            bytes_in_flight: 0,
             tokens: Tokens::full(&pace, now),
             create_latency: facts.put_latency_hint,
             stopped: false,
@@ -145,7 +151,7 @@ impl Core {
         let out_of_order = Judged::Refuse { error: Error::OutOfOrderSequence, may_change: true };
         if let Some((id, claim)) = append.claim() {
             match self.pending.relate(append.partition, id, claim, &append.waiting) {
-                Relation::Next => return if self.is_stalled(now) { stalled } else { Judged::Accept },
+                Relation::Next => return if self.is_closed(append, now) { stalled } else { Judged::Accept },
                 // Those who wait were moved to the batch that it repeats: nobody is left to be answered here.
                 Relation::Joined => return Judged::Refuse { error: Error::DuplicateSequence, may_change: false },
                 Relation::OlderEpoch => {
@@ -159,7 +165,13 @@ impl Core {
                 decided => return decided,
             }
         }
-        if self.is_stalled(now) { stalled } else { Judged::Accept }
+        if self.is_closed(append, now) { stalled } else { Judged::Accept }
+    }
+
+    /// Whether nothing new is taken in: the store confirms nothing, or too much waits for it already.
+    fn is_closed(&self, append: &Append, now: Instant) -> bool {
+        let waiting = self.buffer.bytes() + self.bytes_in_flight;
+        self.is_stalled(now) || waiting + append.bytes.len() as u64 > self.bytes_max
     }
 
     fn push(&mut self, append: Append, now: Instant) {
@@ -208,6 +220,7 @@ impl Core {
                 if crate::planted::acknowledges_early() {
                     self.acknowledge_early(&flight, judge);
                 }
+                self.bytes_in_flight += flight.bytes;
                 self.flights.push_back(flight);
                 Step::Flush(draft, reason)
             }
@@ -259,6 +272,7 @@ impl Core {
         }
         self.quiet.flushed();
         let (draft, flight) = self.buffer.close(now);
+        self.bytes_in_flight += flight.bytes;
         self.flights.push_back(flight);
         Some(draft)
     }
@@ -271,6 +285,7 @@ impl Core {
     /// The oldest frame in flight was applied: its batches are no longer pending.
     pub fn landed(&mut self, judge: &dyn Judge, now: Instant) -> Option<Flight> {
         let flight = self.flights.pop_front()?;
+        self.bytes_in_flight -= flight.bytes;
         for (partition, producer_id) in flight.producers() {
             self.pending.pop(partition, producer_id);
         }
@@ -288,6 +303,7 @@ impl Core {
         self.buffer = Buffer::default();
         self.held.clear();
         self.flights.clear();
+        self.bytes_in_flight = 0;
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Flight {
     pub entries: Vec<oneshot::Sender<Verdict>>,
     /// The commit's extents, in order.
     pub extents: Vec<FlightExtent>,
+    /// Bytes of the batches.
+    pub bytes: u64,
     /// When its first content came.
     pub since: Instant,
     /// When the buffer was closed.

@@ -54,9 +54,10 @@ impl Writer {
         judge: Arc<dyn Judge + Send + Sync>,
         latency: Latency,
         facts: kafscale_store::Facts,
+        bytes_max: u64,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let core = Core::new(latency, facts, log.window(), runtime.now());
+        let core = Core::new(latency, facts, log.window(), bytes_max, runtime.now());
         let shared = Arc::new(Shared {
             core: Mutex::new(core),
             changed: Notify::new(),
