@@ -119,9 +119,12 @@ impl Source for Pages {
     }
 }
 
-/// Where records and log live.
+/// Where records and log live; a directory by its absolute path, so that whoever reads it finds it.
 pub fn location(settings: &Settings) -> Location {
-    settings.store.clone().unwrap_or_else(|| Location::Directory(settings.data.clone()))
+    match settings.store.clone().unwrap_or_else(|| Location::Directory(settings.data.clone())) {
+        Location::Directory(path) => Location::Directory(std::path::absolute(&path).unwrap_or(path)),
+        elsewhere => elsewhere,
+    }
 }
 
 fn bucket(settings: &Settings) -> S3Settings {
