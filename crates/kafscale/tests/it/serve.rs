@@ -1,84 +1,15 @@
 //! `kafscale serve` as supervisors see it: the ready line, HTTP, signals, exit codes.
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    path::Path,
-    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-};
+use std::{net::TcpStream, path::Path};
 
-/// A broker on free ports, killed when the test ends.
-struct Serve {
-    process: Child,
-    lines: BufReader<ChildStderr>,
-    said: String,
-}
-
-impl Serve {
-    fn start(data: &Path, arguments: &[&str]) -> Self {
-        Self::start_with(data, arguments, &[])
-    }
-
-    fn start_with(data: &Path, arguments: &[&str], variables: &[(String, String)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kafscale"));
-        command.env_clear().envs(variables.iter().cloned()).arg("serve").arg("--data").arg(data);
-        command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).args(arguments);
-        let mut process = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
-        let lines = BufReader::new(process.stderr.take().expect("it is piped"));
-        Self { process, lines, said: String::new() }
-    }
-
-    /// Reads stderr up to the line with the word `ready`.
-    fn ready(mut self) -> Self {
-        while !self.said.lines().any(|line| line.contains("ready: ")) {
-            let read = self.lines.read_line(&mut self.said).unwrap();
-            assert!(read > 0, "ended before it was ready:\n{}", self.said);
-        }
-        self
-    }
-
-    /// What follows `before` in the lines so far, up to `end`.
-    fn told(&self, before: &str, end: char) -> String {
-        let at = self.said.rfind(before).unwrap_or_else(|| panic!("no {before:?} in:\n{}", self.said));
-        self.said[at + before.len()..].split(end).next().unwrap().to_owned()
-    }
-
-    fn get(&self, path: &str) -> String {
-        let address = self.told("http://", '/');
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(name).arg(self.process.id().to_string()).status();
-        assert!(sent.unwrap().success());
-    }
-
-    /// Waits for the end; what was said on stderr until then is the second value.
-    fn end(mut self) -> (ExitStatus, String) {
-        let mut said = std::mem::take(&mut self.said);
-        self.lines.read_to_string(&mut said).unwrap();
-        (self.process.wait().unwrap(), said)
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use crate::harness::{Serve, kafscale};
 
 #[test]
 fn it_says_when_it_is_ready_and_ends_with_0_on_a_signal() {
     for signal in ["-TERM", "-INT"] {
         let directory = tempfile::tempdir().unwrap();
         let serve = Serve::start(&directory.path().join("data"), &[]).ready();
-        let address = serve.told("ready: serving Kafka clients at ", ',');
+        let address = serve.address();
         assert!(!address.ends_with(":0"), "the real port is told: {address}");
         let idle = TcpStream::connect(address).unwrap();
         serve.signal(signal);
@@ -102,9 +33,9 @@ fn http_tells_health_and_metrics() {
 fn every_metric_is_documented() {
     let directory = tempfile::tempdir().unwrap();
     let serve = Serve::start(directory.path(), &[]).ready();
-    let address = serve.told("ready: serving Kafka clients at ", ',');
+    let address = serve.address();
     let bench = ["bench", "produce", "--records", "10", "--partitions", "1", "--bootstrap-server", &address];
-    let bench = Command::new(env!("CARGO_BIN_EXE_kafscale")).args(bench).output().unwrap();
+    let bench = kafscale(&bench, &[]).output().unwrap();
     assert!(bench.status.success(), "{bench:?}");
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running.md")).unwrap();
     let metrics = serve.get("/metrics");
@@ -180,11 +111,11 @@ fn a_broker_that_was_taken_over_ends_with_4() {
     let directory = tempfile::tempdir().unwrap();
     let start = || Serve::start_with(directory.path(), &["--store", &store], &variables).ready();
     let first = start();
-    let address = first.told("ready: serving Kafka clients at ", ',');
+    let address = first.address();
     let _second = start();
     // A broker without clients asks the store nothing, so somebody must want something from the first.
     let bench = ["bench", "produce", "--records", "1", "--bootstrap-server", &address];
-    let mut bench = Command::new(env!("CARGO_BIN_EXE_kafscale")).args(bench).spawn().unwrap();
+    let mut bench = kafscale(&bench, &[]).spawn().unwrap();
     let (status, said) = first.end();
     bench.kill().unwrap();
     bench.wait().unwrap();

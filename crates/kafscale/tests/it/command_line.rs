@@ -1,15 +1,11 @@
 //! The binary as scripts see it: exit codes, standard streams, settings and generated pages.
 
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
+use std::{path::Path, process::Output};
 
-/// A run of the binary with nothing of the surrounding environment that could be a setting.
+use crate::harness;
+
 fn kafscale(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kafscale"));
-    command.env_clear().args(arguments).envs(variables.iter().copied());
-    command.output().expect("the binary runs")
+    harness::kafscale(arguments, variables).output().expect("the binary runs")
 }
 
 fn stdout(output: &Output) -> String {
