@@ -1,7 +1,7 @@
 //! Whole frames: headers, parts, and what a frame must not be.
 
 use bytes::Bytes;
-use kafscale_protocol::messages::{api_versions, fetch, produce};
+use kafscale_protocol::messages::{api_versions, fetch, metadata, produce};
 use kafscale_protocol::*;
 
 #[test]
@@ -78,6 +78,14 @@ fn bytes_behind_the_message_and_unknown_versions_are_refused() {
     assert_eq!(produce::Request::read(9, body), Err(DecodeError::TrailingBytes { count: 1 }));
     assert_eq!(produce::Request::read(2, body), Err(DecodeError::Version { api: "Produce", version: 2 }));
     assert!(matches!(encode_response(14, 0, &produce::Response::default()), Err(EncodeError::Version { .. })));
+}
+
+#[test]
+fn librdkafka_asks_for_all_topics_with_three_bytes_too_many() {
+    // As librdkafka 2.16.1 sends it in version 13: a null list, three zeros that it meant to erase, the two flags.
+    let frame = b"\x00\x03\x00\x0d\x00\x00\x00\x03\x00\x07rdkafka\x00\x00\x00\x00\x00\x01\x00\x00";
+    let (header, body) = RequestHeader::read(frame).unwrap();
+    assert!(metadata::Request::read(header.api_version, body).unwrap().topics.is_none());
 }
 
 #[test]
