@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use kafscale_log::BarrierError;
 use kafscale_protocol::{
     ApiKey, Array, ErrorCode, RequestHeader,
     messages::produce::{
@@ -19,6 +20,7 @@ use kafscale_state::{Handle, State, Topic, entry::Producer};
 
 use super::{Answer, Call, LEADER_EPOCH, Refusal, Session, error_codes};
 use crate::{
+    Broker,
     topic_config::TopicConfig,
     write::{Append, BatchResult, STALL, Waiting, replies},
 };
@@ -96,8 +98,26 @@ pub fn begin(
             Ok(Err(_)) => vec![Err(crate::write::Error::Stopped); stamps.len()],
             Err(_) => vec![Err(crate::write::Error::TimedOut); stamps.len()],
         };
+        let appended = confirm_gaps(broker, appended).await;
         answer(&session, &call, acks, &stamps, appended)
     }))
+}
+
+/// A gap in the sequences is a claim that earlier batches do not exist, and no such claim may be older than the request:
+/// from a broker that was taken over and does not know it yet, it would make a client give its sequences up. A barrier
+/// that succeeds proves that nobody else has written, so this replica had all there is.
+async fn confirm_gaps(broker: &Broker, mut appended: Vec<BatchResult>) -> Vec<BatchResult> {
+    let is_gap = |result: &BatchResult| matches!(result, Err(crate::write::Error::OutOfOrderSequence));
+    if !appended.iter().any(is_gap) {
+        return appended;
+    }
+    let instead = match broker.barrier().await {
+        Ok(()) => return appended,
+        Err(BarrierError::Fenced(_)) => crate::write::Error::Stopped,
+        Err(BarrierError::Unavailable(_)) => crate::write::Error::StoreStalled,
+    };
+    appended.iter_mut().filter(|result| is_gap(result)).for_each(|result| *result = Err(instead));
+    appended
 }
 
 fn millis(ms: i32) -> std::time::Duration {
