@@ -45,6 +45,8 @@ def kill_under_load(on, load, rng):
     """Kills at the first of several random moments at which a PUT and an answer are pending; returns their counts."""
     for moment in range(MOMENTS):
         time.sleep(rng.uniform(0.1, 1.5) if moment == 0 else rng.uniform(0, 0.02))
+        if on.broker.process.poll() is not None:
+            raise RuntimeError(f"the broker ended by itself with status {on.broker.process.returncode}")
         freeze(on.broker.pid)
         puts, answers = on.pending_puts(), load.unanswered()
         if (puts > 0 and answers > 0) or moment == MOMENTS - 1:

@@ -140,7 +140,8 @@ impl Extents {
     pub(crate) fn push(&mut self, extent: &Extent) {
         if self.tail.len() == self.tail.capacity() {
             // Most partitions have few extents, so what stands ready for the next ones counts: a quarter.
-            self.tail.reserve_exact((self.tail.len() / 4).clamp(2, CHUNK - self.tail.len()));
+            // A copy of a shard has no room left at any length, also one below a full chunk.
+            self.tail.reserve_exact((self.tail.len() / 4).max(2).min(CHUNK - self.tail.len()));
         }
         self.tail.push(Packed::new(extent));
         if self.tail.len() == CHUNK {
@@ -203,6 +204,16 @@ mod tests {
             assert_eq!(packed.unpack().max_timestamp, i64::MAX);
         }
         assert_eq!(Packed::new(&Extent { max_timestamp: i64::MIN, ..extent(1) }).unpack().max_timestamp, TIMESTAMP_MIN);
+    }
+
+    #[test]
+    fn a_copy_of_any_length_takes_more() {
+        let mut extents = Extents::default();
+        for index in 0..3 * CHUNK as u64 {
+            extents = extents.clone();
+            extents.push(&extent(index));
+        }
+        assert_eq!(extents.len(), 3 * CHUNK);
     }
 
     #[test]
