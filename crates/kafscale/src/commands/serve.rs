@@ -10,7 +10,7 @@ use crate::{
     exit::{Exit, Failure},
     logging,
     serve::{
-        addresses,
+        addresses, files,
         greeting::Greeting,
         http,
         node::{self, Node, Pages},
@@ -36,6 +36,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
 async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
     let settings = &resolved.settings;
+    files::raise_limit(settings.max_connections);
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let socket = addresses::bind("listen", &settings.listen).await?;
     let bound = socket.local_addr().context("the listening socket has no address")?;

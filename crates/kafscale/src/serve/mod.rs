@@ -1,6 +1,7 @@
-//! What surrounds a running broker: addresses, the lines at the start, signals, and HTTP.
+//! What surrounds a running broker: addresses, the limit of open files, the lines at the start, signals, and HTTP.
 
 pub mod addresses;
+pub mod files;
 pub mod greeting;
 pub mod http;
 pub mod node;
