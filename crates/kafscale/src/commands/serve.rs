@@ -31,7 +31,10 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let resolved = settings::from_process(matches)?;
     logging::start(&resolved.settings);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    runtime.block_on(serve(&resolved, started))
+    let ended = runtime.block_on(serve(&resolved, started));
+    // A call to a file system that hangs must not hold up the end.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
@@ -52,6 +55,9 @@ async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
     if let Some(socket) = http_socket {
         tokio::spawn(http::serve(socket, pages.clone()));
     }
+    let location = node::location(settings);
+    let http = http_bound.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    tracing::info!(store = %location, http, "starting");
     let mut node = tokio::select! {
         biased;
         signal = signals.next() => {
@@ -61,7 +67,6 @@ async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
         node = Node::start(settings, &advertised, pages) => node?,
     };
     node.listen(socket)?;
-    let location = node::location(settings);
     let greeting = Greeting {
         advertised: &advertised,
         bound,

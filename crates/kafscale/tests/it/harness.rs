@@ -36,10 +36,15 @@ impl Serve {
     }
 
     /// Reads stderr up to the line with the word `ready`.
-    pub fn ready(mut self) -> Self {
-        while !self.said.lines().any(|line| line.contains("ready: ")) {
+    pub fn ready(self) -> Self {
+        self.says("ready: ")
+    }
+
+    /// Reads stderr up to a line with these words.
+    pub fn says(mut self, words: &str) -> Self {
+        while !self.said.lines().any(|line| line.contains(words)) {
             let read = self.lines.read_line(&mut self.said).unwrap();
-            assert!(read > 0, "ended before it was ready:\n{}", self.said);
+            assert!(read > 0, "ended before it said {words:?}:\n{}", self.said);
         }
         self
     }
@@ -56,7 +61,7 @@ impl Serve {
     }
 
     pub fn get(&self, path: &str) -> String {
-        let address = self.told("http://", '/');
+        let address = self.told("http=\"", '"');
         let mut stream = TcpStream::connect(address).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();

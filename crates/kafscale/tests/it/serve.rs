@@ -30,6 +30,25 @@ fn http_tells_health_and_metrics() {
 }
 
 #[test]
+fn a_broker_that_still_starts_is_alive_and_not_ready_and_ends_with_0_on_a_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let silent_store = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let variables = [
+        ("AWS_ENDPOINT_URL", format!("http://{}", silent_store.local_addr().unwrap())),
+        ("AWS_ACCESS_KEY_ID", "key".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    let serve = Serve::start_with(directory.path(), &["--store", "s3://bucket"], &variables).says("starting");
+    assert!(serve.get("/healthz").starts_with("HTTP/1.1 200"));
+    let answer = serve.get("/readyz");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("starting"), "{answer}");
+    serve.signal("-TERM");
+    let (status, said) = serve.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[test]
 fn every_metric_is_documented() {
     let directory = tempfile::tempdir().unwrap();
     let serve = Serve::start(directory.path(), &[]).ready();
