@@ -2,18 +2,28 @@
 
 mod support;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use futures_util::future::{join, join_all};
+use futures_util::{
+    FutureExt,
+    future::{join, join_all},
+};
 use kafscale_log::{
     AppendError, BarrierError, Log, Position,
     frame::{self, ENTRIES_LEN_MAX, Place},
-    lone::{Lone, Resume, archive, floor, names},
+    lone::{self, Lone, Resume, archive, floor, names},
 };
 use kafscale_runtime::Handle;
 use kafscale_store::StoreDate;
 use support::*;
+use tokio::sync::mpsc;
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -54,6 +64,34 @@ fn four_positions_are_in_flight_and_a_fifth_waits_for_the_first() {
         let started: Vec<_> = store.calls(Op::Create, "log/").iter().map(|call| call.at - began).collect();
         assert_eq!(started, [0, 0, 0, 0, 100].map(|ms| MS * ms));
         assert_eq!(open.frames.positions(), (1..=9).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn whoever_is_handed_a_frame_finds_its_place_in_the_window_free() {
+    /// A replica on another thread, as fast as can be: it appends at the very moment in which the frame arrives.
+    struct AppendOnWake(Arc<Lone>, Mutex<Option<Result<Position, AppendError>>>);
+    impl Wake for AppendOnWake {
+        fn wake(self: Arc<Self>) {
+            *self.1.lock().unwrap() = self.0.append(draft("next")).now_or_never();
+        }
+    }
+    let world = World::new();
+    let runtime = world.runtime();
+    world.run(async move {
+        let store = TestStore::new(&runtime);
+        let (sender, mut frames) = mpsc::channel(16);
+        let (log, opened) = lone::open(open_args(&store, &runtime, Resume::default(), sender)).await.unwrap();
+        for _ in 0..opened.tail {
+            frames.recv().await.unwrap();
+        }
+        let replica = Arc::new(AppendOnWake(Arc::clone(&log), Mutex::default()));
+        let waker = Waker::from(Arc::clone(&replica));
+        let mut next = pin!(frames.recv());
+        assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let window: Vec<_> = (0..4).map(|n| log.append(draft(&format!("a{n}")))).collect();
+        assert!(join_all(window).await.iter().all(Result::is_ok));
+        assert!(!matches!(&*replica.1.lock().unwrap(), Some(Err(_))), "{:?}", replica.1);
     });
 }
 

@@ -43,7 +43,7 @@ pub struct Own {
     pub lone: Arc<Lone>,
     /// The write path, whose flights land here.
     pub writer: Writer,
-    /// This session, and where it began: its frames behind that are the writer's.
+    /// This session, and where the opening ended: its frames behind that are the writer's.
     pub opened: Opened,
 }
 
@@ -93,7 +93,7 @@ impl Applier {
         self.metrics.applied(header.position, frame.entries.len());
         if let Some(own) = self.own.get() {
             own.lone.applied(progress);
-            let is_ours = header.session == own.opened.session && header.position > own.opened.position;
+            let is_ours = header.session == own.opened.session && header.position > own.opened.tail;
             if is_ours && header.kind == Kind::Entries {
                 self.land(own, frame, payload_at as u64, applied.verdicts);
             }

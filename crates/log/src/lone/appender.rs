@@ -1,7 +1,7 @@
 //! The window: gives positions to drafts, keeps up to four creates in flight, and reports them in order of positions.
 //!
 //! [`Intake`] is the handle; the [`Appender`] is one task that owns the window. A draft takes a permit before it enters and
-//! gives it back when its frame is definite and on its way to the replica, so `pending <= 4` is the same as "position q is
+//! gives it back when its frame is definite, right before the replica gets it, so `pending <= 4` is the same as "position q is
 //! created only when every position up to q-4 is definite". Each create runs as a task of its own: a slow one, or a replica
 //! that is behind, holds up nobody's upload.
 
@@ -183,8 +183,9 @@ impl Appender {
         self.core.proven_at(asked_at);
         self.core.meter.definite.store(header.position, Relaxed);
         self.note_oldest();
-        place.send(frame);
+        // Before the frame: whoever is handed it counts one append less, and may make the next at once.
         drop(permit);
+        place.send(frame);
         // Whoever asked may have gone away: the frame stands all the same.
         let _ = reply.send(Ok(header.position));
     }

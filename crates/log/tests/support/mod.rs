@@ -76,19 +76,23 @@ pub async fn open(store: &Arc<impl Store>, runtime: &Handle) -> Opening {
     open_from(store, runtime, Resume::default()).await.expect("the log opens")
 }
 
-pub async fn open_from(store: &Arc<impl Store>, runtime: &Handle, resume: Resume) -> Result<Opening, OpenError> {
-    let (sender, receiver) = mpsc::channel(2);
-    let frames = Taken::start(runtime, receiver);
-    let args = OpenArgs {
+pub fn open_args(store: &Arc<impl Store>, runtime: &Handle, resume: Resume, frames: mpsc::Sender<Frame>) -> OpenArgs {
+    OpenArgs {
         store: Arc::clone(store) as Arc<dyn Store>,
         runtime: Arc::clone(runtime),
         cluster_id: CLUSTER,
         generation: GENERATION,
         resume,
         take_over_entries: Box::new(|session| Bytes::from(format!("session {session}"))),
-        frames: sender,
+        frames,
         settings: Settings::default(),
-    };
+    }
+}
+
+pub async fn open_from(store: &Arc<impl Store>, runtime: &Handle, resume: Resume) -> Result<Opening, OpenError> {
+    let (sender, receiver) = mpsc::channel(2);
+    let frames = Taken::start(runtime, receiver);
+    let args = open_args(store, runtime, resume, sender);
     let (log, opened) = lone::open(args).await?;
     Ok(Opening { log, opened, frames })
 }
