@@ -3,6 +3,8 @@
 //! This crate is the shell around the others: the command line, settings, log lines, HTTP, signals and exit codes. What
 //! the broker does with a request is not here. Words are Kafka's; data goes to stdout, talk to stderr.
 
+#![allow(clippy::disallowed_methods, reason = "the binary owns the process's clocks and tasks")]
+
 mod bench;
 mod commands;
 mod exit;

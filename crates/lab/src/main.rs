@@ -1,5 +1,7 @@
 //! The command line of the tools.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a tool beside the product")]
+
 use clap::{Parser, Subcommand};
 use kafscale_lab::proxy;
 

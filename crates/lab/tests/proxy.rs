@@ -1,5 +1,7 @@
 //! The proxy in front of a tiny server: what passes unchanged, and each fault.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a tool beside the product")]
+
 use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;

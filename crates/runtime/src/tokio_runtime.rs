@@ -1,5 +1,7 @@
 //! The real thing: tokio's timers and tasks, the operating system's clocks and entropy.
 
+#![allow(clippy::disallowed_methods, reason = "this is the one place that hands them out")]
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},

@@ -4,6 +4,8 @@
 //! goal is a million extents a second on one core. Rates are of CPU time where the system tells it (Linux), so that a busy
 //! machine does not move them; memory is the growth of the resident set.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,8 @@
 //! The choice is per thread, so that tests that run side by side do not disturb each other, and nothing is planted until
 //! a test does so. Cargo unites features: a build of the whole workspace with this one has the switches everywhere.
 
+#![allow(clippy::disallowed_types, reason = "a hash map is one of the bugs")]
+
 use std::cell::Cell;
 use std::collections::HashMap;
 

@@ -1,6 +1,8 @@
 //! The conformance suite on a real S3 server. Runs where `KAFSCALE_TEST_S3_ENDPOINT` names one (as `tests/servers/seaweedfs.sh`
 //! prints it), with `KAFSCALE_TEST_S3_BUCKET` and the usual `AWS_*` keys.
 
+#![allow(clippy::disallowed_methods, reason = "it runs against a real server")]
+
 use std::{
     env,
     sync::Arc,

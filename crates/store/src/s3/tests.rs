@@ -1,3 +1,4 @@
+#![allow(clippy::disallowed_methods, reason = "its server is a task of its own")]
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
