@@ -112,7 +112,7 @@ def main():
             problems = [("harness", repr(error))]
         if problems:
             print(summary(problems))
-            for log in sorted(folder.glob("**/*.log")):
+            for log in sorted(folder.glob("*.log")):
                 if log.name != "acks.log":
                     print(f"--- tail of {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-30:]))
     print(f"FAIL {name}" if problems else f"ok {name}")
