@@ -2,7 +2,8 @@
 //!
 //! A reader is recognised by where it must continue: a fetch that begins exactly where an earlier one of the same
 //! partition ended goes on, and its window doubles each time, up to a bound. Connections and consumers need no name here,
-//! and several readers at different places of one partition do not disturb each other.
+//! and several readers at different places of one partition do not disturb each other. All windows together fit a part of
+//! the cache: partitions that are read at the same time share it, so that what is read ahead is not lost before it is used.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,14 +14,17 @@ use parking_lot::Mutex;
 const WINDOW_MIN: u64 = 1 << 20;
 /// Largest window.
 const WINDOW_MAX: u64 = 16 << 20;
-/// A window is at most this part of the cache, so that what is read ahead is not lost before it is used.
-const CACHE_PART: u64 = 16;
+/// All windows together are at most this part of the cache.
+const CACHE_PART: u64 = 8;
+/// So many steps back are looked at to tell how many partitions are read at the same time.
+const RECENT: usize = 256;
 /// Readers that are remembered.
 const READERS_MAX: usize = 16 << 10;
 
 /// See the module.
 pub struct ReadAhead {
-    window_max: u64,
+    /// What all windows share.
+    bytes: u64,
     readers: Mutex<Readers>,
 }
 
@@ -30,19 +34,41 @@ struct Readers {
     windows: BTreeMap<(Handle, i64), u64>,
     /// The same readers by age. May name some that have moved on.
     order: VecDeque<(Handle, i64)>,
+    /// The partitions of the latest steps, and how often each is among them.
+    recent: VecDeque<Handle>,
+    steps: BTreeMap<Handle, usize>,
+}
+
+impl Readers {
+    /// Notes a step of a partition; how many partitions are read at the same time.
+    fn step(&mut self, partition: Handle) -> u64 {
+        self.recent.push_back(partition);
+        *self.steps.entry(partition).or_default() += 1;
+        if self.recent.len() > RECENT
+            && let Some(oldest) = self.recent.pop_front()
+            && let Some(count) = self.steps.get_mut(&oldest)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.steps.remove(&oldest);
+            }
+        }
+        self.steps.len() as u64
+    }
 }
 
 impl ReadAhead {
     /// Read-ahead into a cache of so many bytes.
     pub fn new(cache_bytes: u64) -> Self {
-        Self { window_max: WINDOW_MAX.min(cache_bytes / CACHE_PART), readers: Mutex::default() }
+        Self { bytes: cache_bytes / CACHE_PART, readers: Mutex::default() }
     }
 
     /// A fetch of a partition from `offset` on ended at `next_offset`: how many bytes beyond it are worth loading.
     pub fn advance(&self, partition: Handle, offset: i64, next_offset: i64) -> u64 {
         let mut readers = self.readers.lock();
+        let window_max = WINDOW_MAX.min(self.bytes / readers.step(partition));
         let before = readers.windows.remove(&(partition, offset));
-        let window = before.map_or(0, |window| (window * 2).clamp(WINDOW_MIN, WINDOW_MAX).min(self.window_max));
+        let window = before.map_or(0, |window| (window * 2).clamp(WINDOW_MIN, WINDOW_MAX).min(window_max));
         let place = (partition, next_offset);
         if readers.windows.insert(place, window).is_none() {
             readers.order.push_back(place);
@@ -78,10 +104,25 @@ mod tests {
     }
 
     #[test]
+    fn partitions_that_are_read_together_share_a_part_of_the_cache() {
+        let ahead = ReadAhead::new(256 << 20);
+        for step in 0..20 {
+            for partition in 0..16 {
+                let window = ahead.advance(partition, step * 10, step * 10 + 10);
+                assert!(step < 10 || window == 2 << 20, "{window}");
+            }
+        }
+        for step in 0..300 {
+            ahead.advance(1, 1_000 + step, 1_001 + step);
+        }
+        assert_eq!(ahead.advance(1, 1_300, 1_301), 16 << 20, "the others have stopped");
+    }
+
+    #[test]
     fn a_small_cache_and_many_readers_are_bounded() {
         let ahead = ReadAhead::new(1 << 20);
         ahead.advance(1, 0, 10);
-        assert_eq!(ahead.advance(1, 10, 20), 1 << 16);
+        assert_eq!(ahead.advance(1, 10, 20), 1 << 17);
         for offset in 0..(READERS_MAX as i64 * 2) {
             ahead.advance(9, offset * 100, offset * 100 + 1);
         }
