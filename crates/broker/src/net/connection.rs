@@ -29,6 +29,8 @@ pub const WRITE_STALL_LIMIT: Duration = Duration::from_secs(30);
 pub const IDLE_LIMIT: Duration = Duration::from_secs(600);
 /// Parts of answers that leave in one vectored write.
 const PARTS_PER_WRITE: usize = 64;
+/// Bytes that are gathered for one write: more wait for their turn unmade.
+const BYTES_PER_WRITE: usize = 256 << 10;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -140,19 +142,20 @@ impl Connection<'_> {
     /// Writes an answer and those that are ready behind it.
     async fn answer(&mut self, first: Answer) -> Result<(), End> {
         let mut parts: Vec<Bytes> = Vec::new();
-        let mut held = Vec::new();
+        let (mut held, mut bytes) = (Vec::new(), 0);
         let mut next = Some(first);
         let mut refused = None;
         while let Some(answer) = next.take() {
             match answer {
                 Answer::Respond { parts: more, hold } => {
+                    bytes += more.iter().map(Bytes::len).sum::<usize>();
                     parts.extend(more);
                     held.push(hold);
                 }
                 Answer::Silent => {}
                 Answer::Close(reason) => refused = Some(End::Refused(reason)),
             }
-            if refused.is_none() && parts.len() < PARTS_PER_WRITE {
+            if refused.is_none() && parts.len() < PARTS_PER_WRITE && bytes < BYTES_PER_WRITE {
                 next = self.pending.next().now_or_never().flatten();
             }
         }

@@ -3,7 +3,7 @@
 //! Every step can be cancelled and taken up again: what has arrived stays in the reader. An idle connection holds no
 //! buffer.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     net::tcp::ReadHalf,
@@ -67,6 +67,7 @@ pub struct Reader<S> {
     buffer: BytesMut,
     frame: Option<Partial>,
     progress: u64,
+    waits_for_memory: bool,
 }
 
 struct Partial {
@@ -77,12 +78,14 @@ struct Partial {
 impl<S: Source> Reader<S> {
     /// A reader of frames up to `length_max` bytes.
     pub fn new(source: S, budget: Budget, length_max: usize) -> Self {
-        Self { source, budget, length_max, buffer: BytesMut::new(), frame: None, progress: 0 }
+        Self { source, budget, length_max, buffer: BytesMut::new(), frame: None, progress: 0, waits_for_memory: false }
     }
 
-    /// Whether part of a frame has arrived, and a count that moves with every byte read.
+    /// Whether the peer owes the rest of a frame, and a count that moves with every byte read. While memory is short it is
+    /// not read, so it owes nothing.
     pub fn half_frame(&self) -> Option<u64> {
-        (self.frame.is_some() || !self.buffer.is_empty()).then_some(self.progress)
+        let is_half = self.frame.is_some() || !self.buffer.is_empty();
+        (is_half && !self.waits_for_memory).then_some(self.progress)
     }
 
     /// The next frame.
@@ -120,7 +123,9 @@ impl<S: Source> Reader<S> {
             let reserved = usize::try_from(partial.reservation.bytes()).expect("no more than a frame");
             if reserved < partial.length && reserved <= self.buffer.len() {
                 let step = (partial.length - reserved).min(STEP.max(reserved));
+                self.waits_for_memory = true;
                 partial.reservation.grow(step as u64).await;
+                self.waits_for_memory = false;
                 continue;
             }
             if self.buffer.len() >= partial.length {
@@ -138,13 +143,27 @@ impl<S: Source> Reader<S> {
         }
         let mut partial = self.frame.take().expect("begun above");
         partial.reservation.complete();
-        let bytes = self.buffer.split_to(partial.length);
-        Ok(RequestFrame { bytes, reservation: partial.reservation })
+        Ok(RequestFrame { bytes: self.take(partial.length), reservation: partial.reservation })
+    }
+
+    /// Takes a frame out of the buffer. It never shares memory with what follows: either would keep the other's alive
+    /// beyond its reservation.
+    fn take(&mut self, length: usize) -> BytesMut {
+        if length <= READ_AHEAD {
+            let frame = BytesMut::from(&self.buffer[..length]);
+            self.buffer.advance(length);
+            return frame;
+        }
+        let rest = BytesMut::from(&self.buffer[length..]);
+        self.buffer.truncate(length);
+        std::mem::replace(&mut self.buffer, rest)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     /// A source that gives its bytes in pieces of `step`.
@@ -200,6 +219,34 @@ mod tests {
         }
         assert!(matches!(reader(vec![0, 0], 4).next().await, Err(FrameError::Truncated(4))));
         assert!(matches!(reader(framed(&[1; 9])[..8].to_vec(), 4).next().await, Err(FrameError::Truncated(9))));
+    }
+
+    #[tokio::test]
+    async fn a_frame_and_the_begin_of_the_next_share_no_memory() {
+        for length in [100, 200_000] {
+            let mut bytes = framed(&vec![7; length]);
+            bytes.extend_from_slice(&[0, 0, 0]);
+            let mut reader = reader(bytes, 1 << 20);
+            let frame = reader.next().await.unwrap();
+            assert_eq!(reader.buffer.len(), 3);
+            assert!(reader.buffer.capacity() < 4 * READ_AHEAD, "{} bytes behind it", reader.buffer.capacity());
+            assert!(
+                reader.buffer.as_ptr_range().start < frame.bytes.as_ptr_range().start
+                    || reader.buffer.as_ptr_range().start > frame.bytes.as_ptr_range().end
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_memory_owes_nothing() {
+        let mut reader = reader(framed(&vec![7; 200_000])[..100_000].to_vec(), 1 << 20);
+        let mut older = reader.budget.begin();
+        older.grow(700_000).await;
+        assert!(reader.next().now_or_never().is_none());
+        assert_eq!(reader.half_frame(), None);
+        drop(older);
+        assert!(matches!(reader.next().await, Err(FrameError::Truncated(200_000))));
+        assert!(reader.half_frame().is_some());
     }
 
     #[tokio::test]
