@@ -162,19 +162,24 @@ impl Broker {
         Ok(())
     }
 
-    /// Flushes and answers what was taken in.
+    /// Flushes and answers what was taken in; long polls are answered with what there is.
     pub async fn drain(&self) {
+        self.reader.end_waits();
         self.writer.drain().await;
     }
 
     /// Completes when this broker is over.
     pub async fn ended(&self) -> Ended {
-        wait_ended(self.ended.clone()).await
+        tokio::select! {
+            biased;
+            ended = wait_ended(self.ended.clone()) => ended,
+            reason = self.writer.refused() => Ended::Stopped(reason),
+        }
     }
 
     /// Whether it takes writes now: not over, and the store confirms.
     pub fn is_ready(&self) -> bool {
-        self.ended.borrow().is_none() && !self.writer.is_stalled()
+        self.ended.borrow().is_none() && !self.writer.is_stopped() && !self.writer.is_stalled()
     }
 
     /// All metrics as OpenMetrics text, with what cache, state, log and budgets say now.

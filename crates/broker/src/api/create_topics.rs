@@ -27,6 +27,7 @@ const PARTITIONS_MAX: u32 = 10_000;
 /// Creates what can be created; every topic has its own result. All of them ride in one object.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
+    Refusal::unless_few(request.topics.len())?;
     let mut seen = BTreeSet::new();
     let topics: Vec<CreatableTopic<'_>> = request.topics.iter().collect();
     if partitions_in_all(&topics, session.settings().default_partitions) > PARTITIONS_MAX {

@@ -22,7 +22,7 @@ pub fn of_write(error: write::Error) -> ErrorCode {
 /// What became of an entry.
 pub fn of_entry(error: write::EntryError) -> ErrorCode {
     match error {
-        write::EntryError::TimedOut => ErrorCode::RequestTimedOut,
+        write::EntryError::TimedOut | write::EntryError::StoreStalled => ErrorCode::RequestTimedOut,
         write::EntryError::Stopped => ErrorCode::NotController,
     }
 }

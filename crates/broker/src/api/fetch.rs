@@ -33,6 +33,9 @@ struct Outcome {
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let hold = Some(Arc::clone(session.fetches()).lock_owned().await);
     let request: Request<'_> = call.request()?;
+    let named = request.topics.iter().map(|topic| topic.partitions.len().max(1)).sum::<usize>();
+    let forgotten = request.forgotten_topics_data.iter().map(|topic| topic.partitions.len().max(1)).sum::<usize>();
+    Refusal::unless_few(named + forgotten)?;
     let uses_topic_ids = call.version >= TOPIC_IDS;
     let broker = session.broker();
     let asked = asked(&request, uses_topic_ids);

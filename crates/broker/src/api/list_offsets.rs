@@ -50,6 +50,7 @@ fn query(timestamp: i64, version: i16) -> Result<Query, ErrorCode> {
 /// Answers after a barrier: every answer but the log start claims an end, or that something does not exist.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
+    Refusal::unless_few(request.topics.iter().map(|topic| topic.partitions.len().max(1)).sum())?;
     let caught_up = session.broker().barrier().await.map_err(|error| error_codes::of_barrier(&error));
     let duplicates = duplicates(&request);
     let reads_committed = request.isolation_level == READ_COMMITTED;

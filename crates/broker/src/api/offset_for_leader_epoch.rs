@@ -16,6 +16,7 @@ use super::{Answer, Call, LEADER_EPOCH, Refusal, Session, error_codes};
 /// Answers once the replica has caught up: the answer claims an end.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
+    Refusal::unless_few(request.topics.iter().map(|topic| topic.partitions.len().max(1)).sum())?;
     let broker = session.broker();
     let reached = broker.barrier().await.map_err(|error| error_codes::of_barrier(&error));
     let topics: Vec<_> = broker.replica().read(|state| {

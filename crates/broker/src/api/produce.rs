@@ -50,6 +50,7 @@ pub fn begin(
 ) -> Result<BoxFuture<'static, Result<Answer, Refusal>>, Refusal> {
     let (header, body) = RequestHeader::read(&frame)?;
     let request = <Request<'_> as kafscale_protocol::Body>::read(header.api_version, body)?;
+    Refusal::unless_few(request.topic_data.iter().map(|topic| topic.partition_data.len().max(1)).sum())?;
     let (acks, timeout_ms) = (request.acks, request.timeout_ms);
     let judged = judge(session, &frame, &request, header.api_version);
     let mut call = Call::new(ApiKey::Produce, &header, Bytes::new(), body_at);
@@ -137,24 +138,31 @@ fn judge(session: &Session, frame: &[u8], request: &Request<'_>, version: i16) -
         return refused(ErrorCode::InvalidRequiredAcks, "acks must be -1, 0 or 1");
     }
     let now_ms = session.broker().runtime().wall_clock_ms();
-    session.broker().replica().read(|state| {
-        let mut judged = Vec::new();
-        for topic_data in request.topic_data.iter() {
-            let topic = find_topic(state, &topic_data, version);
-            let config = topic.as_ref().map(|topic| TopicConfig::new(topic.settings())).ok();
-            for data in topic_data.partition_data.iter() {
-                let target = topic.as_ref().map_err(|code| (*code, String::new())).and_then(|topic| {
-                    let handle = u32::try_from(data.index).ok().and_then(|index| topic.handle(index));
-                    handle.ok_or((ErrorCode::UnknownTopicOrPartition, String::new()))
-                });
-                judged.push(target.and_then(|handle| {
-                    let config = config.expect("a topic that was found has settings");
-                    judge_batch(frame, &data, handle, &config, version, now_ms)
-                }));
-            }
+    // Checksums take their time: the state is not locked meanwhile.
+    let mut targets = session.broker().replica().read(|state| find_targets(state, request, version)).into_iter();
+    let mut judged = Vec::with_capacity(targets.len());
+    for topic_data in request.topic_data.iter() {
+        for data in topic_data.partition_data.iter() {
+            let target = targets.next().expect("one for each partition").map_err(|code| (code, String::new()));
+            judged
+                .push(target.and_then(|(handle, config)| judge_batch(frame, &data, handle, &config, version, now_ms)));
         }
-        judged
-    })
+    }
+    judged
+}
+
+/// Every partition of the request and its topic's settings, in order.
+fn find_targets(state: &State, request: &Request<'_>, version: i16) -> Vec<Result<(Handle, TopicConfig), ErrorCode>> {
+    let mut targets = Vec::new();
+    for topic_data in request.topic_data.iter() {
+        let topic = find_topic(state, &topic_data, version).map(|topic| (topic, TopicConfig::new(topic.settings())));
+        targets.extend(topic_data.partition_data.iter().map(|data| {
+            let (topic, config) = topic.as_ref().map_err(|code| *code)?;
+            let handle = u32::try_from(data.index).ok().and_then(|index| topic.handle(index));
+            Ok((handle.ok_or(ErrorCode::UnknownTopicOrPartition)?, *config))
+        }));
+    }
+    targets
 }
 
 fn find_topic<'a>(state: &'a State, data: &TopicProduceData<'_>, version: i16) -> Result<&'a Topic, ErrorCode> {

@@ -112,7 +112,8 @@ impl Reader {
             let only_cold = pass.bytes == 0 && !pass.cold.is_empty();
             let patience = if only_cold { limits.wait_max.max(LOAD_PATIENCE) } else { limits.wait_max };
             let is_enough = pass.has_failed || (pass.bytes >= limits.bytes_min && !only_cold);
-            if is_enough || shared.runtime.now() >= started + patience {
+            let is_over = shared.waiters.is_over() || shared.runtime.now() >= started + patience;
+            if is_enough || is_over {
                 self.read_ahead(asks, &pass);
                 return pass.taken;
             }

@@ -26,7 +26,7 @@ use super::{
     queue::{Get, Queue},
 };
 
-/// One attempt of a GET.
+/// One attempt of a GET, and a second more for each MiB: at 1 MiB/s it is still alive.
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// A GET and its repeats, as long as somebody waits.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -164,10 +164,11 @@ impl Shared {
     async fn read(&self, get: &Get) -> Result<Bytes, LoadError> {
         let name = self.view.name(get.object).ok_or(LoadError::Missing)?;
         let range = ReadRange::At { start: get.start, len: get.end - get.start };
+        let limit = ATTEMPT + Duration::from_secs((get.end - get.start) >> 20);
         let deadline = self.runtime.now() + PATIENCE;
         let mut pause = PAUSE;
         loop {
-            let failure = match timeout(&*self.runtime, ATTEMPT, self.store.get(&name, range)).await {
+            let failure = match timeout(&*self.runtime, limit, self.store.get(&name, range)).await {
                 Ok(Ok(bytes)) => return Ok(bytes),
                 Ok(Err(ReadError::NotFound(_))) => return Err(LoadError::Missing),
                 Ok(Err(ReadError::Refused(reason) | ReadError::Unavailable(reason))) => reason,

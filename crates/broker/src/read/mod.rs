@@ -176,6 +176,11 @@ impl Reader {
         &*self.shared.view
     }
 
+    /// Long polls that wait, now or later, are answered with what there is.
+    pub fn end_waits(&self) {
+        self.shared.waiters.end();
+    }
+
     /// The cache, for its counters.
     pub fn cache(&self) -> &Cache {
         &self.shared.cache

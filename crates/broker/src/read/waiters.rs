@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -18,6 +18,7 @@ use super::mailbox::Mailbox;
 pub struct Waiters {
     next: AtomicU64,
     by_partition: Mutex<BTreeMap<(Handle, u64), Arc<Mailbox>>>,
+    is_over: AtomicBool,
 }
 
 impl Waiters {
@@ -48,6 +49,19 @@ impl Waiters {
                 mailbox.ring();
             }
         }
+    }
+
+    /// Nobody shall wait any more: rings for all.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        for mailbox in self.by_partition.lock().values() {
+            mailbox.ring();
+        }
+    }
+
+    /// Whether nobody shall wait any more.
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
     }
 
     /// How many waits there are, one per request and partition.

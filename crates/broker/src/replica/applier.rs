@@ -104,7 +104,10 @@ impl Applier {
     }
 
     fn land(&self, own: &Own, frame: &Frame, payload_at: u64, verdicts: Vec<Verdict>) {
-        let flight = own.writer.landed().expect("every frame of this session is a flight of its writer");
+        let Some(flight) = own.writer.landed() else {
+            assert!(own.writer.is_stopped(), "every frame of this session is a flight of its writer");
+            return;
+        };
         if let Some(Verdict::Commit(commit)) = verdicts.last() {
             for written in flight.written(commit) {
                 self.readers.written(frame.header.position, payload_at, written);

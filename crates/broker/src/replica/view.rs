@@ -72,14 +72,13 @@ pub struct Audience {
 
 impl Readers for Audience {
     fn written(&self, frame: u64, payload_at: u64, written: Written) {
-        let records = written.records;
         let len: usize = written.batches.iter().map(bytes::Bytes::len).sum();
         let extent = Extent {
             object: Place::LogFrame { position: frame },
             start: payload_at + written.position,
             len: u32::try_from(len).expect("the state accepted this extent"),
             base_offset: written.base_offset,
-            end_offset: written.base_offset + i64::from(records),
+            end_offset: written.base_offset + written.records,
             max_timestamp: i64::MAX,
         };
         self.cache.admit(&extent, &written.batches);

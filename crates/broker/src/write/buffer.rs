@@ -2,9 +2,10 @@
 //!
 //! Closing the buffer sorts the batches by (slot, partition, producer), each in the order of arrival, and forms *extents*
 //! (all of one partition) of *runs* (one producer's adjacent batches with contiguous sequences; all batches without a
-//! producer id). The result is a draft for the log, and a [`Flight`] that knows who waits for what.
+//! producer id). The result is a draft for the log, and a [`Flight`] that knows who waits for what. What has gathered while
+//! the store was slow may be more than one object bears; then the oldest part is closed and the rest stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use kafscale_log::Draft;
@@ -12,6 +13,7 @@ use kafscale_runtime::Instant;
 use kafscale_state::{
     Handle, Verdict,
     entry::{Commit, Entry, Extent, ObjectRef, Producer, Run},
+    limits::RUN_RECORDS_MAX,
     producer::{Claim, sequence_after},
     slot,
 };
@@ -66,14 +68,20 @@ pub struct Submitted {
 #[derive(Default)]
 pub struct Buffer {
     appends: Vec<Append>,
-    entries: Vec<Submitted>,
+    entries: VecDeque<Submitted>,
     bytes: u64,
     since: Instant,
     wants_early: bool,
 }
 
 /// What an entry counts for towards the size of a flush.
-const ENTRY_WEIGHT: u64 = 64;
+pub const ENTRY_WEIGHT: u64 = 1 << 10;
+/// Batch bytes of one object, unless one batch alone is larger: it is created, and a part of it read, within one request.
+const OBJECT_BYTES_MAX: u64 = 64 << 20;
+/// Batches of one object. Each takes at most 60 bytes of the commit, and the log takes 64 MiB of entries.
+const OBJECT_BATCHES_MAX: usize = 1 << 19;
+/// Bytes of other entries after which no more go into one object.
+const OBJECT_ENTRIES_BYTES: usize = 8 << 20;
 
 impl Buffer {
     /// Adds a batch.
@@ -85,7 +93,7 @@ impl Buffer {
     /// Adds an entry. One that may wait does not by itself cause an early flush.
     pub fn push_entry(&mut self, submitted: Submitted, may_wait: bool, now: Instant) {
         self.note(ENTRY_WEIGHT, !may_wait, now);
-        self.entries.push(submitted);
+        self.entries.push_back(submitted);
     }
 
     fn note(&mut self, bytes: u64, wants_early: bool, now: Instant) {
@@ -117,16 +125,17 @@ impl Buffer {
         self.wants_early
     }
 
-    /// Closes the buffer into a draft and empties it.
+    /// Closes the buffer, or as much of it as fits one object, into a draft.
     pub fn close(&mut self, now: Instant) -> (Draft, Flight) {
-        let mut appends = std::mem::take(&mut self.appends);
-        let entries = std::mem::take(&mut self.entries);
-        self.bytes = 0;
+        let rest = self.appends.split_off(fitting(&self.appends));
+        let mut appends = std::mem::replace(&mut self.appends, rest);
         appends.sort_by_key(|append| (slot(append.partition), append.partition, append.producer_id()));
         let mut segments = Vec::with_capacity(appends.len());
         let mut encoded = Vec::new();
-        let mut waiting = Vec::with_capacity(entries.len());
-        for submitted in entries {
+        let mut waiting = Vec::with_capacity(self.entries.len());
+        while encoded.len() < OBJECT_ENTRIES_BYTES
+            && let Some(submitted) = self.entries.pop_front()
+        {
             submitted.entry.encode(&mut encoded);
             waiting.push(submitted.verdict);
         }
@@ -140,9 +149,20 @@ impl Buffer {
             Entry::Commit(commit).encode(&mut encoded);
         }
         let payload = Body::new(segments);
+        self.bytes -= payload.len() + ENTRY_WEIGHT * waiting.len() as u64;
         let flight = Flight { entries: waiting, extents, bytes: payload.len(), since: self.since, started: now };
         (Draft { entries: encoded.into(), payload }, flight)
     }
+}
+
+/// How many of the oldest batches go into one object.
+fn fitting(appends: &[Append]) -> usize {
+    let mut bytes = 0;
+    let fits = |append: &&Append| {
+        bytes += append.bytes.len() as u64;
+        bytes <= OBJECT_BYTES_MAX
+    };
+    appends.iter().take(OBJECT_BATCHES_MAX).take_while(fits).count().max(1).min(appends.len())
 }
 
 /// A commit in the making and, beside it, who waits for which part of it.
@@ -197,8 +217,69 @@ impl Closing {
 }
 
 fn continues(run: &Run, producer: Option<u32>, base_sequence: i32, records: u32, bytes: u32) -> bool {
-    let fits = run.records.checked_add(records).is_some_and(|sum| i32::try_from(sum).is_ok())
+    // Apply refuses a longer run as a whole, with what others have in it.
+    let fits = run.records.checked_add(records).is_some_and(|sum| sum <= RUN_RECORDS_MAX)
         && run.bytes.checked_add(bytes).is_some();
     let in_sequence = producer.is_none() || sequence_after(run.base_sequence, run.records) == base_sequence;
     fits && run.producer == producer && in_sequence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(partition: Handle, len: usize) -> Append {
+        let (bytes, waiting) = (Bytes::from(vec![0; len]), Waiting::default());
+        Append { partition, bytes, records: 1, max_timestamp: 0, producer: None, waiting }
+    }
+
+    fn extents(draft: &Draft) -> Vec<(Handle, u32)> {
+        let entries = kafscale_state::entry::decode(&draft.entries).unwrap();
+        let Some(Entry::Commit(commit)) = entries.last() else { return Vec::new() };
+        let bytes = |extent: &Extent| extent.runs.iter().map(|run| run.bytes).sum();
+        commit.extents.iter().map(|extent| (extent.partition, bytes(extent))).collect()
+    }
+
+    #[test]
+    fn what_does_not_fit_one_object_stays_in_the_order_of_arrival() {
+        let mut buffer = Buffer::default();
+        let part = OBJECT_BYTES_MAX as usize / 2;
+        for partition in [3, 2, 1] {
+            buffer.push(append(partition, part), Instant::ZERO);
+        }
+        let (first, flight) = buffer.close(Instant::ZERO);
+        assert_eq!(extents(&first), [(2, part as u32), (3, part as u32)]);
+        assert_eq!((flight.bytes, buffer.bytes()), (OBJECT_BYTES_MAX, part as u64));
+        buffer.push(append(4, 2 * part + 1), Instant::ZERO);
+        assert_eq!(extents(&buffer.close(Instant::ZERO).0), [(1, part as u32)]);
+        assert_eq!(extents(&buffer.close(Instant::ZERO).0), [(4, 2 * part as u32 + 1)], "a large one goes alone");
+        assert!(buffer.is_empty() && buffer.bytes() == 0);
+    }
+
+    #[test]
+    fn a_batch_that_claims_too_many_records_is_refused_alone() {
+        let mut buffer = Buffer::default();
+        for records in [1, RUN_RECORDS_MAX, 2] {
+            buffer.push(Append { records, ..append(1, 10) }, Instant::ZERO);
+        }
+        let (_, flight) = buffer.close(Instant::ZERO);
+        let runs: Vec<_> = flight.extents[0].runs.iter().map(|run| run.batches.len()).collect();
+        assert_eq!(runs, [1, 1, 1]);
+    }
+
+    #[test]
+    fn the_log_takes_the_entries_of_any_object() {
+        let mut buffer = Buffer::default();
+        for n in 0..OBJECT_BATCHES_MAX + 1 {
+            let mut append = append(if n % 2 == 0 { Handle::MAX } else { 0 }, 1);
+            append.records = i32::MAX as u32;
+            append.max_timestamp = if n % 2 == 0 { i64::MAX } else { i64::MIN + 1 };
+            let producer = Producer { id: i64::MAX - n as i64, epoch: i16::MAX, transactional: false };
+            append.producer = Some((producer, i32::MAX));
+            buffer.push(append, Instant::ZERO);
+        }
+        let (draft, _) = buffer.close(Instant::ZERO);
+        assert!(kafscale_log::frame::check_bounds(&draft.entries, &draft.payload).is_ok(), "{}", draft.entries.len());
+        assert_eq!(buffer.bytes(), 1);
+    }
 }

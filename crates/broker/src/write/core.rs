@@ -7,8 +7,8 @@ use kafscale_runtime::Instant;
 use kafscale_state::producer::Claim;
 
 use super::{
-    Append, Error,
-    buffer::{Buffer, Submitted},
+    Append, EntryError, Error,
+    buffer::{Buffer, ENTRY_WEIGHT, Submitted},
     flight::Flight,
     flush::{self, Decision, FLUSH_INTERVAL, FLUSH_INTERVAL_MAX, Pace, Reason, Tokens},
     pending::{Pending, Relation},
@@ -19,6 +19,8 @@ use crate::{ConnectionId, Latency};
 
 /// A batch ahead of the known sequence waits so long for its predecessor: clients treat OUT_OF_ORDER badly.
 pub const HOLD: Duration = Duration::from_secs(1);
+/// So many batches are held at most: each is judged anew whenever something arrives or lands.
+const HELD_MAX: usize = 1_000;
 /// When the oldest create has been pending for so long, requests fail and intake refuses: clients give up at 30 s.
 pub const STALL: Duration = Duration::from_secs(25);
 
@@ -111,15 +113,25 @@ impl Core {
         self.retry_held(judge, now);
     }
 
-    /// An entry arrives.
-    pub fn submit(&mut self, connection: Option<ConnectionId>, submitted: Submitted, may_wait: bool, now: Instant) {
+    /// An entry arrives. One that is refused is dropped, and who waits for it is told so.
+    pub fn submit(
+        &mut self,
+        connection: Option<ConnectionId>,
+        submitted: Submitted,
+        may_wait: bool,
+        now: Instant,
+    ) -> Result<(), EntryError> {
         if self.stopped {
-            return;
+            return Err(EntryError::Stopped);
+        }
+        if self.is_closed(ENTRY_WEIGHT, now) {
+            return Err(EntryError::StoreStalled);
         }
         if let Some(connection) = connection {
             self.quiet.sent(connection, now);
         }
         self.buffer.push_entry(submitted, may_wait, now);
+        Ok(())
     }
 
     /// A request of this connection was answered.
@@ -139,7 +151,7 @@ impl Core {
         match self.decide(&append, judge, now) {
             Judged::Accept => self.push(append, now),
             Judged::Known(appended) => resolve(&append, Ok(appended)),
-            Judged::Refuse { may_change: true, .. } if now < hold_until => {
+            Judged::Refuse { may_change: true, .. } if now < hold_until && self.held.len() < HELD_MAX => {
                 self.held.push(Held { until: hold_until, append });
             }
             Judged::Refuse { error, .. } => resolve(&append, Err(error)),
@@ -151,7 +163,8 @@ impl Core {
         let out_of_order = Judged::Refuse { error: Error::OutOfOrderSequence, may_change: true };
         if let Some((id, claim)) = append.claim() {
             match self.pending.relate(append.partition, id, claim, &append.waiting) {
-                Relation::Next => return if self.is_closed(append, now) { stalled } else { Judged::Accept },
+                Relation::Next if self.is_closed(append.bytes.len() as u64, now) => return stalled,
+                Relation::Next => return Judged::Accept,
                 // Those who wait were moved to the batch that it repeats: nobody is left to be answered here.
                 Relation::Joined => return Judged::Refuse { error: Error::DuplicateSequence, may_change: false },
                 Relation::OlderEpoch => {
@@ -165,13 +178,13 @@ impl Core {
                 decided => return decided,
             }
         }
-        if self.is_closed(append, now) { stalled } else { Judged::Accept }
+        if self.is_closed(append.bytes.len() as u64, now) { stalled } else { Judged::Accept }
     }
 
     /// Whether nothing new is taken in: the store confirms nothing, or too much waits for it already.
-    fn is_closed(&self, append: &Append, now: Instant) -> bool {
+    fn is_closed(&self, more: u64, now: Instant) -> bool {
         let waiting = self.buffer.bytes() + self.bytes_in_flight;
-        self.is_stalled(now) || waiting + append.bytes.len() as u64 > self.bytes_max
+        self.is_stalled(now) || waiting + more > self.bytes_max
     }
 
     fn push(&mut self, append: Append, now: Instant) {
@@ -294,6 +307,11 @@ impl Core {
             self.retry_held(judge, now);
         }
         Some(flight)
+    }
+
+    /// Whether no more will be written.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// No more will be written: everybody who waits is told so by what is dropped here.

@@ -64,7 +64,7 @@ pub struct Written {
     /// Where they begin in the payload.
     pub position: u64,
     /// Records in all.
-    pub records: u32,
+    pub records: i64,
     /// The batches.
     pub batches: Vec<Bytes>,
 }
@@ -93,7 +93,7 @@ impl Flight {
                             written.push(Written { partition, base_offset, position, records: 0, batches: Vec::new() });
                         }
                         let last = written.last_mut().expect("pushed when it was opened");
-                        last.records += run.batches.iter().map(|batch| batch.records).sum::<u32>();
+                        last.records += run.batches.iter().map(|batch| i64::from(batch.records)).sum::<i64>();
                         last.batches.extend(run.batches.iter().map(|batch| batch.bytes.clone()));
                         open = true;
                     }

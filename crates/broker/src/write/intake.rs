@@ -16,8 +16,9 @@ impl Judge for StateJudge {
         self.0.read(|state| {
             let known = state.producer(append.partition, producer_id);
             let facts = state.producer_facts(append.partition, producer_id);
-            let log_start_offset =
-                state.partition(append.partition).map_or(-1, |partition| partition.log_start_offset());
+            // As in apply: nothing else is said of a partition that is gone.
+            let Some(partition) = state.partition(append.partition) else { return refuse(Error::UnknownPartition) };
+            let log_start_offset = partition.log_start_offset();
             match judge(known, facts, claim) {
                 Judgement::Next => Judged::Accept,
                 // Apply decides what becomes of the rest of a half-known batch: it cannot be split here.

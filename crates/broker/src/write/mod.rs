@@ -23,6 +23,8 @@ mod pending;
 mod producer_ids;
 mod quiet;
 mod reply;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use buffer::Append;

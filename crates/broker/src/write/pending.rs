@@ -31,7 +31,10 @@ impl Waiting {
 
     fn join(&self, other: &Self) {
         let joining = other.take();
-        self.0.lock().extend(joining);
+        let mut waiting = self.0.lock();
+        // Clients that gave up and asked again would gather here for as long as the store is slow.
+        waiting.retain(Reply::is_awaited);
+        waiting.extend(joining);
     }
 }
 
@@ -65,7 +68,6 @@ impl Pending {
     /// Relates a batch to the pending ones of its producer and partition; joins the one that it repeats.
     pub fn relate(&self, partition: Handle, producer_id: i64, claim: Claim, waiting: &Waiting) -> Relation {
         let Some(batches) = self.producers.get(&(partition, producer_id)) else { return Relation::Unrelated };
-        let first = batches.front().expect("emptied lists are removed").claim;
         let last = batches.back().expect("emptied lists are removed").claim;
         if claim.epoch != last.epoch {
             return match claim.epoch > last.epoch && claim.base_sequence == 0 {
@@ -77,13 +79,18 @@ impl Pending {
         if claim.base_sequence == sequence_after(last.base_sequence, last.records) {
             return Relation::Next;
         }
-        if let Some(same) = batches.iter().find(|batch| batch.claim == claim) {
+        // Within an epoch each continues the one before, so they are in the order of their distance from the first.
+        let of_epoch = batches.partition_point(|batch| batch.claim.epoch < claim.epoch);
+        let first = batches[of_epoch].claim;
+        let ahead =
+            |claim: Claim| (claim.base_sequence as u32).wrapping_sub(first.base_sequence as u32) & i32::MAX as u32;
+        let at = batches.partition_point(|batch| batch.claim.epoch < claim.epoch || ahead(batch.claim) < ahead(claim));
+        if let Some(same) = batches.get(at).filter(|batch| batch.claim == claim) {
             same.waiting.join(waiting);
             return Relation::Joined;
         }
         // Half of the circle tells before from after, as in the state.
-        let ahead = (claim.base_sequence as u32).wrapping_sub(first.base_sequence as u32) & i32::MAX as u32;
-        if first.epoch == claim.epoch && ahead >= 1 << 30 { Relation::Unrelated } else { Relation::Unclear }
+        if of_epoch == 0 && ahead(claim) >= 1 << 30 { Relation::Unrelated } else { Relation::Unclear }
     }
 
     /// A batch was buffered.
@@ -147,10 +154,47 @@ mod tests {
     }
 
     #[test]
+    fn many_pending_batches_are_told_apart_also_across_epochs_and_the_wrap() {
+        let mut pending = Pending::default();
+        let claims: Vec<_> = (0..100).map(|n| claim(3, sequence_after(i32::MAX - 50, 2 * n), 2)).collect();
+        let bumped: Vec<_> = (0..100).map(|n| claim(4, 2 * n, 2)).collect();
+        for claim in claims.iter().chain(&bumped) {
+            assert!(matches!(relate(&pending, *claim), Relation::Unrelated | Relation::Next));
+            pending.push(1, 9, *claim, Waiting::default());
+        }
+        assert!(bumped.iter().all(|claim| relate(&pending, *claim) == Relation::Joined));
+        assert!(claims.iter().all(|claim| relate(&pending, *claim) == Relation::OlderEpoch));
+        assert_eq!(relate(&pending, claim(4, 3, 2)), Relation::Unclear);
+        assert_eq!(relate(&pending, claim(4, i32::MAX, 1)), Relation::Unclear);
+        for _ in 0..150 {
+            pending.pop(1, 9);
+        }
+        assert_eq!(relate(&pending, claim(4, 98, 2)), Relation::Unrelated);
+        assert_eq!(relate(&pending, claim(4, 100, 2)), Relation::Joined);
+    }
+
+    #[test]
+    fn retries_that_were_given_up_do_not_gather() {
+        let mut pending = Pending::default();
+        let waiting = Waiting::default();
+        pending.push(1, 9, claim(0, 0, 1), waiting.clone());
+        let outcomes: Vec<_> = (0..10)
+            .map(|_| {
+                let (mut parts, outcome) = replies(1);
+                assert_eq!(pending.relate(1, 9, claim(0, 0, 1), &Waiting::new(parts.remove(0))), Relation::Joined);
+                outcome
+            })
+            .skip(8)
+            .collect();
+        assert_eq!(outcomes.len(), 2);
+        assert_eq!(waiting.take().len(), 2);
+    }
+
+    #[test]
     fn a_retry_gets_the_answer_of_the_pending_batch() {
         let mut pending = Pending::default();
-        let (mut first, _) = replies(1);
-        let (mut second, _) = replies(1);
+        let (mut first, _outcome) = replies(1);
+        let (mut second, _outcome_of_retry) = replies(1);
         let waiting = Waiting::new(first.remove(0));
         pending.push(1, 9, claim(0, 0, 1), waiting.clone());
         let retry = Waiting::new(second.remove(0));

@@ -63,6 +63,11 @@ impl Reply {
         self.settle(Some(result));
     }
 
+    /// Whether anybody still waits for the whole.
+    pub fn is_awaited(&self) -> bool {
+        self.slot.lock().done.as_ref().is_some_and(|done| !done.is_closed())
+    }
+
     fn settle(&mut self, result: Option<BatchResult>) {
         if std::mem::replace(&mut self.resolved, true) {
             return;

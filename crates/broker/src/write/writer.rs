@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use kafscale_log::{Draft, Log};
+use kafscale_log::{AppendError, Draft, Log};
 use kafscale_runtime::{Handle as Runtime, Instant};
 use kafscale_state::{Verdict, entry::Entry};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::{
     Append,
@@ -23,6 +23,9 @@ pub enum EntryError {
     /// The store has not confirmed it in time; it may still be appended.
     #[error("outcome unknown: the store has not confirmed in time")]
     TimedOut,
+    /// Refused before it was buffered: the store has not confirmed anything for too long.
+    #[error("the store is not confirming writes")]
+    StoreStalled,
     /// This broker was fenced or is stopping.
     #[error("the broker is stopping")]
     Stopped,
@@ -38,8 +41,10 @@ struct Shared {
     core: Mutex<Core>,
     /// Something arrived or ended that may change when to flush.
     changed: Notify,
-    /// A flight landed.
+    /// A flight landed, or nothing is left to wait for.
     landed: Notify,
+    /// The log refused a frame: our own mistake, after which nothing may be acknowledged.
+    refused: watch::Sender<Option<String>>,
     runtime: Runtime,
     log: Arc<dyn Log>,
     judge: Arc<dyn Judge + Send + Sync>,
@@ -62,6 +67,7 @@ impl Writer {
             core: Mutex::new(core),
             changed: Notify::new(),
             landed: Notify::new(),
+            refused: watch::Sender::new(None),
             runtime: Arc::clone(&runtime),
             log,
             judge,
@@ -87,7 +93,7 @@ impl Writer {
     ) -> Result<Verdict, EntryError> {
         let (sender, verdict) = oneshot::channel();
         let now = self.shared.runtime.now();
-        self.shared.core.lock().submit(connection, Submitted { entry, verdict: sender }, may_wait, now);
+        self.shared.core.lock().submit(connection, Submitted { entry, verdict: sender }, may_wait, now)?;
         self.shared.changed.notify_one();
         let outcome = kafscale_runtime::timeout(&*self.shared.runtime, STALL, verdict).await;
         if let Some(connection) = connection {
@@ -146,26 +152,49 @@ impl Writer {
 
     /// Ends the write path: whoever waits is told that the broker is stopping.
     pub fn stop(&self) {
-        self.shared.core.lock().stop();
-        self.shared.changed.notify_one();
-        self.shared.landed.notify_waiters();
+        self.shared.stop();
+    }
+
+    /// Whether it has ended.
+    pub fn is_stopped(&self) -> bool {
+        self.shared.core.lock().is_stopped()
+    }
+
+    /// Completes with the reason if the log refuses a frame. The write path has ended then.
+    pub async fn refused(&self) -> String {
+        let mut refused = self.shared.refused.subscribe();
+        let reason = refused.wait_for(Option::is_some).await.expect("the sender lives as long as this");
+        reason.clone().expect("waited for")
     }
 }
 
 impl Shared {
     /// Hands a closed buffer to the log. Called under the lock of the core, so that the order of flights is that of
-    /// positions. A log that refuses has been fenced: the applier hears of it by the end of the frames.
-    fn append(&self, draft: Draft, reason: Reason) {
+    /// positions. Of a fence the applier hears by the end of the frames. A refused frame leaves a flight that never lands,
+    /// and the next frame would answer it: so nothing is answered any more.
+    fn append(self: &Arc<Self>, draft: Draft, reason: Reason) {
         self.metrics.flushed(reason, &draft);
         let appended = self.log.append(draft);
+        let shared = Arc::clone(self);
         self.runtime.spawn(
             "append",
             Box::pin(async move {
-                if let Err(error) = appended.await {
-                    tracing::debug!(%error, "append ended without a position");
+                match appended.await {
+                    Ok(_) => {}
+                    Err(AppendError::Fenced(reason)) => tracing::debug!(reason, "append ended without a position"),
+                    Err(error @ AppendError::Refused(_)) => {
+                        shared.stop();
+                        shared.refused.send_replace(Some(error.to_string()));
+                    }
                 }
             }),
         );
+    }
+
+    fn stop(&self) {
+        self.core.lock().stop();
+        self.changed.notify_one();
+        self.landed.notify_waiters();
     }
 }
 
@@ -180,7 +209,13 @@ async fn run(shared: Arc<Shared>) {
                     shared.append(draft, reason);
                     continue;
                 }
-                Step::Wait(until) => until,
+                Step::Wait(until) => {
+                    // The last batch that was held may have been let go.
+                    if core.is_idle() {
+                        shared.landed.notify_waiters();
+                    }
+                    until
+                }
             }
         };
         match until {

@@ -344,3 +344,15 @@ async fn a_damaged_object_fails_its_range_and_nothing_else() {
     let before = fetch(&client, 12, &Wants::of("t", &[0]).request()).await;
     assert_eq!(before.partitions[0].error, ErrorCode::None);
 }
+
+#[tokio::test]
+async fn a_drain_answers_long_polls() {
+    let cluster = Cluster::new();
+    let (broker, client, _) = filled(&cluster, 1).await;
+    let patient = |offset| Request { max_wait_ms: i32::MAX, ..Wants::of("t", offset).request() };
+    let request = patient(&[6]);
+    let waiting = fetch(&client, 12, &request);
+    let (fetched, ()) = tokio::join!(waiting, broker.drain());
+    assert_eq!((fetched.error, fetched.partitions()), (ErrorCode::None, vec![0]));
+    assert_eq!(fetch(&client, 12, &request).await.partitions(), [0], "and those that were read, but not begun");
+}

@@ -1,8 +1,11 @@
 //! Idempotent producers: retries, windows, epochs, wraps, restarts.
 
 use kafscale_protocol::{
-    ErrorCode,
-    messages::init_producer_id::{Request, Response},
+    Array, ErrorCode,
+    messages::{
+        delete_topics,
+        init_producer_id::{Request, Response},
+    },
 };
 
 use crate::common::{Client, Cluster, sequenced};
@@ -79,6 +82,18 @@ async fn a_batch_ahead_is_held_until_its_predecessor_comes() {
     let ahead = client.send_batch("t", 0, sequenced(id, 0, 1, 1));
     let first = Client::connect(&broker).send_batch("t", 0, sequenced(id, 0, 0, 1));
     assert_eq!((first.await.offset(), ahead.await.offset()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_held_batch_hears_that_its_topic_was_deleted() {
+    let broker = Cluster::new().start().await;
+    let client = Client::connect(&broker);
+    client.create_topic("t", 1, &[]).await;
+    let id = producer_id(&client).await;
+    let ahead = client.send_batch("t", 0, sequenced(id, 0, 7, 1));
+    let request = delete_topics::Request { topic_names: Array::from(vec!["t"]), ..Default::default() };
+    client.call(5, &request).await;
+    assert_eq!(ahead.await.error, ErrorCode::UnknownTopicOrPartition);
 }
 
 #[tokio::test]

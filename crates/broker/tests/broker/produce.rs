@@ -145,3 +145,21 @@ async fn acks_0_is_silent_and_closes_on_an_error() {
     assert!(matches!(send("nowhere").await, Answer::Close(_)));
     assert_eq!(client.produce("t", 0, batch(1).build()).await.offset(), 1, "the silent one was written");
 }
+
+#[tokio::test]
+async fn a_request_that_names_too_much_closes_the_connection() {
+    let client = Client::connect(&Cluster::new().start().await);
+    let named = |count: usize| {
+        let data = produce::PartitionProduceData { index: 0, records: None };
+        let topic = produce::TopicProduceData {
+            name: "t",
+            partition_data: Array::from(vec![data; count]),
+            ..Default::default()
+        };
+        let request = produce::Request { acks: -1, topic_data: Array::from(vec![topic]), ..Default::default() };
+        let frame = encode_request(9, 1, None, &request).unwrap().to_bytes();
+        client.session.on_frame(BytesMut::from(&frame[4..]))
+    };
+    assert!(matches!(named(100_000).await, Answer::Respond { .. }));
+    assert!(matches!(named(100_001).await, Answer::Close(_)));
+}
