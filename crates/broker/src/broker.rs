@@ -62,6 +62,7 @@ pub enum Ended {
 
 /// One broker.
 pub struct Broker {
+    store: Arc<dyn Store>,
     settings: Settings,
     cluster: Cluster,
     runtime: Handle,
@@ -120,18 +121,10 @@ impl Broker {
             () = replica.wait_applied(opened.tail) => {}
             _ = wait_ended(ended.clone()) => return Err(StartError::Replay(ended_reason(&ended))),
         }
-        let snapshotter = Snapshotter {
-            store,
-            runtime: Arc::clone(&runtime),
-            log: Arc::clone(&lone),
-            replica: Arc::clone(&replica),
-            metrics: Arc::clone(&metrics),
-            generation: cluster.generation,
-        };
-        runtime.spawn("snapshots", Box::pin(snapshotter.run()));
         let budget = Budget::new(settings.request_memory as u64, settings.request_bytes_max as u64);
         let producer_ids = ProducerIds::default();
-        Ok(Arc::new(Self {
+        let broker = Arc::new(Self {
+            store,
             settings,
             cluster,
             runtime,
@@ -144,7 +137,9 @@ impl Broker {
             budget,
             metrics,
             ended,
-        }))
+        });
+        broker.runtime.spawn("snapshots", Box::pin(broker.snapshotter().run()));
+        Ok(broker)
     }
 }
 
@@ -160,6 +155,18 @@ impl Broker {
         let tail = self.lone.barrier().await?;
         self.replica.wait_applied(tail).await;
         Ok(())
+    }
+
+    /// What takes snapshots of this broker. One runs from the start; another may take one at any time.
+    pub fn snapshotter(&self) -> Snapshotter {
+        Snapshotter {
+            store: Arc::clone(&self.store),
+            runtime: Arc::clone(&self.runtime),
+            log: Arc::clone(&self.lone),
+            replica: Arc::clone(&self.replica),
+            metrics: Arc::clone(&self.metrics),
+            generation: self.cluster.generation,
+        }
     }
 
     /// Flushes and answers what was taken in; long polls are answered with what there is.
