@@ -166,7 +166,9 @@ transaction.state.log.min.isr=1
 """
         )
         arguments = ["format", "--standalone", "-t", "kafscaleTestsKafka0000", "-c", self.properties]
-        subprocess.run(self.java("kafka.tools.StorageTool", *arguments), check=True, stdout=subprocess.DEVNULL)
+        format = subprocess.run(self.java("kafka.tools.StorageTool", *arguments), capture_output=True, text=True)
+        if format.returncode != 0:
+            raise RuntimeError(f"the storage tool failed:\n{format.stderr[-2000:]}")
 
     def java(self, main, *arguments):
         """The heap and the collector that Kafka's own start script sets."""
