@@ -38,7 +38,10 @@ def measure(broker, scale):
         for partitions in (1, 16):
             topic = f"steady-{partitions}"
             create_topic(broker.bootstrap, topic, partitions)
-            steady = java_produce(broker.bootstrap, topic, int(STEADY_RATE * 30 * min(1, scale)), rate=STEADY_RATE)
+            seconds = 40 * min(1, scale)
+            steady = java_produce(
+                broker.bootstrap, topic, int(STEADY_RATE * seconds), rate=STEADY_RATE, warmup=int(STEADY_RATE * seconds / 4)
+            )
             figures["steady"][f"{partitions} partitions, 10 MiB/s"] = steady
         figures["consume_hot"] = with_cpu(broker, lambda: java_consume(broker.bootstrap, "load-16-16", records))
         figures["load_mib"] = broker.memory_mib("VmHWM")

@@ -21,7 +21,7 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 PERF_LINE = re.compile(
-    r"(\d+) records sent, ([\d.]+) records/sec \(([\d.]+) MB/sec\), ([\d.]+) ms avg latency, ([\d.]+) ms max latency, "
+    r"(\d+) (?:steady state )?records sent, ([\d.]+) records/sec \(([\d.]+) MB/sec\), ([\d.]+) ms avg latency, ([\d.]+) ms max latency, "
     r"(\d+) ms 50th, (\d+) ms 95th, (\d+) ms 99th, (\d+) ms 99.9th"
 )
 
@@ -41,12 +41,16 @@ def create_topic(bootstrap, topic, partitions):
     admin.create_topics([NewTopic(topic, partitions, 1)], operation_timeout=60)[topic].result(120)
 
 
-def java_produce(bootstrap, topic, records, producers=1, rate=-1):
-    """Runs the producer perf tool, `producers` processes at once, `records` in all; `rate` is records/s for each."""
+def java_produce(bootstrap, topic, records, producers=1, rate=-1, warmup=0):
+    """Runs the producer perf tool, `producers` processes at once, `records` in all; `rate` is records/s for each.
+
+    The figures leave out the first `warmup` records.
+    """
     command = java(
         "org.apache.kafka.tools.ProducerPerformance",
         *("--bootstrap-server", bootstrap, "--topic", topic, "--num-records", records // producers),
         *("--record-size", RECORD_BYTES, "--throughput", rate),
+        *(("--warmup-records", warmup) if warmup else ()),
     )
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(producers)]
     results = [perf_result(process) for process in running]
