@@ -46,6 +46,9 @@ pub enum StartError {
     /// Its log.
     #[error(transparent)]
     Log(#[from] OpenError),
+    /// A newer version wrote to the log.
+    #[error("the log was written by a newer version: {0}")]
+    Newer(String),
     /// The replay.
     #[error("the log cannot be replayed: {0}")]
     Replay(String),
@@ -56,8 +59,19 @@ pub enum StartError {
 pub enum Ended {
     /// Another broker has taken over this store.
     Fenced(String),
+    /// A newer version has written a frame that this one does not know.
+    Newer(String),
     /// A frame cannot be applied, or replicas differ.
     Stopped(String),
+}
+
+impl From<Ended> for StartError {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Newer(reason) => Self::Newer(reason),
+            Ended::Fenced(reason) | Ended::Stopped(reason) => Self::Replay(reason),
+        }
+    }
 }
 
 /// One broker.
@@ -86,7 +100,7 @@ impl Broker {
         settings: Settings,
     ) -> Result<Arc<Self>, StartError> {
         let cluster = Cluster::open(&*store, &runtime).await?;
-        let state = snapshot::load(&*store, cluster.generation).await?;
+        let state = snapshot::load(&*store, &*runtime, cluster.generation).await?;
         let resume = Resume {
             progress: Progress { position: state.position(), digest: state.digest() },
             session: state.session(),
@@ -109,7 +123,7 @@ impl Broker {
         let (end, ended) = watch::channel(None);
         spawn_applier(&runtime, applier, replayed, end);
         let (lone, opened) = match lone::open(open_args(&store, &runtime, cluster, resume, frames, &settings)).await {
-            Err(OpenError::Abandoned) => return Err(StartError::Replay(ended_reason(&ended))),
+            Err(OpenError::Abandoned) => return Err(wait_ended(ended).await.into()),
             opened => opened?,
         };
         let log: Arc<dyn Log> = Arc::<Lone>::clone(&lone);
@@ -119,7 +133,7 @@ impl Broker {
         tokio::select! {
             biased;
             () = replica.wait_applied(opened.tail) => {}
-            _ = wait_ended(ended.clone()) => return Err(StartError::Replay(ended_reason(&ended))),
+            over = wait_ended(ended.clone()) => return Err(over.into()),
         }
         let budget = Budget::new(settings.request_memory as u64, settings.request_bytes_max as u64);
         let producer_ids = ProducerIds::default();
@@ -187,6 +201,11 @@ impl Broker {
     /// Whether it takes writes now: not over, and the store confirms.
     pub fn is_ready(&self) -> bool {
         self.ended.borrow().is_none() && !self.writer.is_stopped() && !self.writer.is_stalled()
+    }
+
+    /// The cluster time in Unix milliseconds: what the store's clock says, where it has one.
+    pub fn cluster_time_ms(&self) -> i64 {
+        self.lone.cluster_time_ms()
     }
 
     /// All metrics as OpenMetrics text, with what cache, state, log and budgets say now.
@@ -337,6 +356,7 @@ fn spawn_applier(runtime: &Handle, applier: Applier, frames: mpsc::Receiver<Fram
         }
         end.send_replace(Some(match (stopped, fenced) {
             (Stopped::LogEnded, Some(reason)) => Ended::Fenced(reason),
+            (Stopped::Unapplicable { error, .. }, _) if error.is_newer_version() => Ended::Newer(error.to_string()),
             (stopped, _) => Ended::Stopped(stopped.to_string()),
         }));
     };
@@ -346,11 +366,4 @@ fn spawn_applier(runtime: &Handle, applier: Applier, frames: mpsc::Receiver<Fram
 async fn wait_ended(mut ended: watch::Receiver<Option<Ended>>) -> Ended {
     let over = ended.wait_for(Option::is_some).await;
     over.ok().and_then(|over| over.clone()).unwrap_or_else(|| Ended::Stopped("the applier is gone".to_owned()))
-}
-
-fn ended_reason(ended: &watch::Receiver<Option<Ended>>) -> String {
-    match &*ended.borrow() {
-        Some(Ended::Fenced(reason) | Ended::Stopped(reason)) => reason.clone(),
-        None => "the applier is gone".to_owned(),
-    }
 }

@@ -3,9 +3,11 @@
 //! It is written once, before anything else, and read at every start. A store without it must be empty: a log without a
 //! marker is somebody's loss or somebody else's, and is not touched.
 
-use kafscale_runtime::Handle;
+use kafscale_runtime::{Handle, Runtime};
 use kafscale_store::{Body, CreateError, ReadError, ReadRange, Store};
 use serde::{Deserialize, Serialize};
+
+use crate::patient;
 
 /// The marker's name in the store.
 pub const MARKER: &str = "cluster.json";
@@ -62,25 +64,26 @@ impl Cluster {
     /// Reads the marker, or makes one in an empty store.
     pub async fn open(store: &dyn Store, runtime: &Handle) -> Result<Self, ClusterError> {
         loop {
-            if let Some(found) = Self::read(store).await? {
+            if let Some(found) = Self::read(store, &**runtime).await? {
                 return Ok(found);
             }
-            if !store.list(LOG_PREFIX, "", 1).await?.is_empty() {
+            if !patient::read(&**runtime, LOG_PREFIX, || store.list(LOG_PREFIX, "", 1)).await?.is_empty() {
                 // Another process may have made both since the first look.
-                return Self::read(store).await?.ok_or(ClusterError::MarkerMissing);
+                return Self::read(store, &**runtime).await?.ok_or(ClusterError::MarkerMissing);
             }
             let made = Self { id: runtime.random_u128(), generation: 1 };
-            match store.create(MARKER, Body::from(made.encode())).await {
+            match patient::create(&**runtime, MARKER, || store.create(MARKER, Body::from(made.encode()))).await {
                 Ok(()) => return Ok(made),
                 // Somebody was faster, or it was us: what is there counts.
-                Err(CreateError::AlreadyExists | CreateError::Unknown(_)) => {}
+                Err(CreateError::AlreadyExists) => {}
                 Err(error) => return Err(ClusterError::Write(error.to_string())),
             }
         }
     }
 
-    async fn read(store: &dyn Store) -> Result<Option<Self>, ClusterError> {
-        match store.get(MARKER, ReadRange::At { start: 0, len: MARKER_BYTES_MAX }).await {
+    async fn read(store: &dyn Store, runtime: &dyn Runtime) -> Result<Option<Self>, ClusterError> {
+        let range = ReadRange::At { start: 0, len: MARKER_BYTES_MAX };
+        match patient::read(runtime, MARKER, || store.get(MARKER, range)).await {
             Ok(bytes) => Self::parse(&bytes).map(Some),
             Err(ReadError::NotFound(_)) => Ok(None),
             Err(error) => Err(error.into()),

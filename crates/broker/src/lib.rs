@@ -8,6 +8,7 @@
 //! | [`read`] | records on their way out: cache, loading, fetch sessions, time look-ups |
 //! | [`replica`] | this broker's copy of the state and its applier |
 //! | [`snapshot`] | snapshots of the state, and what may be trimmed after them |
+//! | `patient` | asking the store again during a start |
 //! | [`broker`] | one broker from start to drain |
 //!
 //! No correctness decision here rests on local time, and nothing outside `net` touches a socket or a thread: the rest
@@ -19,6 +20,7 @@ pub mod broker_config;
 pub mod cluster;
 pub mod metrics;
 pub mod net;
+mod patient;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 pub mod read;

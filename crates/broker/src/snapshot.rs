@@ -9,14 +9,14 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kafscale_log::{Log, Position, lone::Lone};
-use kafscale_runtime::{Handle, Instant};
+use kafscale_runtime::{Handle, Instant, Runtime};
 use kafscale_state::{
     State,
     snapshot::{self, SnapshotError},
 };
 use kafscale_store::{Body, CreateError, ReadError, ReadRange, Store};
 
-use crate::{metrics::Metrics, replica::Replica};
+use crate::{metrics::Metrics, patient, replica::Replica};
 
 const PREFIX: &str = "snapshot/";
 /// Bytes of entries after which a snapshot is due, at the least.
@@ -82,11 +82,11 @@ async fn positions(store: &dyn Store, generation: u64) -> Result<Vec<Position>, 
 }
 
 /// Loads the newest whole snapshot; the state before the first frame where there is none.
-pub async fn load(store: &dyn Store, generation: u64) -> Result<State, Error> {
-    let found = positions(store, generation).await?;
+pub async fn load(store: &dyn Store, runtime: &dyn Runtime, generation: u64) -> Result<State, Error> {
+    let found = patient::read(runtime, "snapshots", || positions(store, generation)).await?;
     for position in found.iter().rev() {
         let name = name(generation, *position);
-        let bytes = store.get(&name, ReadRange::All).await?;
+        let bytes = patient::read(runtime, &name, || store.get(&name, ReadRange::All)).await?;
         match snapshot::decode(&bytes) {
             Ok(state) => return Ok(state),
             Err(error @ (SnapshotError::NewerFormat { .. } | SnapshotError::NewerFeatureLevel { .. })) => {

@@ -137,7 +137,7 @@ fn judge(session: &Session, frame: &[u8], request: &Request<'_>, version: i16) -
     if !(-1..=1).contains(&request.acks) {
         return refused(ErrorCode::InvalidRequiredAcks, "acks must be -1, 0 or 1");
     }
-    let now_ms = session.broker().runtime().wall_clock_ms();
+    let now_ms = session.broker().cluster_time_ms();
     // Checksums take their time: the state is not locked meanwhile.
     let mut targets = session.broker().replica().read(|state| find_targets(state, request, version)).into_iter();
     let mut judged = Vec::with_capacity(targets.len());

@@ -2,10 +2,12 @@
 
 mod common;
 mod describe;
+mod faults;
 mod fetch;
 mod idempotence;
 mod list_offsets;
 mod produce;
+mod scripted;
 mod sockets;
 mod topics;
 mod versions;

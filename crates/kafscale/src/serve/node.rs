@@ -69,6 +69,9 @@ impl Node {
             Ended::Fenced(reason) => {
                 Failure::new(Exit::Fenced, anyhow!("fenced: another broker has taken over this store: {reason}"))
             }
+            Ended::Newer(reason) => {
+                Failure::new(Exit::NewerVersion, anyhow!("a newer version writes to this store: {reason}"))
+            }
             Ended::Stopped(reason) => Failure::new(Exit::Unexpected, anyhow!("the broker stopped: {reason}")),
         }
     }
@@ -183,6 +186,7 @@ fn not_started(error: StartError) -> Failure {
             }
             OpenError::Abandoned => Exit::Unexpected,
         },
+        StartError::Newer(_) => Exit::NewerVersion,
         StartError::Replay(_) => Exit::DataLoss,
     };
     Failure::new(exit, error)

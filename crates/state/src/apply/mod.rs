@@ -69,6 +69,19 @@ pub enum ApplyError {
     },
 }
 
+impl ApplyError {
+    /// Whether a newer version wrote the frame: there is nothing wrong with it.
+    pub fn is_newer_version(&self) -> bool {
+        match self {
+            Self::OutOfPlace { .. } => false,
+            Self::Undecodable { source, .. } => {
+                matches!(source, DecodeError::UnknownKind { .. } | DecodeError::UnknownVersion { .. })
+            }
+            Self::FeatureLevel { .. } => true,
+        }
+    }
+}
+
 /// The frame while its entries are applied.
 struct Frame {
     facts: FrameFacts,
