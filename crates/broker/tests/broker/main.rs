@@ -4,6 +4,7 @@ mod common;
 mod describe;
 mod faults;
 mod fetch;
+mod hostile;
 mod idempotence;
 mod list_offsets;
 mod produce;

@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "it runs the process from outside, in real time")]
 
 mod bench;
+mod bucket;
 mod command_line;
+mod faults;
 mod harness;
 mod serve;

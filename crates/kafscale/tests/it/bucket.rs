@@ -1,0 +1,105 @@
+//! A bucket in this process's memory behind as much of S3 as a broker asks of it, or an S3 that refuses everything.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+};
+
+/// Whatever is asked is answered like this: status and S3 code.
+type Refusal = Option<(u16, &'static str)>;
+type Objects = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+/// Starts one and returns the variables under which a broker finds it; the bucket's name is `bucket`.
+pub fn start(refusal: Refusal) -> Vec<(String, String)> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let objects = Objects::default();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let objects = Arc::clone(&objects);
+            // A client that goes away ends its thread.
+            std::thread::spawn(move || while answer(&stream, &objects, refusal).is_some() {});
+        }
+    });
+    let variables = [
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("KAFSCALE_S3_PATH_STYLE", "true"),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+}
+
+/// Reads one request and answers it; nothing at the end of the connection.
+fn answer(stream: &TcpStream, objects: &Objects, refusal: Refusal) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        (reader.read_line(&mut head).ok()? > 0).then_some(())?;
+    }
+    let header = |name: &str| {
+        let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let mut body = vec![0; header("content-length").map_or(0, |length| length.parse().unwrap())];
+    reader.read_exact(&mut body).ok()?;
+    let mut words = head.split(' ');
+    let (method, target) = (words.next()?, words.next()?);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let key = path.strip_prefix("/bucket").expect("path style").trim_start_matches('/').to_owned();
+    let mut objects = objects.lock().unwrap();
+    let (status, body) = match (method, refusal) {
+        (_, Some((status, code))) => (status, error(code)),
+        ("PUT", None) if header("if-none-match").is_some() && objects.contains_key(&key) => {
+            (412, error("PreconditionFailed"))
+        }
+        ("PUT", None) => {
+            objects.insert(key, body);
+            (200, Vec::new())
+        }
+        ("GET", None) if key.is_empty() => (200, list(&objects, query)),
+        ("GET", None) => match objects.get(&key) {
+            None => (404, error("NoSuchKey")),
+            Some(object) => part(object, header("range")),
+        },
+        _ => (501, error("NotImplemented")),
+    };
+    drop(objects);
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} so\r\ncontent-length: {length}\r\netag: \"e\"\r\n");
+    let times = "last-modified: Mon, 23 Nov 2026 00:00:00 GMT\r\n\r\n";
+    let mut stream = stream;
+    stream.write_all(&[head.as_bytes(), times.as_bytes(), &body].concat()).ok()
+}
+
+fn part(object: &[u8], range: Option<String>) -> (u16, Vec<u8>) {
+    let Some(range) = range else { return (200, object.to_vec()) };
+    let (start, end) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).expect("a range");
+    let start: usize = start.parse().unwrap();
+    let end = end.parse().map_or(object.len(), |last: usize| (last + 1).min(object.len()));
+    if start < end { (206, object[start..end].to_vec()) } else { (416, error("InvalidRange")) }
+}
+
+fn error(code: &str) -> Vec<u8> {
+    format!("<Error><Code>{code}</Code><Message>so it is</Message></Error>").into_bytes()
+}
+
+fn list(objects: &BTreeMap<String, Vec<u8>>, query: &str) -> Vec<u8> {
+    let value = |name: &str| {
+        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
+        value.replace("%2F", "/")
+    };
+    let (prefix, after) = (value("prefix"), value("start-after"));
+    let keys = objects.iter().filter(|(key, _)| key.starts_with(&prefix) && **key > after);
+    let rows = keys.map(|(key, object)| {
+        let size = object.len();
+        format!(
+            "<Contents><Key>{key}</Key><Size>{size}</Size><ETag>e</ETag>\
+             <LastModified>2026-11-23T00:00:00.000Z</LastModified></Contents>"
+        )
+    });
+    let rows: String = rows.collect();
+    format!("<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>").into_bytes()
+}

@@ -1,0 +1,130 @@
+//! Faults of the store as a supervisor sees them: what is said, and the exit code.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use kafscale_log::frame;
+use kafscale_state::entry::{self, Entry};
+use kafscale_store::Body;
+
+use crate::{
+    bucket,
+    harness::{Serve, kafscale},
+};
+
+#[test]
+fn a_bucket_that_is_absent_or_refuses_the_keys_ends_with_3_and_is_named() {
+    for (status, code) in [(404, "NoSuchBucket"), (403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch")] {
+        let directory = tempfile::tempdir().unwrap();
+        let variables = bucket::start(Some((status, code)));
+        let serve = Serve::start_with(directory.path(), &["--store", "s3://bucket/prefix"], &variables);
+        let (exit, said) = serve.end();
+        assert_eq!(exit.code(), Some(3), "{said}");
+        assert!(said.contains(code), "{said}");
+    }
+}
+
+#[test]
+fn the_older_of_two_brokers_on_one_bucket_ends_with_4() {
+    let directory = tempfile::tempdir().unwrap();
+    let variables = bucket::start(None);
+    let start = || Serve::start_with(directory.path(), &["--store", "s3://bucket/prefix"], &variables).ready();
+    let older = start();
+    let address = older.address();
+    let newer = start();
+    // A broker without clients asks the store nothing, so somebody must want something from the first.
+    let bench = ["bench", "produce", "--records", "1", "--bootstrap-server", &address];
+    let mut bench = kafscale(&bench, &[]).spawn().unwrap();
+    let (exit, said) = older.end();
+    bench.kill().unwrap();
+    bench.wait().unwrap();
+    assert_eq!(exit.code(), Some(4), "{said}");
+    assert!(said.contains("another broker has taken over"), "{said}");
+    let address = newer.address();
+    let bench = ["bench", "produce", "--records", "1", "--bootstrap-server", &address];
+    assert!(kafscale(&bench, &[]).status().unwrap().success(), "the newer one serves");
+}
+
+/// A directory with a few records, and the files of its log in order.
+fn written() -> (tempfile::TempDir, Vec<PathBuf>) {
+    let directory = tempfile::tempdir().unwrap();
+    let serve = Serve::start(directory.path(), &[]).ready();
+    let bench = ["bench", "produce", "--records", "10", "--bootstrap-server", &serve.address()];
+    assert!(kafscale(&bench, &[]).status().unwrap().success());
+    serve.signal("-TERM");
+    assert_eq!(serve.end().0.code(), Some(0));
+    let log = files(directory.path()).into_keys().filter(|path| path.starts_with(directory.path().join("log")));
+    let log = log.collect();
+    (directory, log)
+}
+
+/// All files below a directory with their content, but for the store's own.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if !path.to_str().unwrap().contains("/+") {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_lost_log_object_ends_with_5_and_nothing_is_changed() {
+    let (directory, log) = written();
+    fs::remove_file(&log[2]).unwrap();
+    let before = files(directory.path());
+    let (exit, said) = Serve::start(directory.path(), &[]).end();
+    assert_eq!(exit.code(), Some(5), "{said}");
+    assert!(said.contains("the log lost position 3"), "{said}");
+    assert_eq!(files(directory.path()), before);
+}
+
+#[test]
+fn a_damaged_log_object_ends_with_5_and_nothing_is_changed() {
+    let (directory, log) = written();
+    let mut bytes = fs::read(&log[1]).unwrap();
+    bytes[60] ^= 1;
+    fs::write(&log[1], bytes).unwrap();
+    let before = files(directory.path());
+    let (exit, said) = Serve::start(directory.path(), &[]).end();
+    assert_eq!(exit.code(), Some(5), "{said}");
+    assert!(said.contains("unreadable at position 2"), "{said}");
+    assert_eq!(files(directory.path()), before);
+}
+
+#[test]
+fn a_frame_of_a_newer_format_ends_with_6() {
+    let (directory, log) = written();
+    let last = log.last().unwrap();
+    let mut bytes = fs::read(last).unwrap();
+    bytes[5] = 2;
+    fs::write(last, bytes).unwrap();
+    let (exit, said) = Serve::start(directory.path(), &[]).end();
+    assert_eq!(exit.code(), Some(6), "{said}");
+    assert!(said.contains("newer version"), "{said}");
+}
+
+#[test]
+fn an_entry_of_a_kind_that_only_a_newer_version_knows_ends_with_6() {
+    let (directory, log) = written();
+    let last = log.last().unwrap();
+    let mut header = frame::decode_header(&fs::read(last).unwrap()).unwrap();
+    header.position += 1;
+    header.settled = header.position;
+    header.progress = Default::default();
+    let mut entries = entry::encode(&[Entry::PidBlock(entry::PidBlock { count: 1 })]).to_vec();
+    entries[0] = 200;
+    let body = frame::encode(&mut header, &Bytes::from(entries), &Body::default()).unwrap();
+    fs::write(last.with_file_name(format!("{:020}", header.position)), body.to_bytes()).unwrap();
+    let (exit, said) = Serve::start(directory.path(), &[]).end();
+    assert_eq!(exit.code(), Some(6), "{said}");
+    assert!(said.contains("kind 200"), "{said}");
+}
