@@ -41,7 +41,7 @@ async fn config(client: &Client, resource_type: i8, resource_name: &str, name: &
 }
 
 #[tokio::test]
-async fn settings_of_a_topic_are_those_it_was_created_with() {
+async fn incompatibility_22_settings_of_a_topic_are_those_it_was_created_with() {
     let client = Client::connect(&Cluster::new().start().await);
     assert_eq!(configs(&client, TOPIC, "t").await, Err(ErrorCode::UnknownTopicOrPartition));
     assert_eq!(configs(&client, TOPIC, "a b").await, Err(ErrorCode::InvalidTopicException));

@@ -14,20 +14,20 @@ use crate::common::{Client, Cluster, batch};
 
 /// What is asked of partitions 0.. of one topic.
 #[derive(Clone, Copy)]
-struct Wants<'a> {
-    topic: &'a str,
-    topic_id: Uuid,
-    offsets: &'a [i64],
-    partition_max_bytes: i32,
-    leader_epoch: i32,
+pub struct Wants<'a> {
+    pub topic: &'a str,
+    pub topic_id: Uuid,
+    pub offsets: &'a [i64],
+    pub partition_max_bytes: i32,
+    pub leader_epoch: i32,
 }
 
 impl<'a> Wants<'a> {
-    fn of(topic: &'a str, offsets: &'a [i64]) -> Self {
+    pub fn of(topic: &'a str, offsets: &'a [i64]) -> Self {
         Self { topic, topic_id: Uuid::default(), offsets, partition_max_bytes: 1 << 20, leader_epoch: -1 }
     }
 
-    fn request(&self) -> Request<'a> {
+    pub fn request(&self) -> Request<'a> {
         let partition = |(partition, offset): (usize, &i64)| FetchPartition {
             partition: partition as i32,
             fetch_offset: *offset,
@@ -49,20 +49,20 @@ impl<'a> Wants<'a> {
 
 /// One partition of an answer.
 #[derive(Debug, PartialEq, Eq)]
-struct Got {
-    partition: i32,
-    error: ErrorCode,
-    high_watermark: i64,
-    log_start: i64,
+pub struct Got {
+    pub partition: i32,
+    pub error: ErrorCode,
+    pub high_watermark: i64,
+    pub log_start: i64,
     /// First and last offset of each batch.
-    batches: Vec<(i64, i64)>,
+    pub batches: Vec<(i64, i64)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Fetched {
-    error: ErrorCode,
-    session_id: i32,
-    partitions: Vec<Got>,
+pub struct Fetched {
+    pub error: ErrorCode,
+    pub session_id: i32,
+    pub partitions: Vec<Got>,
 }
 
 impl Fetched {
@@ -71,7 +71,7 @@ impl Fetched {
     }
 }
 
-async fn fetch(client: &Client, version: i16, request: &Request<'_>) -> Fetched {
+pub async fn fetch(client: &Client, version: i16, request: &Request<'_>) -> Fetched {
     let reply = client.call(version, request).await;
     let response: Response<'_> = reply.read();
     let mut partitions = Vec::new();
@@ -90,7 +90,7 @@ async fn fetch(client: &Client, version: i16, request: &Request<'_>) -> Fetched 
 }
 
 /// A broker whose topic `t` has so many partitions, each with batches of 2, 3 and 1 records.
-async fn filled(cluster: &Cluster, partitions: i32) -> (Arc<Broker>, Client, Uuid) {
+pub async fn filled(cluster: &Cluster, partitions: i32) -> (Arc<Broker>, Client, Uuid) {
     let broker = cluster.start().await;
     let client = Client::connect(&broker);
     let id = client.create_topic("t", partitions, &[]).await;
@@ -156,7 +156,7 @@ async fn every_codec_passes_through_untouched() {
 }
 
 #[tokio::test]
-async fn offsets_outside_are_refused_and_the_end_is_not() {
+async fn incompatibility_28_offsets_outside_are_refused_and_the_end_is_not() {
     let cluster = Cluster::new();
     let (_, client, _) = filled(&cluster, 3).await;
     let fetched = fetch(&client, 12, &Wants::of("t", &[-1, 6, 7]).request()).await;
@@ -234,7 +234,7 @@ async fn an_answer_that_has_not_left_holds_back_the_connections_next_fetch() {
 }
 
 #[tokio::test]
-async fn a_session_sends_only_what_is_new() {
+async fn incompatibility_11_a_session_sends_only_what_is_new() {
     let cluster = Cluster::new();
     let (_, client, _) = filled(&cluster, 3).await;
     let full = Request { session_epoch: 0, ..Wants::of("t", &[6, 6, 6]).request() };
@@ -276,7 +276,7 @@ async fn session_mistakes_are_told_at_the_top() {
 }
 
 #[tokio::test]
-async fn committed_readers_get_an_empty_list_of_aborts_and_others_none() {
+async fn incompatibility_13_committed_readers_get_an_empty_list_of_aborts_and_others_none() {
     let cluster = Cluster::new();
     let (_, client, _) = filled(&cluster, 1).await;
     for (isolation_level, expected) in [(0, None), (1, Some(0))] {

@@ -14,14 +14,14 @@ use crate::{
 };
 
 /// A whole request frame without its length, and where its body begins.
-struct Honest {
-    api: ApiKey,
-    version: i16,
-    frame: Vec<u8>,
-    body_at: usize,
+pub struct Honest {
+    pub api: ApiKey,
+    pub version: i16,
+    pub frame: Vec<u8>,
+    pub body_at: usize,
 }
 
-fn honest() -> impl Iterator<Item = Honest> {
+pub fn honest() -> impl Iterator<Item = Honest> {
     let lines = include_str!("../../../protocol/tests/golden/kafka.txt").lines();
     lines.filter_map(|line| {
         let words: Vec<_> = line.splitn(5, ' ').collect();
@@ -46,7 +46,7 @@ async fn send(process: &Process, client: &Client, frame: &[u8]) -> Option<Answer
 }
 
 #[test]
-fn honest_requests_are_answered_and_every_truncation_closes_its_connection_only() {
+pub fn honest_requests_are_answered_and_every_truncation_closes_its_connection_only() {
     story(|world, memory| async move {
         let process = Process::new(&world, &memory);
         let client = Client::connect(&process.cluster.start().await);
@@ -68,7 +68,7 @@ fn honest_requests_are_answered_and_every_truncation_closes_its_connection_only(
 }
 
 #[test]
-fn giant_counts_and_negative_lengths_anywhere_disturb_nobody() {
+fn incompatibility_31_giant_counts_and_negative_lengths_anywhere_disturb_nobody() {
     story(|world, memory| async move {
         let process = Process::new(&world, &memory);
         let client = Client::connect(&process.cluster.start().await);

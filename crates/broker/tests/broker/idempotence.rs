@@ -10,7 +10,7 @@ use kafscale_protocol::{
 
 use crate::common::{Client, Cluster, sequenced};
 
-async fn producer_id(client: &Client) -> i64 {
+pub async fn producer_id(client: &Client) -> i64 {
     let reply = client.call(4, &Request { producer_id: -1, producer_epoch: -1, ..Default::default() }).await;
     let response: Response = reply.read();
     assert_eq!((response.error_code, response.producer_epoch), (ErrorCode::None, 0));
@@ -18,7 +18,7 @@ async fn producer_id(client: &Client) -> i64 {
 }
 
 #[tokio::test]
-async fn producer_ids_are_never_given_twice() {
+pub async fn producer_ids_are_never_given_twice() {
     let cluster = Cluster::new();
     let mut given = Vec::new();
     for _ in 0..3 {
@@ -43,7 +43,7 @@ async fn transactional_ids_are_refused_for_good() {
 }
 
 #[tokio::test]
-async fn retries_get_their_old_offsets_also_after_a_restart_and_on_another_connection() {
+async fn incompatibility_12_retries_get_their_old_offsets_also_after_a_restart_and_on_another_connection() {
     let cluster = Cluster::new();
     let broker = cluster.start().await;
     let client = Client::connect(&broker);

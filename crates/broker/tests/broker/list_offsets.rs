@@ -10,9 +10,9 @@ use kafscale_records::{BatchBuilder, Codec};
 use crate::common::{Client, Cluster, NOW_MS, batch};
 
 /// Error, offset, timestamp and leader epoch of an answer.
-type Answer = (ErrorCode, i64, i64, i32);
+pub type Answer = (ErrorCode, i64, i64, i32);
 
-async fn list(client: &Client, version: i16, topic: &str, asked: &[(i32, i64)]) -> Vec<Answer> {
+pub async fn list(client: &Client, version: i16, topic: &str, asked: &[(i32, i64)]) -> Vec<Answer> {
     list_with_epoch(client, version, topic, asked, -1).await
 }
 
@@ -73,7 +73,7 @@ async fn the_named_places() {
 }
 
 #[tokio::test]
-async fn the_first_record_that_is_late_enough_also_after_a_restart() {
+async fn incompatibility_16_the_first_record_that_is_late_enough_also_after_a_restart() {
     let cluster = Cluster::new();
     drop(shuffled(&cluster).await);
     let client = Client::connect(&cluster.start().await);

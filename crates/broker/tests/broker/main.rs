@@ -6,6 +6,7 @@ mod faults;
 mod fetch;
 mod hostile;
 mod idempotence;
+mod incompatibilities;
 mod list_offsets;
 mod produce;
 mod scripted;

@@ -8,7 +8,7 @@ use kafscale_records::{BatchBuilder, Codec};
 use crate::common::{Client, Cluster, NOW_MS, batch};
 
 #[tokio::test]
-async fn offsets_are_dense_over_batches_and_restarts() {
+async fn incompatibility_24_offsets_are_dense_over_batches_and_restarts() {
     let cluster = Cluster::new();
     let broker = cluster.start().await;
     let client = Client::connect(&broker);
@@ -80,7 +80,7 @@ async fn broken_batches_get_their_own_errors_and_harm_nobody() {
 }
 
 #[tokio::test]
-async fn topic_settings_bound_size_and_time() {
+async fn incompatibility_25_topic_settings_bound_size_and_time() {
     let broker = Cluster::new().start().await;
     let client = Client::connect(&broker);
     let configs = [

@@ -39,7 +39,7 @@ fn topic(name: &str, num_partitions: i32, replication_factor: i16) -> create_top
     create_topics::CreatableTopic { name, num_partitions, replication_factor, ..Default::default() }
 }
 
-async fn delete_by_name(client: &Client, version: i16, names: &[&str]) -> Vec<(Option<String>, ErrorCode)> {
+pub async fn delete_by_name(client: &Client, version: i16, names: &[&str]) -> Vec<(Option<String>, ErrorCode)> {
     let state = |&name| delete_topics::DeleteTopicState { name: Some(name), ..Default::default() };
     let request = match version {
         ..6 => delete_topics::Request { topic_names: names.iter().copied().collect(), ..Default::default() },

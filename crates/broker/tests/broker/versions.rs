@@ -28,7 +28,7 @@ fn software<'a>(name: &'a str, version: &'a str) -> api_versions::Request<'a> {
 }
 
 #[tokio::test]
-async fn incompatibility_1_produce_is_advertised_from_version_0() {
+async fn incompatibility_01_produce_is_advertised_from_version_0() {
     let client = Client::connect(&Cluster::new().start().await);
     for version in 0..=4 {
         let reply = client.call(version, &software("kcat", "1.7.1")).await;
@@ -42,7 +42,7 @@ async fn incompatibility_1_produce_is_advertised_from_version_0() {
 }
 
 #[tokio::test]
-async fn incompatibility_2_api_versions_of_any_version_is_answered() {
+async fn incompatibility_02_api_versions_of_any_version_is_answered() {
     let client = Client::connect(&Cluster::new().start().await);
     for version in [5, 6, 99, i16::MAX, -1] {
         let frame = [&header(18, version, 77)[..], b"whatever a later version sends"].concat();
@@ -56,7 +56,7 @@ async fn incompatibility_2_api_versions_of_any_version_is_answered() {
 }
 
 #[tokio::test]
-async fn incompatibility_3_and_4_no_default_tags_and_no_feature_from_version_0() {
+async fn incompatibility_03_and_04_no_default_tags_and_no_feature_from_version_0() {
     let client = Client::connect(&Cluster::new().start().await);
     let frame = encode_request(3, 1, Some("c"), &software("kcat", "1.7.1")).unwrap().to_bytes();
     let answer = exchange(&client, &frame[4..]).await.expect("an answer");
@@ -113,7 +113,7 @@ async fn what_is_no_request_closes_its_connection_and_says_why() {
 }
 
 #[tokio::test]
-async fn incompatibility_6_a_bad_setting_is_an_error_and_not_a_closed_connection() {
+async fn incompatibility_06_a_bad_setting_is_an_error_and_not_a_closed_connection() {
     let client = Client::connect(&Cluster::new().start().await);
     let configs = vec![create_topics::CreatableTopicConfig { name: "retention.ms", value: Some("for ever") }];
     let topic = create_topics::CreatableTopic {

@@ -50,36 +50,42 @@ fn answer(stream: &TcpStream, objects: &Objects, refusal: Refusal) -> Option<()>
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let key = path.strip_prefix("/bucket").expect("path style").trim_start_matches('/').to_owned();
     let mut objects = objects.lock().unwrap();
-    let (status, body) = match (method, refusal) {
-        (_, Some((status, code))) => (status, error(code)),
+    let plain = |status, body| (status, String::new(), body);
+    let (status, extra, body) = match (method, refusal) {
+        (_, Some((status, code))) => plain(status, error(code)),
         ("PUT", None) if header("if-none-match").is_some() && objects.contains_key(&key) => {
-            (412, error("PreconditionFailed"))
+            plain(412, error("PreconditionFailed"))
         }
         ("PUT", None) => {
             objects.insert(key, body);
-            (200, Vec::new())
+            plain(200, Vec::new())
         }
-        ("GET", None) if key.is_empty() => (200, list(&objects, query)),
+        ("GET", None) if key.is_empty() => plain(200, list(&objects, query)),
         ("GET", None) => match objects.get(&key) {
-            None => (404, error("NoSuchKey")),
+            None => plain(404, error("NoSuchKey")),
             Some(object) => part(object, header("range")),
         },
-        _ => (501, error("NotImplemented")),
+        _ => plain(501, error("NotImplemented")),
     };
     drop(objects);
     let length = body.len();
-    let head = format!("HTTP/1.1 {status} so\r\ncontent-length: {length}\r\netag: \"e\"\r\n");
+    let head = format!("HTTP/1.1 {status} so\r\ncontent-length: {length}\r\netag: \"e\"\r\n{extra}");
     let times = "last-modified: Mon, 23 Nov 2026 00:00:00 GMT\r\n\r\n";
     let mut stream = stream;
     stream.write_all(&[head.as_bytes(), times.as_bytes(), &body].concat()).ok()
 }
 
-fn part(object: &[u8], range: Option<String>) -> (u16, Vec<u8>) {
-    let Some(range) = range else { return (200, object.to_vec()) };
+/// A range of an object, with the header that says which.
+fn part(object: &[u8], range: Option<String>) -> (u16, String, Vec<u8>) {
+    let Some(range) = range else { return (200, String::new(), object.to_vec()) };
     let (start, end) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).expect("a range");
     let start: usize = start.parse().unwrap();
     let end = end.parse().map_or(object.len(), |last: usize| (last + 1).min(object.len()));
-    if start < end { (206, object[start..end].to_vec()) } else { (416, error("InvalidRange")) }
+    if start >= end {
+        return (416, String::new(), error("InvalidRange"));
+    }
+    let header = format!("content-range: bytes {start}-{}/{}\r\n", end - 1, object.len());
+    (206, header, object[start..end].to_vec())
 }
 
 fn error(code: &str) -> Vec<u8> {
