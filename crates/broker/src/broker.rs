@@ -152,7 +152,7 @@ impl Broker {
             metrics,
             ended,
         });
-        broker.runtime.spawn("snapshots", Box::pin(broker.snapshotter().run()));
+        broker.runtime.spawn("snapshots", Box::pin(broker.snapshotter().run(resume.progress.position)));
         Ok(broker)
     }
 }

@@ -3,7 +3,8 @@
 //! One is due when the log since the last is at least as large as it (16 MiB of entries at the least) or holds 10,000
 //! frames, and at most once a minute. It is encoded piece by piece from a clone that shares its content with the live
 //! state, stored under `snapshot/<generation>-<position>`, and read back. Only then may the log be trimmed: up to the
-//! second newest snapshot, and never what was applied within the last hour. The two newest snapshots stay.
+//! second newest snapshot that this process knows to be readable, and never what was applied within the last hour. That
+//! snapshot and all newer ones stay.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -29,7 +30,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const LOG_AGE: Duration = Duration::from_secs(60 * 60);
 /// Archives of what was applied within this time stay.
 const ARCHIVE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Snapshots that stay.
+/// Readable snapshots that stay.
 const KEPT: usize = 2;
 /// A page of a listing.
 const PAGE: usize = 1_000;
@@ -114,6 +115,28 @@ pub struct Snapshotter {
     pub generation: u64,
 }
 
+/// The newest snapshots that were read whole: the one this process began with, then its own. One that turned out damaged is
+/// not among them, so it does not count as the one to fall back to.
+struct Readable(VecDeque<Position>);
+
+impl Readable {
+    fn begin(loaded: Position) -> Self {
+        Self(VecDeque::from([loaded]))
+    }
+
+    fn note(&mut self, position: Position) {
+        self.0.push_back(position);
+        if self.0.len() > KEPT {
+            self.0.pop_front();
+        }
+    }
+
+    /// The oldest one that is kept; none while the log's own beginning is still needed.
+    fn oldest_kept(&self) -> Option<Position> {
+        self.0.front().copied().filter(|position| self.0.len() == KEPT && *position > 0)
+    }
+}
+
 /// Which position was applied when, once a minute, for as long as anything depends on it. By this process's own monotonic
 /// clock, so a broker lets nothing go in its first hour: the log's safety rests on that.
 #[derive(Default)]
@@ -145,10 +168,10 @@ struct Last {
 }
 
 impl Snapshotter {
-    /// Takes snapshots when they are due, for as long as the process lives.
-    pub async fn run(self) {
+    /// Takes snapshots when they are due, for as long as the process lives. It began with the one at `loaded`; 0 for none.
+    pub async fn run(self, loaded: Position) {
         let mut last = Last { position: self.replica.applied(), entry_bytes: self.metrics.entry_bytes(), size: 0 };
-        let mut history = History::default();
+        let (mut history, mut readable) = (History::default(), Readable::begin(loaded));
         loop {
             self.runtime.sleep(INTERVAL).await;
             history.note(self.runtime.now(), self.replica.applied());
@@ -157,14 +180,17 @@ impl Snapshotter {
             }
             let entry_bytes = self.metrics.entry_bytes();
             match self.take().await {
-                Ok((position, size)) => last = Last { position, entry_bytes, size },
+                Ok((position, size)) => {
+                    last = Last { position, entry_bytes, size };
+                    readable.note(position);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "no snapshot was taken; the next try is in a minute");
                     continue;
                 }
             }
-            if let Some(aged) = history.applied_before(LOG_AGE) {
-                self.trim(aged, history.applied_before(ARCHIVE_AGE)).await;
+            if let (Some(kept), Some(aged)) = (readable.oldest_kept(), history.applied_before(LOG_AGE)) {
+                self.trim(kept, aged, history.applied_before(ARCHIVE_AGE)).await;
             }
         }
     }
@@ -202,25 +228,24 @@ impl Snapshotter {
         Ok((position, body.len()))
     }
 
-    /// Trims the log up to the second newest snapshot, at most to `aged`, and lets old snapshots and archives go.
-    async fn trim(&self, aged: Position, archived: Option<Position>) {
-        if let Err(error) = self.try_trim(aged, archived).await {
+    /// Trims the log up to the snapshot at `kept`, at most to `aged`, and lets older snapshots and archives go.
+    async fn trim(&self, kept: Position, aged: Position, archived: Option<Position>) {
+        if let Err(error) = self.try_trim(kept, aged, archived).await {
             tracing::warn!(%error, "the log was not trimmed; the next snapshot tries again");
         }
     }
 
-    async fn try_trim(&self, aged: Position, archived: Option<Position>) -> Result<(), String> {
-        let found = positions(&*self.store, self.generation).await.map_err(|error| error.to_string())?;
-        let Some(second_newest) = found.len().checked_sub(KEPT).map(|index| found[index]) else { return Ok(()) };
+    async fn try_trim(&self, kept: Position, aged: Position, archived: Option<Position>) -> Result<(), String> {
         let replica = Arc::clone(&self.replica);
         let is_live = Arc::new(move |position| replica.read(|state| state.is_live(position)));
-        let floor = second_newest.min(aged) + 1;
+        let floor = kept.min(aged) + 1;
         self.log.trim(floor, is_live).await.map_err(|error| error.to_string())?;
         if let Some(archived) = archived {
             self.log.delete_archives(archived).await.map_err(|error| error.to_string())?;
         }
-        let old = found[..found.len() - KEPT].iter();
-        let names: Vec<String> = old.map(|position| name(self.generation, *position)).collect();
+        let found = positions(&*self.store, self.generation).await.map_err(|error| error.to_string())?;
+        let old = found.into_iter().filter(|position| *position < kept);
+        let names: Vec<String> = old.map(|position| name(self.generation, position)).collect();
         self.store.delete(&names).await.map_err(|error| error.to_string())
     }
 }
@@ -240,6 +265,24 @@ mod tests {
         }
         assert_eq!(history.applied_before(ARCHIVE_AGE), Some((2_000 - 24 * 60) * 10));
         assert_eq!(history.minutes.len(), 24 * 60 + 1);
+    }
+
+    #[test]
+    fn a_damaged_snapshot_is_not_what_one_falls_back_to() {
+        let mut readable = Readable::begin(0);
+        assert_eq!(readable.oldest_kept(), None);
+        readable.note(100);
+        assert_eq!(readable.oldest_kept(), None, "the other one to fall back to is the beginning of the log");
+        readable.note(200);
+        assert_eq!(readable.oldest_kept(), Some(100));
+
+        // The one at 200 cannot be read when the next process starts.
+        let mut readable = Readable::begin(100);
+        assert_eq!(readable.oldest_kept(), None);
+        readable.note(300);
+        assert_eq!(readable.oldest_kept(), Some(100));
+        readable.note(400);
+        assert_eq!(readable.oldest_kept(), Some(300));
     }
 
     #[test]

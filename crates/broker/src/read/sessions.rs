@@ -131,7 +131,7 @@ struct Session {
     uses_topic_ids: bool,
     created: Instant,
     used: Instant,
-    /// What it counts as towards [`PARTITIONS_MAX`] and in a comparison of sizes: its partitions when last touched.
+    /// What it counts as towards all sessions' partitions and in a comparison of sizes: its partitions when last touched.
     size: usize,
     partitions: BTreeMap<PartitionKey, Remembered>,
     order: BTreeMap<u64, PartitionKey>,
@@ -142,6 +142,7 @@ struct Session {
 #[derive(Debug)]
 pub struct Sessions {
     slots: usize,
+    partitions_max: usize,
     sessions: BTreeMap<i32, Session>,
     /// By last use, and by size: whom to displace first.
     by_use: BTreeSet<(Instant, i32)>,
@@ -159,7 +160,7 @@ impl Sessions {
     /// Room for so many sessions.
     pub fn new(slots: usize) -> Self {
         let (sessions, by_use, by_size) = Default::default();
-        Self { slots, sessions, by_use, by_size, partitions: 0 }
+        Self { slots, partitions_max: PARTITIONS_MAX, sessions, by_use, by_size, partitions: 0 }
     }
 
     /// How many there are.
@@ -192,6 +193,11 @@ impl Sessions {
         }
         for key in &forgotten {
             session.forget(key);
+        }
+        if self.partitions - session.size + session.partitions.len() > self.partitions_max {
+            // The client begins anew, and then there is room for it or not.
+            self.remove(id);
+            return Err(SessionError::NotFound(id));
         }
         session.epoch = next_epoch(epoch);
         let context = Context { partitions: session.wanted(), kind: Kind::Incremental { id, epoch: session.epoch } };
@@ -266,10 +272,10 @@ impl Sessions {
 
     /// Room for one more session of so many partitions, if need be by displacing others. False if there is none.
     fn make_room(&mut self, size: usize, now: Instant) -> bool {
-        if size > PARTITIONS_MAX {
+        if size > self.partitions_max {
             return false;
         }
-        while self.sessions.len() >= self.slots || self.partitions + size > PARTITIONS_MAX {
+        while self.sessions.len() >= self.slots || self.partitions + size > self.partitions_max {
             let Some(displaced) = self.displaceable(size, now) else { return false };
             self.remove(displaced);
         }

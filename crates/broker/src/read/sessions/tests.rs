@@ -51,6 +51,19 @@ fn a_request_without_a_session_is_answered_in_full_and_leaves_nothing() {
 }
 
 #[test]
+fn a_session_that_grows_beyond_what_is_remembered_is_dropped() {
+    let mut sessions = Sessions { partitions_max: 5, ..Sessions::default() };
+    let id = open(&mut sessions, 3, SECOND, 7);
+    let more = |partitions: std::ops::Range<i32>| -> Vec<_> {
+        partitions.map(|partition| (key("t", partition), wanted(0))).collect()
+    };
+    assert!(sessions.begin(request(id, 1, &more(3..5)), SECOND).is_ok());
+    let over = sessions.begin(request(id, 2, &more(5..6)), SECOND);
+    assert_eq!(over, Err(SessionError::NotFound(id)));
+    assert!(sessions.is_empty() && sessions.partitions == 0);
+}
+
+#[test]
 fn an_incremental_answer_has_only_what_is_new() {
     let mut sessions = Sessions::default();
     let id = open(&mut sessions, 3, SECOND, 77);
