@@ -2,7 +2,7 @@
 //!
 //! [`begin`] runs before any await, so that requests of one connection take their places in order: it validates every
 //! partition's batch, stamps it in the frame itself (leader epoch, LogAppendTime), and hands shared slices of the frame to
-//! the writer. Nothing is copied.
+//! the writer. Nothing is copied but what is a small part of its frame.
 
 use std::sync::Arc;
 
@@ -65,11 +65,12 @@ pub fn begin(
     let frame = frame.freeze();
     call = call.with_frame(frame.clone());
 
+    let accepted_bytes: usize = judged.iter().flatten().map(|accepted| accepted.at.len()).sum();
     let (mut parts, outcome) = replies(judged.iter().flatten().count());
     parts.reverse();
     let append = |accepted: &Accepted| Append {
         partition: accepted.partition,
-        bytes: frame.slice(accepted.at.clone()),
+        bytes: part(&frame, accepted.at.clone(), accepted_bytes),
         records: accepted.records,
         max_timestamp: accepted.max_timestamp,
         producer: accepted.producer,
@@ -78,9 +79,8 @@ pub fn begin(
     let stamps: Vec<Result<Option<i64>, Rejected>> =
         judged.iter().map(|judged| judged.as_ref().map(|accepted| accepted.stamp).map_err(Clone::clone)).collect();
     let appends: Vec<Append> = judged.iter().flatten().map(append).collect();
-    let bytes: usize = appends.iter().map(|append| append.bytes.len()).sum();
     let broker = session.broker();
-    broker.metrics().produced(bytes, appends.len());
+    broker.metrics().produced(accepted_bytes, appends.len());
     let is_write = !appends.is_empty();
     if is_write {
         broker.writer().produce(session.id(), appends);
@@ -119,6 +119,12 @@ async fn confirm_gaps(broker: &Broker, mut appended: Vec<BatchResult>) -> Vec<Ba
     };
     appended.iter_mut().filter(|result| is_gap(result)).for_each(|result| *result = Err(instead));
     appended
+}
+
+/// A part of a frame: shared, unless what is taken of it in all is the smaller part of it. A batch may outlive its request,
+/// and must not keep much more memory than it counts for.
+fn part(frame: &Bytes, at: std::ops::Range<usize>, taken: usize) -> Bytes {
+    if taken >= frame.len() / 2 { frame.slice(at) } else { Bytes::copy_from_slice(&frame[at]) }
 }
 
 fn millis(ms: i32) -> std::time::Duration {
@@ -294,4 +300,18 @@ fn partition_response<'a>(
         },
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_batch_does_not_keep_a_large_frame() {
+        let frame = Bytes::from(vec![7; 1_000]);
+        let is_shared = |part: &Bytes| frame.as_ptr_range().contains(&part.as_ptr());
+        assert!(is_shared(&part(&frame, 100..200, 500)));
+        let small = part(&frame, 100..200, 499);
+        assert!(!is_shared(&small) && small == frame[100..200]);
+    }
 }
