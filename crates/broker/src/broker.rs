@@ -180,6 +180,7 @@ impl Broker {
             replica: Arc::clone(&self.replica),
             metrics: Arc::clone(&self.metrics),
             generation: self.cluster.generation,
+            frames: self.settings.snapshot_frames,
         }
     }
 

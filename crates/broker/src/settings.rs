@@ -30,6 +30,8 @@ pub struct Settings {
     pub auto_create_topics: bool,
     /// Partitions of a topic that is created without a number (`num.partitions`).
     pub default_partitions: u32,
+    /// Frames of the log after which a snapshot is due (whatever their size).
+    pub snapshot_frames: u64,
     /// How long a producer's idempotence state is kept without a batch (`producer.id.expiration.ms`).
     pub producer_expiration: Duration,
 }
@@ -49,6 +51,7 @@ impl Default for Settings {
             cache_bytes: 256 << 20,
             auto_create_topics: true,
             default_partitions: 1,
+            snapshot_frames: 10_000,
             producer_expiration: Duration::from_secs(24 * 60 * 60),
         }
     }

@@ -22,8 +22,6 @@ use crate::{metrics::Metrics, patient, replica::Replica};
 const PREFIX: &str = "snapshot/";
 /// Bytes of entries after which a snapshot is due, at the least.
 const ENTRY_BYTES: u64 = 16 << 20;
-/// Frames after which a snapshot is due.
-const FRAMES: u64 = 10_000;
 /// How often it is looked whether one is due.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// What was applied within this time stays in the log.
@@ -113,6 +111,8 @@ pub struct Snapshotter {
     pub metrics: Arc<Metrics>,
     /// The life of the log.
     pub generation: u64,
+    /// Frames after which a snapshot is due.
+    pub frames: u64,
 }
 
 /// The newest snapshots that were read whole: the one this process began with, then its own. One that turned out damaged is
@@ -198,7 +198,7 @@ impl Snapshotter {
     fn is_due(&self, last: &Last) -> bool {
         let entry_bytes = self.metrics.entry_bytes().saturating_sub(last.entry_bytes);
         let frames = self.replica.applied().saturating_sub(last.position);
-        frames >= FRAMES || entry_bytes >= ENTRY_BYTES.max(last.size)
+        frames >= self.frames || entry_bytes >= ENTRY_BYTES.max(last.size)
     }
 
     /// Takes one now. Returns its position and size in bytes.

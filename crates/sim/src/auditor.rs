@@ -9,6 +9,7 @@
 //! - **order**: an append that ended before another began stands behind it, or a client's own order is turned round.
 //! - **gap**: a read skipped places, or did not begin where it was asked to.
 //! - **stale**: an answer claims an end, or an absence, older than the request.
+//! - **ghost**: an append that began after its line's deletion was acknowledged.
 //! - **stuck**: an operation never ended although everything was healed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,14 +39,20 @@ pub struct Tally {
 pub fn audit(history: &History) -> Result<Tally, Vec<String>> {
     let mut tally = Tally::default();
     let mut wrong = Vec::new();
+    let deletions = history.deletions();
     for (line, ops) in history.lines() {
         let mut case = Case::open(&ops, line.first);
         case.places();
         case.senders();
-        case.final_reading();
+        match deletions.get(&line) {
+            Some(deleted_at) => case.ghosts(*deleted_at),
+            None => case.final_reading(),
+        }
         case.order();
         case.reads();
-        case.ends();
+        if !deletions.contains_key(&line) {
+            case.ends();
+        }
         case.pending();
         case.count(&mut tally);
         wrong.extend(case.wrong.into_iter().map(|text| format!("{}: {text}", line.name)));
@@ -183,6 +190,15 @@ impl<'a> Case<'a> {
         for (at, value) in &self.seen {
             if last.get(at) != Some(value) {
                 self.wrong.push(format!("lost: {value:?} was seen at {at}, finally there is {:?}", last.get(at)));
+            }
+        }
+    }
+
+    /// Nothing is appended to what was deleted before.
+    fn ghosts(&mut self, deleted_at: Tick) {
+        for sent in self.sent.iter().filter(|sent| sent.start > deleted_at) {
+            if let Appended::At(_) | Appended::Somewhere = sent.answer {
+                self.wrong.push(format!("ghost: {:?} was acknowledged after the deletion", sent.values));
             }
         }
     }

@@ -120,6 +120,7 @@ struct Log {
     tick: Tick,
     next_value: Value,
     ops: Vec<Op>,
+    deleted: BTreeMap<Line, Tick>,
 }
 
 impl Log {
@@ -190,6 +191,18 @@ impl History {
     /// Nobody will ever learn how a pending operation ended.
     pub fn give_up(&self, id: OpId) {
         self.finish(id, |_| {});
+    }
+
+    /// The deletion of a line was acknowledged: nothing of it must be there any more.
+    pub fn deleted(&self, line: &Line) {
+        let mut log = self.0.lock();
+        let tick = log.tick();
+        log.deleted.insert(line.clone(), tick);
+    }
+
+    /// When each deleted line's deletion was acknowledged.
+    pub fn deletions(&self) -> BTreeMap<Line, Tick> {
+        self.0.lock().deleted.clone()
     }
 
     /// The operations so far.

@@ -103,6 +103,11 @@ impl Bucket {
         self.0.state.lock().facts = facts;
     }
 
+    /// Whether its clients believe that nobody else can write.
+    pub fn is_exclusive(&self) -> bool {
+        self.0.state.lock().facts.exclusive
+    }
+
     /// Changes the weather for calls made from now on.
     pub fn set_weather(&self, weather: Weather) {
         self.0.state.lock().weather = weather;
@@ -165,6 +170,11 @@ impl Bucket {
         }
         state.objects.insert(name.to_owned(), bytes);
         drop(state);
+        match name.split('/').next() {
+            Some("snapshot") => self.0.world.mark("snapshot stored"),
+            Some("archive") => self.0.world.mark("archive stored"),
+            _ => {}
+        }
         self.0.world.note(&format!("created {name}"));
         Ok(())
     }
@@ -183,6 +193,7 @@ impl Bucket {
         for name in names {
             if state.objects.remove(name).is_some() {
                 state.deleted.insert(name.clone());
+                self.0.world.mark(if name.starts_with("log/") { "log object deleted" } else { "object deleted" });
             }
         }
         drop(state);

@@ -171,3 +171,25 @@ fn who_waits_for_ever_is_stuck() {
     story.begin(1, &[1], Promise::ExactlyOnce);
     assert_eq!(story.wrong(), ["stuck"]);
 }
+
+#[test]
+fn a_deleted_line_may_end_anywhere_but_takes_nothing_more() {
+    let story = Story::new();
+    story.append(1, &[1], Appended::At(0));
+    story.history.deleted(&story.line);
+    story.append(1, &[2], Appended::Refused);
+    assert_eq!(story.wrong(), [""; 0]);
+    story.append(1, &[3], Appended::At(1));
+    assert_eq!(story.wrong(), ["ghost"]);
+}
+
+#[test]
+fn what_was_acknowledged_somewhere_is_somewhere() {
+    let story = Story::new();
+    story.append(1, &[1], Appended::Somewhere);
+    story.read(0, &[1], true);
+    assert_eq!(story.wrong(), [""; 0]);
+    let story = Story::new();
+    story.append(1, &[1], Appended::Somewhere);
+    assert_eq!(story.wrong(), ["lost"]);
+}

@@ -37,31 +37,45 @@ pub struct Consumer {
     history: History,
     client: u64,
     at: Vec<(Partition, Place)>,
-    fragile: u64,
+    habits: Habits,
+}
+
+/// How a consumer behaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Habits {
+    /// Permille of requests after which the connection breaks.
+    pub fragile: u64,
+    /// Pause between fetches at most.
+    pub pause_max: Duration,
 }
 
 impl Consumer {
     /// A consumer that begins at the beginning of these partitions.
-    pub fn new(node: Node, brokers: Brokers, history: History, partitions: &[Partition], fragile: u64) -> Self {
+    pub fn new(node: Node, brokers: Brokers, history: History, partitions: &[Partition], habits: Habits) -> Self {
         let client = history.value();
         let at = partitions.iter().map(|partition| (partition.clone(), 0)).collect();
-        Self { node, brokers, history, client, at, fragile }
+        Self { node, brokers, history, client, at, habits }
     }
 
     /// Reads until `stop` is set; an error is something that a stock client would report to its user.
     pub async fn run(mut self, stop: Arc<AtomicBool>) -> Result<(), String> {
         while !stop.load(Relaxed) {
-            let mut link = self.brokers.connect(&self.node).await.fragile(self.fragile);
+            let mut link = self.brokers.connect(&self.node).await.fragile(self.habits.fragile);
             while !stop.load(Relaxed) {
                 match self.fetch(&mut link, false).await {
                     Ok(Fetched { fatal: Some(wrong), .. }) => return Err(wrong),
-                    Ok(_) => self.node.sleep(Duration::from_millis(self.node.random_u64() % 50)).await,
+                    Ok(_) => self.pause().await,
                     Err(Lost) => break,
                 }
             }
             self.node.sleep(Duration::from_millis(100)).await;
         }
         Ok(())
+    }
+
+    async fn pause(&self) {
+        let most = u64::try_from(self.habits.pause_max.as_micros()).expect("short");
+        self.node.sleep(Duration::from_micros(self.node.random_u64() % (most + 1))).await;
     }
 
     /// Reads each partition to its end at that moment, as the judge does.

@@ -44,6 +44,8 @@ pub struct Plan {
     pub pause_max: Duration,
     /// Permille of requests after which the connection breaks.
     pub fragile: u64,
+    /// Whether its topics are deleted while it writes; what it had not been told of then stays unknown.
+    pub may_vanish: bool,
 }
 
 struct Batch {
@@ -220,6 +222,12 @@ impl Producer {
     fn settle_one(&mut self, index: usize, error: ErrorCode, base_offset: i64) -> Result<bool, Broken> {
         let idempotent = self.plan.idempotent;
         let lane = &mut self.lanes[index];
+        let is_gone = matches!(error, ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition);
+        if self.plan.may_vanish && (is_gone || lane.queue.is_empty()) {
+            lane.left = 0;
+            lane.queue.drain(..).for_each(|batch| self.history.appended(batch.op, Appended::Unknown));
+            return Ok(true);
+        }
         // Answers of a partition come in the order of its batches, so this is the oldest one under way without an answer.
         let position = lane.queue.iter().position(|batch| batch.sent).expect("an answer belongs to a batch under way");
         let outcome = match error {

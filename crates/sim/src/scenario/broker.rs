@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::{Scenario, Stage, deployment::Deployment};
 use crate::{
+    client::consumer::Habits,
     rng::Rng,
     slow_disk::SlowDisk,
     store::{Bucket, Side},
@@ -25,6 +26,7 @@ pub(super) const CRASHES: Scenario = Scenario {
     name: "broker-crashes",
     about: "the broker dies at a chosen call to the store, again and again, and is started again; clients retry",
     marks: &["crashed", "died while starting", CLIENT_MARKS[0], CLIENT_MARKS[1], CLIENT_MARKS[2], CLIENT_MARKS[3]],
+    seeds: 15,
     limit: HOURS,
     story: |stage| Box::pin(crashes(stage)),
 };
@@ -83,6 +85,7 @@ pub(super) const CHAOS: Scenario = Scenario {
         CLIENT_MARKS[2],
         CLIENT_MARKS[3],
     ],
+    seeds: 15,
     limit: HOURS,
     story: |stage| Box::pin(chaos(stage)),
 };
@@ -103,6 +106,9 @@ async fn in_chaos(stage: &Stage, deployment: &Deployment, bucket: &Bucket, rng: 
     bucket.set_weather(Weather::swarm(rng));
     let fragile = if rng.chance(500) { 30 } else { 0 };
     deployment.load(rng, &partitions, fragile);
+    if rng.chance(300) {
+        deployment.churn(rng.within(1..=6), Duration::from_secs(10));
+    }
     for _ in 0..rng.within(1..=6) {
         stage.world.sleep(Duration::from_millis(rng.within(1..=15_000))).await;
         let Some(running) = deployment.brokers.alive().pop() else { continue };
@@ -139,6 +145,7 @@ pub(super) const RACE: Scenario = Scenario {
     name: "broker-race",
     about: "several brokers start on an empty bucket at the same moment; clients talk to whoever is there",
     marks: &["broker ended by itself", CLIENT_MARKS[0], CLIENT_MARKS[1], CLIENT_MARKS[2], CLIENT_MARKS[3]],
+    seeds: 15,
     limit: HOURS,
     story: |stage| Box::pin(race(stage)),
 };
@@ -170,11 +177,86 @@ async fn race(stage: Stage) -> Result<(), String> {
     deployment.supervised(story).await
 }
 
+/// Hours of a broker's life: snapshots, trimming, and starts from them.
+pub(super) const HOURS_OF_LIFE: Scenario = Scenario {
+    name: "broker-hours",
+    about: "hours under light load: snapshots are taken and damaged, the log is trimmed, brokers die and are suspended",
+    marks: &[
+        "snapshot stored",
+        "snapshot damaged",
+        "archive stored",
+        "log object deleted",
+        "object deleted",
+        "topic deleted",
+        "killed",
+        "suspended",
+        CLIENT_MARKS[0],
+        CLIENT_MARKS[1],
+        CLIENT_MARKS[2],
+        CLIENT_MARKS[3],
+    ],
+    seeds: 3,
+    limit: Duration::from_secs(48 * 3_600),
+    story: |stage| Box::pin(hours_of_life(stage)),
+};
+
+async fn hours_of_life(stage: Stage) -> Result<(), String> {
+    let mut rng = stage.world.rng("hours");
+    let bucket = Bucket::new(&stage.world, rng.chance(200));
+    let shared = bucket.clone();
+    let deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
+    let story = async {
+        let partitions = deployment.create_topics(&mut rng).await?;
+        deployment.load_at(&mut rng, &partitions, Habits { fragile: 2, pause_max: Duration::from_secs(20) });
+        deployment.churn(rng.within(5..=40), Duration::from_secs(900));
+        if !bucket.is_exclusive() && rng.chance(500) {
+            bucket.set_weather(Weather::swarm(&mut rng));
+        }
+        for _ in 0..rng.within(2..=5) {
+            stage.world.sleep(Duration::from_secs(rng.within(300..=9_000))).await;
+            let Some(running) = deployment.brokers.alive().pop() else { continue };
+            if rng.chance(400) {
+                stage.world.mark("suspended");
+                running.node.pause();
+                let delay = Duration::from_secs(rng.within(1..=7_200));
+                stage.world.after(delay, move || running.node.resume());
+                if !bucket.is_exclusive() && rng.chance(700) {
+                    deployment.start().await?;
+                }
+            } else {
+                stage.world.mark("killed");
+                running.node.kill();
+                damage_newest_snapshot(&stage, &bucket, &mut rng);
+            }
+        }
+        bucket.set_weather(Weather::calm());
+        // Until everybody is awake.
+        stage.world.sleep(Duration::from_secs(7_200)).await;
+        deployment.settle(&partitions, Duration::from_secs(20 * 3_600)).await
+    };
+    deployment.supervised(story).await
+}
+
+/// Flips a bit of the newest of several snapshots: the one before it must serve.
+fn damage_newest_snapshot(stage: &Stage, bucket: &Bucket, rng: &mut Rng) {
+    let snapshots = bucket.names("snapshot/");
+    if let [.., _, newest] = &snapshots[..]
+        && rng.chance(500)
+    {
+        let mut bytes = bucket.object(newest).expect("it was listed").to_vec();
+        let at = rng.below(bytes.len() as u64);
+        bytes[usize::try_from(at).expect("in memory")] ^= 1 << rng.below(8);
+        bucket.corrupt(newest, bytes.into());
+        stage.world.mark("snapshot damaged");
+    }
+}
+
 /// A directory whose machine loses power.
 pub(super) const POWER_CUTS: Scenario = Scenario {
     name: "broker-power-cuts",
     about: "a broker on a directory whose machine loses power at a chosen step of the file system",
     marks: &["power cut", CLIENT_MARKS[0], CLIENT_MARKS[1], CLIENT_MARKS[2], CLIENT_MARKS[3]],
+    seeds: 15,
     limit: HOURS,
     story: |stage| Box::pin(power_cuts(stage)),
 };

@@ -20,7 +20,7 @@ use super::Stage;
 use crate::{
     client::{
         Partition, admin,
-        consumer::Consumer,
+        consumer::{Consumer, Habits},
         link::Brokers,
         producer::{self, Plan},
     },
@@ -61,7 +61,7 @@ impl Deployment {
             brokers: Brokers::default(),
             clients: stage.world.node("clients"),
             store_of,
-            settings: Settings { latency, ..Settings::default() },
+            settings: Settings { latency, snapshot_frames: rng.within(5..=40), ..Settings::default() },
             started: Arc::default(),
             stop: Arc::default(),
             working: Arc::default(),
@@ -149,6 +149,11 @@ impl Deployment {
 
     /// A few producers and consumers over these partitions, and somebody who asks for their ends.
     pub fn load(&self, rng: &mut Rng, partitions: &[Partition], fragile: u64) {
+        self.load_at(rng, partitions, Habits { fragile, pause_max: Duration::from_millis(50) });
+    }
+
+    /// The same, at this pace.
+    pub fn load_at(&self, rng: &mut Rng, partitions: &[Partition], habits: Habits) {
         for _ in 0..rng.within(1..=3) {
             let own = (0..rng.within(1..=partitions.len() as u64)).map(|_| rng.pick(partitions).clone());
             let mut own: Vec<Partition> = own.collect();
@@ -160,26 +165,62 @@ impl Deployment {
                 batches: usize::try_from(rng.within(1..=40)).expect("few"),
                 records_max: rng.within(1..=8),
                 in_flight_max: usize::try_from(rng.within(1..=5)).expect("few"),
-                pause_max: Duration::from_millis(*rng.pick(&[0, 5, 200, 2_000])),
-                fragile,
+                pause_max: habits.pause_max * *rng.pick(&[0, 1, 4, 40]),
+                fragile: habits.fragile,
+                may_vanish: false,
             };
             let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
             self.working.lock().push(self.clients.call("producer", producer::run(node, brokers, history, plan)));
         }
         for _ in 0..rng.within(1..=2) {
             let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
-            let consumer = Consumer::new(node, brokers, history, partitions, fragile);
+            let consumer = Consumer::new(node, brokers, history, partitions, habits);
             self.watching.lock().push(self.clients.call("consumer", consumer.run(Arc::clone(&self.stop))));
         }
-        self.watching.lock().push(self.clients.call("asker", self.clone().ask_ends(partitions.to_vec())));
+        self.watching
+            .lock()
+            .push(self.clients.call("asker", self.clone().ask_ends(partitions.to_vec(), habits.pause_max * 30)));
     }
 
-    async fn ask_ends(self, partitions: Vec<Partition>) -> Result<(), String> {
+    /// Creates a topic, writes to it and deletes it while that goes on, again and again under one name.
+    pub fn churn(&self, rounds: u64, round_max: Duration) {
+        let deployment = self.clone();
+        let task = async move {
+            let (clients, stage) = (&deployment.clients, &deployment.stage);
+            let name: Arc<str> = "short-lived".into();
+            for _ in 0..rounds {
+                let partitions = admin::create_topic(clients, &deployment.brokers, &name, 2).await?;
+                let plan = Plan {
+                    idempotent: clients.random_u64().is_multiple_of(2),
+                    partitions: partitions.clone(),
+                    batches: 30,
+                    records_max: 4,
+                    in_flight_max: 3,
+                    pause_max: round_max / 30,
+                    fragile: 5,
+                    may_vanish: true,
+                };
+                let (node, brokers, history) = (clients.clone(), deployment.brokers.clone(), stage.history.clone());
+                let writing = clients.call("producer", producer::run(node, brokers, history, plan));
+                let life = u64::try_from(round_max.as_micros()).expect("short");
+                clients.sleep(Duration::from_micros(clients.random_u64() % life)).await;
+                admin::delete_topic(clients, &deployment.brokers, &partitions[0]).await?;
+                stage.world.mark("topic deleted");
+                partitions.iter().for_each(|partition| stage.history.deleted(&partition.line()));
+                writing.await.expect("nobody kills the clients")?;
+            }
+            Ok(())
+        };
+        self.working.lock().push(self.clients.call("churn", task));
+    }
+
+    async fn ask_ends(self, partitions: Vec<Partition>, pause_max: Duration) -> Result<(), String> {
+        let pause_max = u64::try_from(pause_max.as_micros()).expect("short");
         let client = self.stage.history.value();
         while !self.stop.load(Relaxed) {
             let mut link = self.brokers.connect(&self.clients).await;
             while admin::ends(&self.stage.history, client, &mut link, &partitions).await.is_ok() {
-                self.clients.sleep(Duration::from_millis(self.clients.random_u64() % 1_500)).await;
+                self.clients.sleep(Duration::from_micros(self.clients.random_u64() % pause_max)).await;
                 if self.stop.load(Relaxed) {
                     break;
                 }
@@ -221,7 +262,7 @@ impl Deployment {
         }
         let ends = ends.ok_or("the ends of the partitions are not told")?;
         let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
-        let judge = Consumer::new(node, brokers, history, partitions, 0);
+        let judge = Consumer::new(node, brokers, history, partitions, Habits::default());
         judge.read_all(&ends).await
     }
 }

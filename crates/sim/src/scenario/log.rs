@@ -27,6 +27,7 @@ pub(super) const CRASHES: Scenario = Scenario {
     name: "log-crashes",
     about: "each process dies at a chosen call to the store, before or after its effect; the next takes over",
     marks: &["died while opening", "died while writing", "outcome unknown", "unknown but there", "end told"],
+    seeds: 64,
     limit: HOUR,
     story: |stage| Box::pin(crashes(stage)),
 };
@@ -79,6 +80,7 @@ pub(super) const CHAOS: Scenario = Scenario {
         "suspended",
         "end told",
     ],
+    seeds: 20,
     limit: Duration::from_secs(8 * 3_600),
     story: |stage| Box::pin(chaos(stage)),
 };
@@ -135,6 +137,7 @@ pub(super) const RACE: Scenario = Scenario {
     name: "log-race",
     about: "several processes take the log over at the same moment, and write if they think that they succeeded",
     marks: &["append fenced", "create lost a race", "two opened"],
+    seeds: 20,
     limit: Duration::from_secs(7_200),
     story: |stage| Box::pin(race(stage)),
 };
@@ -181,6 +184,7 @@ pub(super) const LOST_OBJECT: Scenario = Scenario {
     name: "log-lost-object",
     about: "an object in the middle of the log is gone: the start is refused, and nothing is written or deleted",
     marks: &["refused a start"],
+    seeds: 20,
     limit: HOUR,
     story: |stage| Box::pin(lost_object(stage)),
 };
@@ -216,6 +220,7 @@ pub(super) const TRIM: Scenario = Scenario {
     name: "log-trim",
     about: "a predecessor is suspended with a create on its way, which lands hours later on a name that was trimmed",
     marks: &["create of a deleted name", "append fenced", "trimmed", "stalled append ended", "end told"],
+    seeds: 20,
     limit: Duration::from_secs(24 * 3_600),
     story: |stage| Box::pin(trim(stage)),
 };
@@ -267,6 +272,7 @@ pub(super) const POWER_CUTS: Scenario = Scenario {
     name: "log-power-cuts",
     about: "the log lies in a directory, and the machine loses power at a chosen step of the file system",
     marks: &["power cut while opening", "power cut while writing"],
+    seeds: 20,
     limit: HOUR,
     story: |stage| Box::pin(power_cuts(stage)),
 };

@@ -31,6 +31,8 @@ pub struct Scenario {
     pub about: &'static str,
     /// What must have happened at least once over a few hundred seeds.
     pub marks: &'static [&'static str],
+    /// Over how many seeds an ordinary test run tells it.
+    pub seeds: u64,
     /// How much virtual time it may take.
     pub limit: Duration,
     /// Tells it.
@@ -74,6 +76,7 @@ pub fn all() -> &'static [Scenario] {
         broker::CRASHES,
         broker::CHAOS,
         broker::RACE,
+        broker::HOURS_OF_LIFE,
         broker::POWER_CUTS,
     ]
 }
