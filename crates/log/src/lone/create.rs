@@ -23,6 +23,9 @@ use crate::{
 /// A store that asks to wait is heard up to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
 
+/// A create that has failed for so long is worth a warning: a person may have to act (a full disk, keys that expired).
+const TELL_AFTER: Duration = Duration::from_secs(2);
+
 /// The definite outcome of a create.
 #[derive(Debug)]
 pub(crate) enum Landed {
@@ -39,6 +42,7 @@ impl Core {
         let started = self.runtime.now();
         Meter::add(&self.meter.creates);
         let limit = self.attempt_timeout(body.len());
+        let mut told = false;
         for repeat in 0.. {
             let attempt = self.attempt(&name, &body);
             let (fault, wait) = match timeout(&*self.runtime, limit, attempt).await {
@@ -63,6 +67,10 @@ impl Core {
                 return Err(fault);
             }
             tracing::debug!(name, repeat, %fault, "a create is repeated");
+            if !told && self.runtime.now().saturating_sub(started) >= TELL_AFTER {
+                told = true;
+                tracing::warn!(name, %fault, "the store does not take a frame of the log; it is repeated until it does");
+            }
             Meter::add(&self.meter.repeats);
             let wait = wait.unwrap_or_default().min(RETRY_AFTER_MAX);
             self.runtime.sleep(self.back_off(repeat).max(wait)).await;
