@@ -60,6 +60,7 @@ struct Core {
     nodes: Vec<NodeState>,
     doomed: Vec<usize>,
     marks: BTreeMap<&'static str, u64>,
+    wrongs: Vec<String>,
     trace: u64,
     stall_permille: u64,
     verbose: bool,
@@ -147,6 +148,7 @@ impl World {
                 nodes: Vec::new(),
                 doomed: Vec::new(),
                 marks: BTreeMap::new(),
+                wrongs: Vec::new(),
                 trace: seed,
                 stall_permille,
                 verbose: false,
@@ -207,6 +209,16 @@ impl World {
     /// Counts that something worth seeing has happened.
     pub fn mark(&self, what: &'static str) {
         *self.0.core.lock().marks.entry(what).or_default() += 1;
+    }
+
+    /// Notes something that may never happen, whatever the story goes on to say.
+    pub fn wrong(&self, what: String) {
+        self.0.core.lock().wrongs.push(what);
+    }
+
+    /// What may never happen and did.
+    pub fn wrongs(&self) -> Vec<String> {
+        self.0.core.lock().wrongs.clone()
     }
 
     /// What has happened how often.

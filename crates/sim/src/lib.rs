@@ -7,6 +7,7 @@
 //!
 //! Not simulated: races between threads, sockets and TLS, a real store's own defects.
 
+mod alarms;
 pub mod auditor;
 pub mod client;
 pub mod executor;

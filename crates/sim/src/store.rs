@@ -7,7 +7,7 @@
 //!
 //! The bucket itself always keeps the contract (atomic, write-once, consistent lists): what is tested is everybody who
 //! must live with lost answers, not the store. It also watches: a create that succeeds on a name that was once deleted, a
-//! replace of anything but the few names that may change, and so on, are counted as marks or kept as `violations`.
+//! replace of anything but the few names that may change, and so on, are counted as marks or held against the story.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,7 +46,6 @@ struct State {
     rng: Rng,
     outage_until: Instant,
     facts: Facts,
-    violations: Vec<String>,
     calls: Calls,
 }
 
@@ -92,7 +91,6 @@ impl Bucket {
                 rng: world.rng("bucket"),
                 outage_until: Duration::ZERO,
                 facts,
-                violations: Vec::new(),
                 calls: Calls::default(),
             }),
         }))
@@ -131,11 +129,6 @@ impl Bucket {
     /// How often each call was made, by everybody.
     pub fn calls(&self) -> Calls {
         self.0.state.lock().calls
-    }
-
-    /// What nobody may ever do to a bucket and somebody did.
-    pub fn violations(&self) -> Vec<String> {
-        self.0.state.lock().violations.clone()
     }
 
     /// Names of all objects, in order. For judges and saboteurs: no latency, no faults.
@@ -183,7 +176,7 @@ impl Bucket {
         let mut state = self.0.state.lock();
         let changeable = ["cluster.json", "floor"].iter().any(|last| name.rsplit('/').next() == Some(last));
         if !changeable {
-            state.violations.push(format!("{name} was replaced, and only cluster.json and floor may be"));
+            self.0.world.wrong(format!("{name} was replaced, and only cluster.json and floor may be"));
         }
         state.objects.insert(name.to_owned(), bytes);
     }

@@ -64,13 +64,25 @@ impl Consumer {
             while !stop.load(Relaxed) {
                 match self.fetch(&mut link, false).await {
                     Ok(Fetched { fatal: Some(wrong), .. }) => return Err(wrong),
-                    Ok(_) => self.pause().await,
+                    Ok(_) => {
+                        self.pause().await;
+                        self.seek_back();
+                    }
                     Err(Lost) => break,
                 }
             }
             self.node.sleep(Duration::from_millis(100)).await;
         }
         Ok(())
+    }
+
+    /// Now and then reads again from somewhere before, often from within a batch.
+    fn seek_back(&mut self) {
+        if self.node.random_u64().is_multiple_of(20) {
+            let index = usize::try_from(self.node.random_u64() % self.at.len() as u64).expect("below a length");
+            let at = &mut self.at[index].1;
+            *at -= self.node.random_u64() % (*at + 1);
+        }
     }
 
     async fn pause(&self) {
@@ -102,7 +114,7 @@ impl Consumer {
             .iter()
             .map(|(partition, at)| self.history.read(self.client, &partition.line(), *at, is_final))
             .collect();
-        let answer = self.ask(link).await;
+        let answer = self.ask(link, is_final).await;
         let Ok(answers) = answer else {
             ops.into_iter().for_each(|op| self.history.found(op, Found::Unknown));
             return Err(Lost);
@@ -128,13 +140,13 @@ impl Consumer {
     }
 
     /// One Fetch of all partitions; what it gave for each.
-    async fn ask(&self, link: &mut Link) -> Result<Vec<Seen>, Lost> {
+    async fn ask(&self, link: &mut Link, is_final: bool) -> Result<Vec<Seen>, Lost> {
         let mut topics: Vec<FetchTopic<'_>> = Vec::new();
         for (partition, at) in &self.at {
             let fetch = FetchPartition {
                 partition: partition.index,
                 fetch_offset: i64::try_from(*at).expect("small"),
-                partition_max_bytes: 1 << 16,
+                partition_max_bytes: if is_final { 1 << 16 } else { 1 << (self.node.random_u64() % 14) },
                 ..FetchPartition::default()
             };
             match topics.iter_mut().find(|topic| topic.topic_id == partition.id) {

@@ -46,6 +46,10 @@ pub struct Plan {
     pub fragile: u64,
     /// Whether its topics are deleted while it writes; what it had not been told of then stays unknown.
     pub may_vanish: bool,
+    /// Permille of lost connections after which it gives up what has no answer and goes on under the next epoch (KIP-360).
+    pub gives_up: u64,
+    /// How batches are compressed.
+    pub codec: Codec,
 }
 
 struct Batch {
@@ -99,10 +103,24 @@ impl Producer {
             if let Err(Broken::Fatal(wrong)) = self.work(link).await {
                 return Err(wrong);
             }
+            if self.rng.chance(self.plan.gives_up) {
+                self.give_up();
+            }
             self.retry_all();
             self.node.sleep(Duration::from_millis(100)).await;
         }
         Ok(())
+    }
+
+    /// Nobody will learn what became of the batches without an answer; an idempotent producer begins a new epoch.
+    fn give_up(&mut self) {
+        let pending = self.lanes.iter_mut().flat_map(|lane| lane.queue.drain(..));
+        pending.for_each(|batch| self.history.appended(batch.op, Appended::Unknown));
+        if let Some((_, epoch)) = &mut self.id {
+            *epoch += 1;
+            self.lanes.iter_mut().for_each(|lane| lane.next_sequence = 0);
+            self.node.world().mark("epoch bumped");
+        }
     }
 
     /// Works on one connection until everything is done or the connection is of no more use.
@@ -188,7 +206,7 @@ impl Producer {
         let batch = self.lanes[index].queue.iter_mut().find(|batch| !batch.sent).expect("has_unsent said so");
         batch.sent = true;
         self.history.attempt(batch.op);
-        let mut builder = BatchBuilder::new(Codec::None);
+        let mut builder = BatchBuilder::new(self.plan.codec);
         if let Some((id, epoch)) = self.id {
             builder = builder.producer(id, epoch, batch.sequence);
         }

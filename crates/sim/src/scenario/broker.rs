@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use kafscale_runtime::timeout;
 use kafscale_store::directory::{CrashFs, Survives};
 use parking_lot::Mutex;
 
@@ -19,6 +20,9 @@ const HOURS: Duration = Duration::from_secs(6 * 3_600);
 /// How long producers may take after everything was healed.
 const PATIENCE: Duration = Duration::from_secs(900);
 
+/// How long a broker may take to flush and answer before it is killed.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
 const CLIENT_MARKS: [&str; 4] = ["acknowledged", "acknowledged after a retry", "values read", "end told"];
 
 /// Processes that die at a chosen call to the store.
@@ -26,6 +30,7 @@ pub(super) const CRASHES: Scenario = Scenario {
     name: "broker-crashes",
     about: "the broker dies at a chosen call to the store, again and again, and is started again; clients retry",
     marks: &["crashed", "died while starting", CLIENT_MARKS[0], CLIENT_MARKS[1], CLIENT_MARKS[2], CLIENT_MARKS[3]],
+    errors: &[],
     seeds: 15,
     limit: HOURS,
     story: |stage| Box::pin(crashes(stage)),
@@ -85,6 +90,7 @@ pub(super) const CHAOS: Scenario = Scenario {
         CLIENT_MARKS[2],
         CLIENT_MARKS[3],
     ],
+    errors: &[],
     seeds: 15,
     limit: HOURS,
     story: |stage| Box::pin(chaos(stage)),
@@ -112,7 +118,7 @@ async fn in_chaos(stage: &Stage, deployment: &Deployment, bucket: &Bucket, rng: 
     for _ in 0..rng.within(1..=6) {
         stage.world.sleep(Duration::from_millis(rng.within(1..=15_000))).await;
         let Some(running) = deployment.brokers.alive().pop() else { continue };
-        match rng.below(6) {
+        match rng.below(7) {
             0 => bucket.black_out(Duration::from_secs(rng.within(1..=60))),
             1 | 2 => {
                 stage.world.mark("killed");
@@ -132,6 +138,14 @@ async fn in_chaos(stage: &Stage, deployment: &Deployment, bucket: &Bucket, rng: 
                 let off_ms = i64::try_from(rng.below(6_000_000)).expect("small") - 3_000_000;
                 node.set_wall_offset_ms(off_ms);
             }
+            5 => {
+                let broker = Arc::clone(&running.broker);
+                let drain = running.node.call("drain", async move { broker.drain().await });
+                if timeout(&deployment.clients, DRAIN_LIMIT, drain).await.is_ok() {
+                    stage.world.mark("drained");
+                }
+                running.node.kill();
+            }
             _ => bucket.set_weather(Weather::swarm(rng)),
         }
     }
@@ -145,6 +159,7 @@ pub(super) const RACE: Scenario = Scenario {
     name: "broker-race",
     about: "several brokers start on an empty bucket at the same moment; clients talk to whoever is there",
     marks: &["broker ended by itself", CLIENT_MARKS[0], CLIENT_MARKS[1], CLIENT_MARKS[2], CLIENT_MARKS[3]],
+    errors: &[],
     seeds: 15,
     limit: HOURS,
     story: |stage| Box::pin(race(stage)),
@@ -195,6 +210,7 @@ pub(super) const HOURS_OF_LIFE: Scenario = Scenario {
         CLIENT_MARKS[2],
         CLIENT_MARKS[3],
     ],
+    errors: &["snapshot is not readable"],
     seeds: 3,
     limit: Duration::from_secs(48 * 3_600),
     story: |stage| Box::pin(hours_of_life(stage)),
@@ -256,6 +272,7 @@ pub(super) const POWER_CUTS: Scenario = Scenario {
     name: "broker-power-cuts",
     about: "a broker on a directory whose machine loses power at a chosen step of the file system",
     marks: &["power cut", CLIENT_MARKS[0], CLIENT_MARKS[1], CLIENT_MARKS[2], CLIENT_MARKS[3]],
+    errors: &[],
     seeds: 15,
     limit: HOURS,
     story: |stage| Box::pin(power_cuts(stage)),

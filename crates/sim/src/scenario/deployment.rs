@@ -12,6 +12,7 @@ use std::{
 
 use futures_util::future::{Either, select};
 use kafscale_broker::{Broker, Latency, Settings, metrics::Metrics};
+use kafscale_records::Codec;
 use kafscale_runtime::{Runtime, timeout};
 use kafscale_store::Store;
 use parking_lot::Mutex;
@@ -168,6 +169,8 @@ impl Deployment {
                 pause_max: habits.pause_max * *rng.pick(&[0, 1, 4, 40]),
                 fragile: habits.fragile,
                 may_vanish: false,
+                gives_up: *rng.pick(&[0, 0, 300]),
+                codec: *rng.pick(&Codec::ALL),
             };
             let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
             self.working.lock().push(self.clients.call("producer", producer::run(node, brokers, history, plan)));
@@ -199,6 +202,8 @@ impl Deployment {
                     pause_max: round_max / 30,
                     fragile: 5,
                     may_vanish: true,
+                    gives_up: 0,
+                    codec: Codec::None,
                 };
                 let (node, brokers, history) = (clients.clone(), deployment.brokers.clone(), stage.history.clone());
                 let writing = clients.call("producer", producer::run(node, brokers, history, plan));

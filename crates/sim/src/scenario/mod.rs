@@ -17,6 +17,7 @@ use std::{
 use futures_util::future::BoxFuture;
 
 use crate::{
+    alarms::Alarms,
     auditor::audit,
     executor::World,
     history::{History, Line},
@@ -31,6 +32,8 @@ pub struct Scenario {
     pub about: &'static str,
     /// What must have happened at least once over a few hundred seeds.
     pub marks: &'static [&'static str],
+    /// Words of the ERROR lines that belong to it; any other fails it.
+    pub errors: &'static [&'static str],
     /// Over how many seeds an ordinary test run tells it.
     pub seeds: u64,
     /// How much virtual time it may take.
@@ -89,7 +92,12 @@ pub fn named(name: &str) -> Option<&'static Scenario> {
 impl Scenario {
     /// Tells the story with this seed.
     pub fn run(&self, seed: u64) -> Run {
-        self.run_in(World::new(seed))
+        let alarms = Alarms::listen();
+        let mut run = self.run_in(World::new(seed));
+        if let (Ok(()), Some(line)) = (&run.outcome, alarms.unexpected(self.errors)) {
+            run.outcome = Err(format!("logged: {line}"));
+        }
+        run
     }
 
     /// The same, printing every step.
@@ -108,6 +116,10 @@ impl Scenario {
             Ok(Err(halt)) => Err(halt.to_string()),
             Err(panic) => Err(format!("panic: {}", text_of(&*panic))),
         };
+        let outcome = outcome.and_then(|()| match world.wrongs().first() {
+            Some(wrong) => Err(wrong.clone()),
+            None => Ok(()),
+        });
         Run { trace: world.trace(), marks: world.marks(), outcome }
     }
 }
