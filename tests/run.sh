@@ -10,8 +10,10 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-logs="${XDG_CACHE_HOME:-$HOME/.cache}/kafscale-tests/logs"
-rm -rf "$logs" && mkdir -p "$logs"
+logs="${XDG_CACHE_HOME:-$HOME/.cache}/kafscale-tests/logs/$(date -u +%Y%m%dT%H%M%SZ)-$$"
+mkdir -p "$logs"
+# The logs of the last few runs stay; another run may be under way.
+find "$logs/.." -mindepth 1 -maxdepth 1 -type d -mtime +2 -exec rm -rf {} +
 target=${CARGO_TARGET_DIR:-$PWD/target}
 passed=0 failed=0
 
@@ -55,7 +57,7 @@ lint() { cargo clippy --workspace --all-targets -- -D warnings; }
 # Everything in one go, so that the binaries and the tests share one set of features and nothing compiles twice.
 build() { cargo build --workspace --all-targets && export KAFSCALE_BIN=$target/debug/kafscale KAFSCALE_LAB_BIN=$target/debug/kafscale-lab; }
 # The conformance suite of the stores also runs on a real S3 server, and so does every other test that asks for one.
-rust() { tests/servers/seaweedfs.sh -- cargo test --workspace; }
+rust() { tests/servers/seaweedfs.sh -- cargo test --workspace --no-fail-fast; }
 clients() { tests/clients/run.sh; }
 checker() { python3 tests/kill/test_checker.py; }
 kill_dir() { tests/kill/run.sh --store dir --kills 5; }
