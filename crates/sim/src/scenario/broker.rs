@@ -192,6 +192,40 @@ async fn race(stage: Stage) -> Result<(), String> {
     deployment.supervised(story).await
 }
 
+/// Clients come back to a broker that was taken over and does not know it.
+pub(super) const STALE: Scenario = Scenario {
+    name: "broker-stale",
+    about: "a suspended broker wakes up when its successor is dead and the store does not answer; clients come back to it",
+    marks: &["broker ended by itself", "outage", CLIENT_MARKS[0], CLIENT_MARKS[1], CLIENT_MARKS[2], CLIENT_MARKS[3]],
+    errors: &[],
+    seeds: 15,
+    limit: HOURS,
+    story: |stage| Box::pin(stale(stage)),
+};
+
+async fn stale(stage: Stage) -> Result<(), String> {
+    let mut rng = stage.world.rng("stale");
+    let bucket = Bucket::new(&stage.world, false);
+    let shared = bucket.clone();
+    let deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
+    let story = async {
+        let partitions = deployment.create_topics(&mut rng).await?;
+        deployment.load(&mut rng, &partitions, 0);
+        deployment.load(&mut rng, &partitions, 0);
+        stage.world.sleep(Duration::from_millis(rng.within(1..=2_000))).await;
+        let old = deployment.brokers.alive().pop().ok_or("nobody is up")?;
+        old.node.pause();
+        let new = deployment.start().await?;
+        // Clients give the old one up after 30 s without an answer.
+        stage.world.sleep(Duration::from_millis(rng.within(30_000..=36_000))).await;
+        new.kill();
+        bucket.black_out(Duration::from_secs(rng.within(2..=40)));
+        old.node.resume();
+        deployment.settle(&partitions, PATIENCE).await
+    };
+    deployment.supervised(story).await
+}
+
 /// Hours of a broker's life: snapshots, trimming, and starts from them.
 pub(super) const HOURS_OF_LIFE: Scenario = Scenario {
     name: "broker-hours",

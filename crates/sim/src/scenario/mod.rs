@@ -79,6 +79,7 @@ pub fn all() -> &'static [Scenario] {
         broker::CRASHES,
         broker::CHAOS,
         broker::RACE,
+        broker::STALE,
         broker::HOURS_OF_LIFE,
         broker::POWER_CUTS,
     ]
