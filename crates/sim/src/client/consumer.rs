@@ -27,6 +27,9 @@ use crate::{
 /// Fetch by topic id.
 const VERSION: i16 = 16;
 
+/// Pause after a fetch that brought nothing: stock clients wait as long after an error.
+const RETRY_BACKOFF: Duration = Duration::from_millis(100);
+
 /// What a batch may hold once it is opened.
 const OPENED_MAX: usize = 1 << 20;
 
@@ -97,7 +100,10 @@ impl Consumer {
         while self.at.iter().zip(ends).any(|((_, at), end)| at < end) {
             match self.fetch(&mut link, true).await {
                 Ok(Fetched { fatal: Some(wrong), .. }) => return Err(wrong),
-                Ok(Fetched { records: 0, .. }) => idle += 1,
+                Ok(Fetched { records: 0, .. }) => {
+                    idle += 1;
+                    self.node.sleep(RETRY_BACKOFF).await;
+                }
                 Ok(_) => idle = 0,
                 Err(Lost) => link = self.brokers.connect(&self.node).await,
             }

@@ -2,6 +2,7 @@
 //! of several kinds around them, on a node of their own that nobody kills.
 
 use std::{
+    collections::BTreeMap,
     pin::pin,
     sync::{
         Arc,
@@ -14,6 +15,7 @@ use futures_util::future::{Either, select};
 use kafscale_broker::{Broker, Latency, Settings, metrics::Metrics};
 use kafscale_records::Codec;
 use kafscale_runtime::{Runtime, timeout};
+use kafscale_state::invariants;
 use kafscale_store::Store;
 use parking_lot::Mutex;
 
@@ -32,6 +34,9 @@ use crate::{
 /// A start that takes longer is given up, as a supervisor would.
 const START_LIMIT: Duration = Duration::from_secs(200);
 
+/// Rounds of the supervisor between two looks at the brokers' states.
+const INSPECTED_EVERY: u64 = 150;
+
 /// Makes the store of a process.
 pub(super) type StoreOf = Arc<dyn Fn(&Node) -> Arc<dyn Store> + Send + Sync>;
 
@@ -47,6 +52,7 @@ pub(super) struct Deployment {
     store_of: StoreOf,
     settings: Settings,
     started: Arc<AtomicU64>,
+    digests: Arc<Mutex<BTreeMap<u64, u128>>>,
     stop: Arc<AtomicBool>,
     /// Producers: they end by themselves.
     working: Tasks,
@@ -64,6 +70,7 @@ impl Deployment {
             store_of,
             settings: Settings { latency, snapshot_frames: rng.within(5..=40), ..Settings::default() },
             started: Arc::default(),
+            digests: Arc::default(),
             stop: Arc::default(),
             working: Arc::default(),
             watching: Arc::default(),
@@ -126,17 +133,37 @@ impl Deployment {
     /// Tells `story` while a supervisor keeps a process up. If none comes up any more, that is the story's end.
     pub async fn supervised(&self, story: impl Future<Output = Result<(), String>>) -> Result<(), String> {
         let supervisor = async {
-            loop {
+            for round in 0_u64.. {
                 if self.brokers.alive().is_empty() {
                     self.start().await?;
                 }
+                if round.is_multiple_of(INSPECTED_EVERY) {
+                    self.inspect()?;
+                }
                 self.stage.world.sleep(Duration::from_millis(200)).await;
             }
+            unreachable!("nobody counts so far")
         };
         match select(pin!(story), pin!(supervisor)).await {
             Either::Left((told, _)) => told,
             Either::Right((ended, _)) => ended,
         }
+    }
+
+    /// Checks the named invariants of every living broker's state, and that equal positions have equal digests.
+    fn inspect(&self) -> Result<(), String> {
+        for running in self.brokers.alive() {
+            let (position, digest) = running.broker.replica().read(|state| {
+                let name = running.node.name();
+                invariants::check(state).map_err(|broken| format!("{name}: {broken}"))?;
+                Ok::<_, String>((state.position(), state.digest()))
+            })?;
+            let before = *self.digests.lock().entry(position).or_insert(digest);
+            if before != digest {
+                return Err(format!("two states differ at position {position}: {before:x} and {digest:x}"));
+            }
+        }
+        Ok(())
     }
 
     pub async fn create_topics(&self, rng: &mut Rng) -> Result<Vec<Partition>, String> {
@@ -250,6 +277,7 @@ impl Deployment {
         for outcome in ended.into_iter().chain(stopped) {
             outcome.expect("nobody kills the clients")?;
         }
+        self.inspect()?;
         self.read_all(partitions).await
     }
 
