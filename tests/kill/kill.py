@@ -75,8 +75,10 @@ def run(arguments, folder):
                 seconds = on.broker.start()
                 started = time.monotonic()
                 print(f"kill {number}: {puts} PUTs and {answers} answers were pending; ready again after {seconds:.2f} s", flush=True)
-        finally:
-            load.stop()
+        except BaseException:
+            load.stop(patience_s=1)
+            raise
+        load.stop(patience_s=120)
         # Once more from what the store holds, so that nothing is read from a warm broker's memory.
         on.broker.kill()
         on.broker.start()

@@ -33,6 +33,7 @@ class Load:
         self.acks_file = open(acks_path, "w", buffering=1)
         self.lock = threading.Lock()
         self.running = True
+        self.patience_s = 0
         self.errors = []
         self.last_ack = {}
         self.clients = []
@@ -53,8 +54,8 @@ class Load:
             for _ in range(rng.randrange(21)):
                 self.send(client, number, rng)
             client.poll(0.01)
-        if client.flush(120) > 0:
-            self.errors.append(f"producer {number}: {len(client)} records without an answer after 120 s")
+        if client.flush(self.patience_s) > 0:
+            self.errors.append(f"producer {number}: {len(client)} records without an answer after {self.patience_s} s")
 
     def send(self, client, number, rng):
         sequence = self.history.sent[number]
@@ -97,8 +98,9 @@ class Load:
             time.sleep(0.02)
         return False
 
-    def stop(self):
-        """Sends nothing more, and waits for the answers to what was sent."""
+    def stop(self, patience_s):
+        """Sends nothing more, and waits so long for the answers to what was sent."""
+        self.patience_s = patience_s
         self.running = False
         for thread in self.threads:
             thread.join()
