@@ -48,7 +48,7 @@ def machine():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], metavar="SECTION", help="default: all")
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
     arguments = parser.parse_args()

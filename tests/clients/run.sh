@@ -18,14 +18,14 @@ fi
 [ $# -gt 0 ] || set -- kcat python java franz-go
 [ -n "$bootstrap" ] || exec "$here/../servers/servers.py" kafscale -- "$0" --bootstrap {} "$@"
 
-suite() { # suite CLIENT: runs its program; 77 means that a toolchain is missing
+suite() { # suite CLIENT: runs its program for at most five minutes; 77 means that a toolchain is missing
     local topic tool
     topic=suite-$1-$$-$RANDOM
     case $1 in
-        kcat) tool=$("$setup" kcat) && python3 "$here/kcat/suite.py" "$tool" "$bootstrap" "$topic" ;;
-        python) tool=$("$setup" python) && "$tool" "$here/python/suite.py" "$bootstrap" "$topic" ;;
-        java) tool=$("$setup" kafka) && "$here/java/suite.sh" "$tool" "$bootstrap" "$topic" ;;
-        franz-go) tool=$("$setup" franz-go-suite) && "$tool" "$bootstrap" "$topic" ;;
+        kcat) tool=$("$setup" kcat) && timeout 300 python3 "$here/kcat/suite.py" "$tool" "$bootstrap" "$topic" ;;
+        python) tool=$("$setup" python) && timeout 300 "$tool" "$here/python/suite.py" "$bootstrap" "$topic" ;;
+        java) tool=$("$setup" kafka) && timeout 300 "$here/java/suite.sh" "$tool" "$bootstrap" "$topic" ;;
+        franz-go) tool=$("$setup" franz-go-suite) && timeout 300 "$tool" "$bootstrap" "$topic" ;;
         *) echo "unknown client $1; known: kcat python java franz-go" >&2; exit 2 ;;
     esac
 }
