@@ -8,6 +8,7 @@
 #   tests/setup.sh kafscale    the broker under test ($KAFSCALE_BIN, or a debug build)
 #   tests/setup.sh lab         the latency and fault proxy ($KAFSCALE_LAB_BIN, or a debug build)
 #   tests/setup.sh kafscale-release | lab-release    the same, optimised, for the benchmarks
+#                              ($KAFSCALE_RELEASE_BIN, $KAFSCALE_LAB_RELEASE_BIN, or a release build)
 #
 # Everything lands in ${XDG_CACHE_HOME:-~/.cache}/kafscale-tests and is used again. A missing toolchain
 # is said in one line and ends with status 77, so that callers can tell "cannot run here" from "failed".
@@ -82,7 +83,7 @@ case "${1:-}" in
     franz-go-load) go_program "$1" bench/franz-go ;;
     kafscale) [ -n "${KAFSCALE_BIN:-}" ] && echo "$KAFSCALE_BIN" || cargo_build kafscale ;;
     lab) [ -n "${KAFSCALE_LAB_BIN:-}" ] && echo "$KAFSCALE_LAB_BIN" || cargo_build kafscale-lab ;;
-    kafscale-release) cargo_build kafscale --release ;;
-    lab-release) cargo_build kafscale-lab --release ;;
+    kafscale-release) [ -n "${KAFSCALE_RELEASE_BIN:-}" ] && echo "$KAFSCALE_RELEASE_BIN" || cargo_build kafscale --release ;;
+    lab-release) [ -n "${KAFSCALE_LAB_RELEASE_BIN:-}" ] && echo "$KAFSCALE_LAB_RELEASE_BIN" || cargo_build kafscale-lab --release ;;
     *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
 esac
