@@ -76,7 +76,7 @@ pub fn begin(
         producer: accepted.producer,
         waiting: Waiting::new(parts.pop().expect("one reply for each accepted batch")),
     };
-    let stamps: Vec<Result<Option<i64>, Rejected>> =
+    let mut stamps: Vec<Result<Option<i64>, Rejected>> =
         judged.iter().map(|judged| judged.as_ref().map(|accepted| accepted.stamp).map_err(Clone::clone)).collect();
     let appends: Vec<Append> = judged.iter().flatten().map(append).collect();
     let broker = session.broker();
@@ -94,31 +94,37 @@ pub fn begin(
         if is_write {
             broker.writer().answered(session.id());
         }
-        let appended: Vec<BatchResult> = match outcome {
+        let mut appended: Vec<BatchResult> = match outcome {
             Ok(Ok(results)) => results,
             Ok(Err(_)) => vec![Err(crate::write::Error::Stopped); stamps.len()],
             Err(_) => vec![Err(crate::write::Error::TimedOut); stamps.len()],
         };
-        let appended = confirm_gaps(broker, appended).await;
+        confirm_absences(broker, &mut stamps, &mut appended).await;
         answer(&session, &call, acks, &stamps, appended)
     }))
 }
 
-/// A gap in the sequences is a claim that earlier batches do not exist, and no such claim may be older than the request:
-/// from a broker that was taken over and does not know it yet, it would make a client give its sequences up. A barrier
-/// that succeeds proves that nobody else has written, so this replica had all there is.
-async fn confirm_gaps(broker: &Broker, mut appended: Vec<BatchResult>) -> Vec<BatchResult> {
-    let is_gap = |result: &BatchResult| matches!(result, Err(crate::write::Error::OutOfOrderSequence));
-    if !appended.iter().any(is_gap) {
-        return appended;
-    }
-    let instead = match broker.barrier().await {
-        Ok(()) => return appended,
-        Err(BarrierError::Fenced(_)) => crate::write::Error::Stopped,
-        Err(BarrierError::Unavailable(_)) => crate::write::Error::StoreStalled,
+/// "No such topic", and a gap in the sequences, are claims that something does not exist, and no such claim may be older
+/// than the request: from a broker that was taken over and does not know it yet, a gap would make a client give its
+/// sequences up, and a client might ask after its topic for ever. A barrier that succeeds proves that nobody else has
+/// written, so this replica had all there is.
+async fn confirm_absences(broker: &Broker, judged: &mut [Result<Option<i64>, Rejected>], appended: &mut [BatchResult]) {
+    let is_unknown = |judged: &Result<_, Rejected>| {
+        matches!(judged, Err((ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition, _)))
     };
+    let is_gap = |result: &BatchResult| matches!(result, Err(crate::write::Error::OutOfOrderSequence));
+    if !judged.iter().any(is_unknown) && !appended.iter().any(is_gap) {
+        return;
+    }
+    let Err(error) = broker.barrier().await else { return };
+    let instead = match error {
+        BarrierError::Fenced(_) => crate::write::Error::Stopped,
+        BarrierError::Unavailable(_) => crate::write::Error::StoreStalled,
+    };
+    for judged in judged.iter_mut().filter(|judged| is_unknown(judged)) {
+        *judged = Err((error_codes::of_barrier(&error), "the log cannot be asked for its end".to_owned()));
+    }
     appended.iter_mut().filter(|result| is_gap(result)).for_each(|result| *result = Err(instead));
-    appended
 }
 
 /// A part of a frame: shared, unless what is taken of it in all is the smaller part of it. A batch may outlive its request,
