@@ -1,4 +1,5 @@
-//! Rings 0 and 1 of the simulation: the very code that `kafscale serve` runs, in a deterministic world.
+//! Ring 1 of the simulation: the very code that `kafscale serve` runs, in a deterministic world. (Ring 0, apply against a
+//! model, is among the tests of `kafscale-state`.)
 //!
 //! [`executor`] is time, tasks and crashes; [`store`] an object store under bad [`weather`]; [`history`] what clients saw,
 //! and [`auditor`] the judge, which knows nothing of how the history came about. [`scenario`] is the catalogue of stories.
