@@ -78,6 +78,8 @@ pub struct Core {
     bytes_max: u64,
     bytes_in_flight: u64,
     tokens: Tokens,
+    /// When a create last ended that early flushes had to wait for.
+    freed_at: Instant,
     /// Moving average from closing a buffer to applying its frame.
     create_latency: Duration,
     stopped: bool,
@@ -99,6 +101,7 @@ impl Core {
             bytes_max,
             bytes_in_flight: 0,
             tokens: Tokens::full(&pace, now),
+            freed_at: now,
             create_latency: facts.put_latency_hint,
             stopped: false,
         }
@@ -271,6 +274,7 @@ impl Core {
             bytes: self.buffer.bytes(),
             wants_early: self.buffer.wants_early(),
             since: self.buffer.since(),
+            free_since: self.buffer.since().max(self.freed_at),
             in_flight: self.flights.len(),
             window: self.window,
             quiet_at: self.quiet.quiet_at(now),
@@ -297,6 +301,9 @@ impl Core {
 
     /// The oldest frame in flight was applied: its batches are no longer pending.
     pub fn landed(&mut self, judge: &dyn Judge, now: Instant) -> Option<Flight> {
+        if self.flights.len() >= self.pace().early_depth {
+            self.freed_at = now;
+        }
         let flight = self.flights.pop_front()?;
         self.bytes_in_flight -= flight.bytes;
         for (partition, producer_id) in flight.producers() {

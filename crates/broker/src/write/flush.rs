@@ -4,7 +4,8 @@
 //! 1. when it holds [`FLUSH_BYTES`], or
 //! 2. when its first byte is older than the interval (250 ms; doubled under backlog), or
 //! 3. *early*: fewer than `early_depth` creates are in flight, a token is there, and either every connection with data in
-//!    it is quiet, or the buffer is [`EARLY_AGE`] old.
+//!    it is quiet, or the buffer has been free to go for [`EARLY_AGE`]. What waited for a create is not flushed the moment it
+//!    ends: those it answered are about to send again, and would else take turns with the others for ever.
 //!
 //! So group commit bounds the rate of requests by the store's own latency and the tokens bound it by money, for one
 //! closed-loop client or a thousand alike. In any case no more creates are in flight than the log's window.
@@ -97,6 +98,8 @@ pub struct Facts {
     pub wants_early: bool,
     /// When its first content came.
     pub since: Instant,
+    /// Since when it could have been flushed early: its first content, or the create that last had to end before.
+    pub free_since: Instant,
     /// Creates in flight.
     pub in_flight: usize,
     /// The most creates the log takes at once.
@@ -147,7 +150,7 @@ pub fn decide(facts: &Facts, pace: &Pace, tokens: &mut Tokens, now: Instant) -> 
         return Decision::WaitUntil(timer);
     }
     let token = tokens.ready_at(pace, now);
-    let age = facts.since + EARLY_AGE;
+    let age = facts.free_since + EARLY_AGE;
     let early = facts.quiet_at.min(age).max(token);
     if now < early {
         return Decision::WaitUntil(early.min(timer));
@@ -166,6 +169,7 @@ mod tests {
             bytes: 100,
             wants_early: true,
             since: 1000 * MS,
+            free_since: 1000 * MS,
             in_flight: 0,
             window: 4,
             quiet_at: 1000 * MS,
@@ -188,6 +192,12 @@ mod tests {
         let busy = Facts { quiet_at: 1200 * MS, ..facts() };
         assert_eq!(at(busy, Latency::Balanced, 1000 * MS), Decision::WaitUntil(1020 * MS));
         assert_eq!(at(busy, Latency::Balanced, 1020 * MS), Decision::Flush(Reason::Age));
+    }
+
+    #[test]
+    fn what_waited_for_a_create_waits_for_those_whom_it_answered() {
+        let waited = Facts { since: 940 * MS, quiet_at: 1005 * MS, ..facts() };
+        assert_eq!(at(waited, Latency::Balanced, 1000 * MS), Decision::WaitUntil(1005 * MS));
     }
 
     #[test]
@@ -224,7 +234,7 @@ mod tests {
         let mut now = Duration::ZERO;
         let mut flushes = 0;
         while now < Duration::from_secs(10) {
-            let facts = Facts { since: now, quiet_at: now, ..facts() };
+            let facts = Facts { since: now, free_since: now, quiet_at: now, ..facts() };
             match decide(&facts, &pace, &mut tokens, now) {
                 Decision::Flush(_) => {
                     tokens.take(&pace, now);
