@@ -3,7 +3,7 @@
 
 use kafscale_protocol::{AnyRequest, AnyResponse, ApiKey, DecodeError, Encoder, RequestHeader};
 
-/// A request: the first byte picks the API, the second the version, the rest is the body.
+/// A request: the first byte picks the API (its key, where it is one), the second the version, the rest is the body.
 pub fn request(input: &[u8]) -> Option<Result<(), DecodeError>> {
     let _ = RequestHeader::read(input);
     split(input).map(|(api, version, body)| read_write_read(api, true, version, body))
@@ -16,7 +16,8 @@ pub fn response(input: &[u8]) -> Option<Result<(), DecodeError>> {
 
 fn split(input: &[u8]) -> Option<(ApiKey, i16, &[u8])> {
     let [api, version, body @ ..] = input else { return None };
-    let api = ApiKey::ALL[usize::from(*api) % ApiKey::ALL.len()];
+    let any = || ApiKey::ALL[usize::from(*api) % ApiKey::ALL.len()];
+    let api = ApiKey::from_code(i16::from(*api)).unwrap_or_else(any);
     let facts = api.facts();
     let version = facts.min + i16::from(*version) % (facts.max - facts.min + 1);
     Some((api, version, body))

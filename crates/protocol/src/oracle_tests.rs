@@ -63,8 +63,7 @@ macro_rules! oracle {
                 let compared = [$((<$module::Request as Body>::API, $max)),+];
                 let all: Vec<_> = ApiKey::ALL
                     .iter()
-                    // The crate's newest ListOffsets is 10.
-                    .map(|&api| (api, if api == ApiKey::ListOffsets { 10 } else { api.facts().max }))
+                    .map(|&api| (api, newest_known(api)))
                     .collect();
                 assert_eq!(compared.to_vec(), all);
             }
@@ -85,19 +84,40 @@ macro_rules! oracle {
     };
 }
 
+/// The newest version that the crate knows as well.
+fn newest_known(api: ApiKey) -> i16 {
+    match api {
+        ApiKey::ListOffsets => 10,
+        ApiKey::OffsetCommit | ApiKey::OffsetFetch => 9,
+        _ => api.facts().max,
+    }
+}
+
 oracle! {
     produce, ProduceRequest, ProduceResponse, up to 13;
     fetch, FetchRequest, FetchResponse, up to 18;
     list_offsets, ListOffsetsRequest, ListOffsetsResponse, up to 10;
     metadata, MetadataRequest, MetadataResponse, up to 13;
+    offset_commit, OffsetCommitRequest, OffsetCommitResponse, up to 9;
+    offset_fetch, OffsetFetchRequest, OffsetFetchResponse, up to 9;
     find_coordinator, FindCoordinatorRequest, FindCoordinatorResponse, up to 6;
+    join_group, JoinGroupRequest, JoinGroupResponse, up to 9;
+    heartbeat, HeartbeatRequest, HeartbeatResponse, up to 4;
+    leave_group, LeaveGroupRequest, LeaveGroupResponse, up to 5;
+    sync_group, SyncGroupRequest, SyncGroupResponse, up to 5;
+    describe_groups, DescribeGroupsRequest, DescribeGroupsResponse, up to 6;
+    list_groups, ListGroupsRequest, ListGroupsResponse, up to 5;
     api_versions, ApiVersionsRequest, ApiVersionsResponse, up to 4;
     create_topics, CreateTopicsRequest, CreateTopicsResponse, up to 7;
     delete_topics, DeleteTopicsRequest, DeleteTopicsResponse, up to 6;
     init_producer_id, InitProducerIdRequest, InitProducerIdResponse, up to 5;
     offset_for_leader_epoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, up to 4;
     describe_configs, DescribeConfigsRequest, DescribeConfigsResponse, up to 4;
+    delete_groups, DeleteGroupsRequest, DeleteGroupsResponse, up to 2;
+    offset_delete, OffsetDeleteRequest, OffsetDeleteResponse, up to 0;
     describe_cluster, DescribeClusterRequest, DescribeClusterResponse, up to 2;
+    consumer_group_heartbeat, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, up to 1;
+    consumer_group_describe, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, up to 1;
     describe_topic_partitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, up to 0;
 }
 

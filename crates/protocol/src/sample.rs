@@ -153,6 +153,18 @@ impl<'a> Sample<'a> for &'a str {
     }
 }
 
+impl<'a> Sample<'a> for &'a [u8] {
+    fn sample(from: &mut Source<'_>) -> Self {
+        static BYTES: [u8; 300] = [0xa5; 300];
+        let len = from.pick(&[0, 1, 61, 126, 127, 300]);
+        &BYTES[..len]
+    }
+
+    fn json(&self, to: &mut Json) {
+        to.base64(self);
+    }
+}
+
 impl<'a> Sample<'a> for Uuid {
     fn sample(from: &mut Source<'_>) -> Self {
         Self(((u128::from(from.bits()) << 64) | u128::from(from.bits())).to_be_bytes())

@@ -12,13 +12,9 @@ use super::{Answer, Call, Refusal, Session};
 /// The features that clients look for, and the highest level that is both supported and finalized here.
 const FEATURES: &[(&str, i16, i16)] = &[("metadata.version", 7, 29)];
 
-/// The catalogue of the protocol crate, as it is.
+/// What the catalogue of the protocol crate advertises.
 fn api_keys() -> Vec<ApiVersion> {
-    let row = |api: &ApiKey| {
-        let facts = api.facts();
-        ApiVersion { api_key: *api as i16, min_version: facts.advertised_min, max_version: facts.max }
-    };
-    ApiKey::ALL.iter().map(row).collect()
+    ApiKey::advertised().collect()
 }
 
 /// Answers with everything that is served.

@@ -59,7 +59,7 @@ impl Session {
         let (header, body) = RequestHeader::read(&frame)?;
         let body_at = frame.len() - body.len();
         let started = self.broker.runtime().now();
-        let Some(api) = ApiKey::from_code(header.api_key) else {
+        let Some(api) = ApiKey::from_code(header.api_key).filter(|api| api.is_served()) else {
             return Err(Refusal::Closed(format!("api key {} is not served", header.api_key)));
         };
         if api == ApiKey::ApiVersions && !api.facts().serves(header.api_version) {
@@ -122,5 +122,17 @@ async fn dispatch(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> 
         ApiKey::FindCoordinator => find_coordinator::handle(session, call).await,
         ApiKey::InitProducerId => init_producer_id::handle(session, call).await,
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(session, call).await,
+        ApiKey::OffsetCommit
+        | ApiKey::OffsetFetch
+        | ApiKey::JoinGroup
+        | ApiKey::Heartbeat
+        | ApiKey::LeaveGroup
+        | ApiKey::SyncGroup
+        | ApiKey::DescribeGroups
+        | ApiKey::ListGroups
+        | ApiKey::DeleteGroups
+        | ApiKey::OffsetDelete
+        | ApiKey::ConsumerGroupHeartbeat
+        | ApiKey::ConsumerGroupDescribe => unreachable!("what is not served is refused before"),
     }
 }

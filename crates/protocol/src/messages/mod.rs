@@ -94,7 +94,7 @@ macro_rules! catalogue {
     )+) => {
         $(pub mod $module;)+
 
-        /// An API that is served.
+        /// An API that is known.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
         pub enum ApiKey {
@@ -108,7 +108,7 @@ macro_rules! catalogue {
             /// Every API, by ascending key.
             pub const ALL: &'static [Self] = &[$(Self::$api),+];
 
-            /// The API of this key, if it is served.
+            /// The API of this key, if it is known.
             pub const fn from_code(key: i16) -> Option<Self> {
                 match key {
                     $($key => Some(Self::$api),)+
@@ -206,8 +206,18 @@ catalogue! {
     Fetch = 1 in fetch, (fetch::Request<'a> => fetch::Response<'a>), 4-18, flexible 12+;
     ListOffsets = 2 in list_offsets, (list_offsets::Request<'a> => list_offsets::Response<'a>), 1-11, flexible 6+;
     Metadata = 3 in metadata, (metadata::Request<'a> => metadata::Response<'a>), 0-13, flexible 9+;
+    OffsetCommit = 8 in offset_commit,
+        (offset_commit::Request<'a> => offset_commit::Response<'a>), 2-10, flexible 8+;
+    OffsetFetch = 9 in offset_fetch, (offset_fetch::Request<'a> => offset_fetch::Response<'a>), 1-10, flexible 6+;
     FindCoordinator = 10 in find_coordinator,
         (find_coordinator::Request<'a> => find_coordinator::Response<'a>), 0-6, flexible 3+;
+    JoinGroup = 11 in join_group, (join_group::Request<'a> => join_group::Response<'a>), 0-9, flexible 6+;
+    Heartbeat = 12 in heartbeat, (heartbeat::Request<'a> => heartbeat::Response), 0-4, flexible 4+;
+    LeaveGroup = 13 in leave_group, (leave_group::Request<'a> => leave_group::Response<'a>), 0-5, flexible 4+;
+    SyncGroup = 14 in sync_group, (sync_group::Request<'a> => sync_group::Response<'a>), 0-5, flexible 4+;
+    DescribeGroups = 15 in describe_groups,
+        (describe_groups::Request<'a> => describe_groups::Response<'a>), 0-6, flexible 5+;
+    ListGroups = 16 in list_groups, (list_groups::Request<'a> => list_groups::Response<'a>), 0-5, flexible 3+;
     ApiVersions = 18 in api_versions, (api_versions::Request<'a> => api_versions::Response<'a>), 0-4, flexible 3+;
     CreateTopics = 19 in create_topics, (create_topics::Request<'a> => create_topics::Response<'a>), 2-7, flexible 5+;
     DeleteTopics = 20 in delete_topics, (delete_topics::Request<'a> => delete_topics::Response<'a>), 1-6, flexible 4+;
@@ -217,13 +227,39 @@ catalogue! {
         (offset_for_leader_epoch::Request<'a> => offset_for_leader_epoch::Response<'a>), 2-4, flexible 4+;
     DescribeConfigs = 32 in describe_configs,
         (describe_configs::Request<'a> => describe_configs::Response<'a>), 1-4, flexible 4+;
+    DeleteGroups = 42 in delete_groups, (delete_groups::Request<'a> => delete_groups::Response<'a>), 0-2, flexible 2+;
+    OffsetDelete = 47 in offset_delete,
+        (offset_delete::Request<'a> => offset_delete::Response<'a>), 0-0, flexible 32767+;
     DescribeCluster = 60 in describe_cluster,
         (describe_cluster::Request => describe_cluster::Response<'a>), 0-2, flexible 0+;
+    ConsumerGroupHeartbeat = 68 in consumer_group_heartbeat,
+        (consumer_group_heartbeat::Request<'a> => consumer_group_heartbeat::Response<'a>), 0-1, flexible 0+;
+    ConsumerGroupDescribe = 69 in consumer_group_describe,
+        (consumer_group_describe::Request<'a> => consumer_group_describe::Response<'a>), 0-1, flexible 0+;
     DescribeTopicPartitions = 75 in describe_topic_partitions,
         (describe_topic_partitions::Request<'a> => describe_topic_partitions::Response<'a>), 0-0, flexible 0+;
 }
 
 impl ApiKey {
+    /// Whether this broker answers it. The others are messages that are only known here, and are not advertised.
+    pub const fn is_served(self) -> bool {
+        !matches!(
+            self,
+            Self::OffsetCommit
+                | Self::OffsetFetch
+                | Self::JoinGroup
+                | Self::Heartbeat
+                | Self::LeaveGroup
+                | Self::SyncGroup
+                | Self::DescribeGroups
+                | Self::ListGroups
+                | Self::DeleteGroups
+                | Self::OffsetDelete
+                | Self::ConsumerGroupHeartbeat
+                | Self::ConsumerGroupDescribe
+        )
+    }
+
     /// The key on the wire.
     pub const fn code(self) -> i16 {
         self as i16
@@ -248,8 +284,8 @@ impl ApiKey {
     }
 
     /// What ApiVersions announces, by ascending key.
-    pub fn advertised() -> impl ExactSizeIterator<Item = api_versions::ApiVersion> {
-        Self::ALL.iter().map(|api| api.advertisement())
+    pub fn advertised() -> impl Iterator<Item = api_versions::ApiVersion> {
+        Self::ALL.iter().filter(|api| api.is_served()).map(|api| api.advertisement())
     }
 
     /// What ApiVersions announces of this API.
@@ -273,7 +309,7 @@ mod tests {
                 api_versions::ApiVersion { api_key: api.code(), min_version: min, max_version: api.facts().max };
             assert_eq!(api.advertisement(), expected);
         }
-        assert_eq!(ApiKey::advertised().len(), ApiKey::ALL.len());
+        assert_eq!(ApiKey::advertised().count(), ApiKey::ALL.iter().filter(|api| api.is_served()).count());
         assert_eq!(ApiKey::Produce.facts().min, 3);
     }
 }

@@ -105,6 +105,7 @@ public class Generate {
             case "int64": return LongNode.valueOf(10_000_000_000L + n);
             case "string": return TextNode.valueOf(name + n);
             case "uuid": return TextNode.valueOf(new Uuid(0x0123456789abcdefL, n).toString());
+            case "bytes": return TextNode.valueOf(n % 2 == 0 ? "Ynl0ZXMh" : "b25l");
             case "records": return TextNode.valueOf("cmVjb3Jk");
             default: return struct(fieldsOf(type, field), depth + 1);
         }
