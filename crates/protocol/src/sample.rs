@@ -4,7 +4,7 @@
 //! catalogue.
 
 use crate::define::Rule;
-use crate::{Array, ErrorCode, Records, Uuid};
+use crate::{Array, ErrorCode, Float64, Records, Uuid};
 
 /// Values made from arbitrary bytes, and values as JSON.
 pub(crate) trait Sample<'a> {
@@ -125,7 +125,17 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i8, i16, i32, i64);
+integers!(i8, i16, u16, i32, i64);
+
+impl<'a> Sample<'a> for Float64 {
+    fn sample(from: &mut Source<'_>) -> Self {
+        Self(from.pick(&[0.0, -0.5, 1.0e9, f64::MAX, f64::INFINITY]))
+    }
+
+    fn json(&self, to: &mut Json) {
+        to.text.push_str(&format!("{:?}", self.0));
+    }
+}
 
 impl<'a> Sample<'a> for bool {
     fn sample(from: &mut Source<'_>) -> Self {

@@ -3,6 +3,7 @@
 //! | Kafka | here | | Kafka | here |
 //! |---|---|---|---|---|
 //! | `bool`, `int8` ... `int64` | `bool`, `i8` ... `i64` | | `[]T` | [`Array<'a, T>`](crate::Array) |
+//! | `uint16` | `u16` | | `float64` | [`Float64`](crate::Float64) |
 //! | `string` | `&'a str` | | `uuid` | [`Uuid`](crate::Uuid) |
 //! | `bytes` | `&'a [u8]` | | `records` | [`Records<'a>`](crate::Records) |
 //! | nullable T | `Option<T>` | | error codes | [`ErrorCode`](crate::ErrorCode) |
@@ -75,7 +76,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i8, i16, i32, i64);
+integers!(i8, i16, u16, i32, i64);
 
 impl<'a> Wire<'a> for bool {
     fn decode(from: &mut Decoder<'a>, field: &'static str) -> Result<Self, DecodeError> {

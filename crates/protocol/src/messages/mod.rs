@@ -221,21 +221,69 @@ catalogue! {
     ApiVersions = 18 in api_versions, (api_versions::Request<'a> => api_versions::Response<'a>), 0-4, flexible 3+;
     CreateTopics = 19 in create_topics, (create_topics::Request<'a> => create_topics::Response<'a>), 2-7, flexible 5+;
     DeleteTopics = 20 in delete_topics, (delete_topics::Request<'a> => delete_topics::Response<'a>), 1-6, flexible 4+;
+    DeleteRecords = 21 in delete_records,
+        (delete_records::Request<'a> => delete_records::Response<'a>), 0-2, flexible 2+;
     InitProducerId = 22 in init_producer_id,
         (init_producer_id::Request<'a> => init_producer_id::Response), 0-5, flexible 2+;
     OffsetForLeaderEpoch = 23 in offset_for_leader_epoch,
         (offset_for_leader_epoch::Request<'a> => offset_for_leader_epoch::Response<'a>), 2-4, flexible 4+;
+    DescribeAcls = 29 in describe_acls, (describe_acls::Request<'a> => describe_acls::Response<'a>), 1-3, flexible 2+;
+    CreateAcls = 30 in create_acls, (create_acls::Request<'a> => create_acls::Response<'a>), 1-3, flexible 2+;
+    DeleteAcls = 31 in delete_acls, (delete_acls::Request<'a> => delete_acls::Response<'a>), 1-3, flexible 2+;
     DescribeConfigs = 32 in describe_configs,
         (describe_configs::Request<'a> => describe_configs::Response<'a>), 1-4, flexible 4+;
+    AlterConfigs = 33 in alter_configs, (alter_configs::Request<'a> => alter_configs::Response<'a>), 0-2, flexible 2+;
+    AlterReplicaLogDirs = 34 in alter_replica_log_dirs,
+        (alter_replica_log_dirs::Request<'a> => alter_replica_log_dirs::Response<'a>), 1-2, flexible 2+;
+    DescribeLogDirs = 35 in describe_log_dirs,
+        (describe_log_dirs::Request<'a> => describe_log_dirs::Response<'a>), 1-5, flexible 2+;
+    CreatePartitions = 37 in create_partitions,
+        (create_partitions::Request<'a> => create_partitions::Response<'a>), 0-3, flexible 2+;
+    CreateDelegationToken = 38 in create_delegation_token,
+        (create_delegation_token::Request<'a> => create_delegation_token::Response<'a>), 1-3, flexible 2+;
+    RenewDelegationToken = 39 in renew_delegation_token,
+        (renew_delegation_token::Request<'a> => renew_delegation_token::Response), 1-2, flexible 2+;
+    ExpireDelegationToken = 40 in expire_delegation_token,
+        (expire_delegation_token::Request<'a> => expire_delegation_token::Response), 1-2, flexible 2+;
+    DescribeDelegationToken = 41 in describe_delegation_token,
+        (describe_delegation_token::Request<'a> => describe_delegation_token::Response<'a>), 1-3, flexible 2+;
     DeleteGroups = 42 in delete_groups, (delete_groups::Request<'a> => delete_groups::Response<'a>), 0-2, flexible 2+;
+    ElectLeaders = 43 in elect_leaders, (elect_leaders::Request<'a> => elect_leaders::Response<'a>), 0-2, flexible 2+;
+    IncrementalAlterConfigs = 44 in incremental_alter_configs,
+        (incremental_alter_configs::Request<'a> => incremental_alter_configs::Response<'a>), 0-1, flexible 1+;
+    AlterPartitionReassignments = 45 in alter_partition_reassignments,
+        (alter_partition_reassignments::Request<'a> => alter_partition_reassignments::Response<'a>), 0-1, flexible 0+;
+    ListPartitionReassignments = 46 in list_partition_reassignments,
+        (list_partition_reassignments::Request<'a> => list_partition_reassignments::Response<'a>), 0-0, flexible 0+;
     OffsetDelete = 47 in offset_delete,
         (offset_delete::Request<'a> => offset_delete::Response<'a>), 0-0, flexible 32767+;
+    DescribeClientQuotas = 48 in describe_client_quotas,
+        (describe_client_quotas::Request<'a> => describe_client_quotas::Response<'a>), 0-1, flexible 1+;
+    AlterClientQuotas = 49 in alter_client_quotas,
+        (alter_client_quotas::Request<'a> => alter_client_quotas::Response<'a>), 0-1, flexible 1+;
+    DescribeUserScramCredentials = 50 in describe_user_scram_credentials,
+        (describe_user_scram_credentials::Request<'a> => describe_user_scram_credentials::Response<'a>), 0-0, flexible 0+;
+    AlterUserScramCredentials = 51 in alter_user_scram_credentials,
+        (alter_user_scram_credentials::Request<'a> => alter_user_scram_credentials::Response<'a>), 0-0, flexible 0+;
+    DescribeQuorum = 55 in describe_quorum,
+        (describe_quorum::Request<'a> => describe_quorum::Response<'a>), 0-2, flexible 0+;
+    UpdateFeatures = 57 in update_features,
+        (update_features::Request<'a> => update_features::Response<'a>), 0-2, flexible 0+;
     DescribeCluster = 60 in describe_cluster,
         (describe_cluster::Request => describe_cluster::Response<'a>), 0-2, flexible 0+;
+    DescribeProducers = 61 in describe_producers,
+        (describe_producers::Request<'a> => describe_producers::Response<'a>), 0-0, flexible 0+;
+    UnregisterBroker = 64 in unregister_broker,
+        (unregister_broker::Request => unregister_broker::Response<'a>), 0-0, flexible 0+;
     ConsumerGroupHeartbeat = 68 in consumer_group_heartbeat,
         (consumer_group_heartbeat::Request<'a> => consumer_group_heartbeat::Response<'a>), 0-1, flexible 0+;
     ConsumerGroupDescribe = 69 in consumer_group_describe,
         (consumer_group_describe::Request<'a> => consumer_group_describe::Response<'a>), 0-1, flexible 0+;
+    GetTelemetrySubscriptions = 71 in get_telemetry_subscriptions,
+        (get_telemetry_subscriptions::Request => get_telemetry_subscriptions::Response<'a>), 0-0, flexible 0+;
+    PushTelemetry = 72 in push_telemetry, (push_telemetry::Request<'a> => push_telemetry::Response), 0-0, flexible 0+;
+    ListConfigResources = 74 in list_config_resources,
+        (list_config_resources::Request<'a> => list_config_resources::Response<'a>), 0-1, flexible 0+;
     DescribeTopicPartitions = 75 in describe_topic_partitions,
         (describe_topic_partitions::Request<'a> => describe_topic_partitions::Response<'a>), 0-0, flexible 0+;
 }
@@ -257,6 +305,33 @@ impl ApiKey {
                 | Self::OffsetDelete
                 | Self::ConsumerGroupHeartbeat
                 | Self::ConsumerGroupDescribe
+                | Self::DeleteRecords
+                | Self::DescribeAcls
+                | Self::CreateAcls
+                | Self::DeleteAcls
+                | Self::AlterConfigs
+                | Self::AlterReplicaLogDirs
+                | Self::DescribeLogDirs
+                | Self::CreatePartitions
+                | Self::CreateDelegationToken
+                | Self::RenewDelegationToken
+                | Self::ExpireDelegationToken
+                | Self::DescribeDelegationToken
+                | Self::ElectLeaders
+                | Self::IncrementalAlterConfigs
+                | Self::AlterPartitionReassignments
+                | Self::ListPartitionReassignments
+                | Self::DescribeClientQuotas
+                | Self::AlterClientQuotas
+                | Self::DescribeUserScramCredentials
+                | Self::AlterUserScramCredentials
+                | Self::DescribeQuorum
+                | Self::UpdateFeatures
+                | Self::DescribeProducers
+                | Self::UnregisterBroker
+                | Self::GetTelemetrySubscriptions
+                | Self::PushTelemetry
+                | Self::ListConfigResources
         )
     }
 

@@ -101,12 +101,14 @@ public class Generate {
             case "bool": return BooleanNode.valueOf(n % 2 == 0);
             case "int8": return IntNode.valueOf(n);
             case "int16": return IntNode.valueOf(name.endsWith("ErrorCode") ? n : 1000 + n);
+            case "uint16": return IntNode.valueOf(50_000 + n);
             case "int32": return IntNode.valueOf(100_000 + n);
             case "int64": return LongNode.valueOf(10_000_000_000L + n);
             case "string": return TextNode.valueOf(name + n);
             case "uuid": return TextNode.valueOf(new Uuid(0x0123456789abcdefL, n).toString());
             case "bytes": return TextNode.valueOf(n % 2 == 0 ? "Ynl0ZXMh" : "b25l");
             case "records": return TextNode.valueOf("cmVjb3Jk");
+            case "float64": return DoubleNode.valueOf(n + 0.5);
             default: return struct(fieldsOf(type, field), depth + 1);
         }
     }
