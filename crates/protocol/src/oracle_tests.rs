@@ -87,6 +87,7 @@ macro_rules! oracle {
 /// The newest version that the crate knows as well.
 fn newest_known(api: ApiKey) -> i16 {
     match api {
+        ApiKey::DescribeLogDirs => 4,
         ApiKey::ListOffsets => 10,
         ApiKey::OffsetCommit | ApiKey::OffsetFetch => 9,
         _ => api.facts().max,
@@ -110,42 +111,42 @@ oracle! {
     api_versions, ApiVersionsRequest, ApiVersionsResponse, up to 4;
     create_topics, CreateTopicsRequest, CreateTopicsResponse, up to 7;
     delete_topics, DeleteTopicsRequest, DeleteTopicsResponse, up to 6;
+    delete_records, DeleteRecordsRequest, DeleteRecordsResponse, up to 2;
     init_producer_id, InitProducerIdRequest, InitProducerIdResponse, up to 5;
     offset_for_leader_epoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, up to 4;
-    describe_configs, DescribeConfigsRequest, DescribeConfigsResponse, up to 4;
-    delete_groups, DeleteGroupsRequest, DeleteGroupsResponse, up to 2;
-    offset_delete, OffsetDeleteRequest, OffsetDeleteResponse, up to 0;
-    describe_cluster, DescribeClusterRequest, DescribeClusterResponse, up to 2;
-    consumer_group_heartbeat, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, up to 1;
-    consumer_group_describe, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, up to 1;
-    describe_topic_partitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, up to 0;
-    delete_records, DeleteRecordsRequest, DeleteRecordsResponse, up to 2;
     describe_acls, DescribeAclsRequest, DescribeAclsResponse, up to 3;
     create_acls, CreateAclsRequest, CreateAclsResponse, up to 3;
     delete_acls, DeleteAclsRequest, DeleteAclsResponse, up to 3;
+    describe_configs, DescribeConfigsRequest, DescribeConfigsResponse, up to 4;
     alter_configs, AlterConfigsRequest, AlterConfigsResponse, up to 2;
     alter_replica_log_dirs, AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, up to 2;
-    describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse, up to 5;
+    describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse, up to 4;
     create_partitions, CreatePartitionsRequest, CreatePartitionsResponse, up to 3;
     create_delegation_token, CreateDelegationTokenRequest, CreateDelegationTokenResponse, up to 3;
     renew_delegation_token, RenewDelegationTokenRequest, RenewDelegationTokenResponse, up to 2;
     expire_delegation_token, ExpireDelegationTokenRequest, ExpireDelegationTokenResponse, up to 2;
     describe_delegation_token, DescribeDelegationTokenRequest, DescribeDelegationTokenResponse, up to 3;
+    delete_groups, DeleteGroupsRequest, DeleteGroupsResponse, up to 2;
     elect_leaders, ElectLeadersRequest, ElectLeadersResponse, up to 2;
     incremental_alter_configs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, up to 1;
     alter_partition_reassignments, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, up to 1;
     list_partition_reassignments, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, up to 0;
+    offset_delete, OffsetDeleteRequest, OffsetDeleteResponse, up to 0;
     describe_client_quotas, DescribeClientQuotasRequest, DescribeClientQuotasResponse, up to 1;
     alter_client_quotas, AlterClientQuotasRequest, AlterClientQuotasResponse, up to 1;
     describe_user_scram_credentials, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, up to 0;
     alter_user_scram_credentials, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, up to 0;
     describe_quorum, DescribeQuorumRequest, DescribeQuorumResponse, up to 2;
     update_features, UpdateFeaturesRequest, UpdateFeaturesResponse, up to 2;
+    describe_cluster, DescribeClusterRequest, DescribeClusterResponse, up to 2;
     describe_producers, DescribeProducersRequest, DescribeProducersResponse, up to 0;
     unregister_broker, UnregisterBrokerRequest, UnregisterBrokerResponse, up to 0;
+    consumer_group_heartbeat, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, up to 1;
+    consumer_group_describe, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, up to 1;
     get_telemetry_subscriptions, GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse, up to 0;
     push_telemetry, PushTelemetryRequest, PushTelemetryResponse, up to 0;
     list_config_resources, ListConfigResourcesRequest, ListConfigResourcesResponse, up to 1;
+    describe_topic_partitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, up to 0;
 }
 
 fn golden<Ours: Body<'static> + Sample<'static>>(version: i16, bytes: &'static [u8], json: &str) {

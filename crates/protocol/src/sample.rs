@@ -106,7 +106,8 @@ impl<'a, T: Sample<'a>> JsonField<'a> for T {
 }
 
 fn camel_case(snake: &str) -> String {
-    let mut words = snake.split('_');
+    // A field whose name is a word of Rust ends with an underscore.
+    let mut words = snake.trim_end_matches('_').split('_');
     let first = words.next().unwrap_or_default().to_owned();
     words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
 }

@@ -25,7 +25,7 @@ message! {
         topics: Array<'a, DescribeLogDirsTopic<'a>> [0+],
         total_bytes: i64 [4+, ignorable] = -1,
         usable_bytes: i64 [4+, ignorable] = -1,
-        is_cordoned: bool [5+, ignorable] = False,
+        is_cordoned: bool [5+, ignorable],
     }
 
     DescribeLogDirsTopic<'a> {

@@ -7,7 +7,7 @@ message! {
     Request<'a> {
         timeout_ms: i32 [0+] = 60_000,
         feature_updates: Array<'a, FeatureUpdateKey<'a>> [0+],
-        validate_only: bool [1+] = False,
+        validate_only: bool [1+],
     }
 
     FeatureUpdateKey<'a> {
