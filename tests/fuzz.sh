@@ -12,16 +12,20 @@ command -v rustup >/dev/null && rustup toolchain list | grep -q '^nightly' ||
 [ -x "$cache/cargo/bin/cargo-fuzz" ] || cargo install -q cargo-fuzz --locked --root "$cache/cargo"
 
 export PATH="$cache/cargo/bin:$PATH" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/fuzz"
+made="$CARGO_TARGET_DIR/seeds"
+crates/protocol/tests/golden/seeds.py "$made"
 status=0
 for target in "$@"; do
     corpus="$cache/corpus/$target"
     mkdir -p "$corpus"
-    seeds=fuzz/seeds/$target
-    [ -d "$seeds" ] || seeds=
+    seeds=()
+    for folder in "fuzz/seeds/$target" "$made/$target"; do
+        [ ! -d "$folder" ] || seeds+=("$folder")
+    done
     malloc_limit_mb=64
     # A zstd frame may announce a window of 128 MiB, the library's bound, and the decoder allocates it at once.
     [ "$target" = batches ] && malloc_limit_mb=160
-    if cargo +nightly fuzz run "$target" "$corpus" ${seeds:+"$seeds"} -- \
+    if cargo +nightly fuzz run "$target" "$corpus" "${seeds[@]}" -- \
         -max_total_time="$seconds" -max_len=65536 -timeout=10 -malloc_limit_mb=$malloc_limit_mb -rss_limit_mb=2048 -print_final_stats=1; then
         echo "ok fuzz: $target, ${seconds} s"
     else

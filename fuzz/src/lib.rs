@@ -1,7 +1,7 @@
 //! What the fuzz targets do with their input; the targets themselves are three lines each.
 //!
-//! `cargo +nightly fuzz run requests fuzz/corpus/requests fuzz/seeds/requests`, likewise the others. What a
-//! run finds becomes a file under `seeds/`, where ordinary tests run it from then on.
+//! `tests/fuzz.sh 60 requests` runs one for a minute; the seeds of `requests` and `responses` are the golden messages of
+//! `kafscale-protocol`. What a run finds becomes an ordinary test, of `batches` a file under `seeds/`.
 
 pub mod batches;
 pub mod entries;

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Writes kafka.txt and errors.txt anew from Apache Kafka's own classes, and the seeds of the fuzz targets from them.
-# Needs a JDK 17, Maven and Python.
+# Writes kafka.txt and errors.txt anew from Apache Kafka's own classes. Needs a JDK 17 and Maven.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
@@ -17,4 +16,3 @@ apis=$(tr '\n' ' ' <../../src/messages/mod.rs | grep -oE '[A-Z][A-Za-z]+ = [0-9]
 # shellcheck disable=SC2086 # One word each.
 java -cp "$work:$work/*" Generate $apis >kafka.txt
 java -cp "$work:$work/*" Generate errors >errors.txt
-./seeds.py
