@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::join_all;
 use kafscale_log::BarrierError;
 use kafscale_protocol::{
     ApiKey, Array, ErrorCode, RequestHeader,
@@ -30,6 +31,14 @@ const WAIT_MIN_MS: i32 = 1_000;
 
 /// Why a batch goes no further, in Kafka's code and in words.
 type Rejected = (ErrorCode, String);
+
+/// Of a batch that was sent to be appended, what its answer needs.
+#[derive(Clone, Copy)]
+struct Sent {
+    partition: Handle,
+    /// Whether the topic has LogAppendTime.
+    is_stamped: bool,
+}
 
 /// A batch that may be appended, and where it lies in the frame.
 #[derive(Clone)]
@@ -76,8 +85,9 @@ pub fn begin(
         producer: accepted.producer,
         waiting: Waiting::new(parts.pop().expect("one reply for each accepted batch")),
     };
-    let mut stamps: Vec<Result<Option<i64>, Rejected>> =
-        judged.iter().map(|judged| judged.as_ref().map(|accepted| accepted.stamp).map_err(Clone::clone)).collect();
+    let sent = |accepted: &Accepted| Sent { partition: accepted.partition, is_stamped: accepted.stamp.is_some() };
+    let mut sent: Vec<Result<Sent, Rejected>> =
+        judged.iter().map(|judged| judged.as_ref().map(sent).map_err(Clone::clone)).collect();
     let appends: Vec<Append> = judged.iter().flatten().map(append).collect();
     let broker = session.broker();
     broker.metrics().produced(accepted_bytes, appends.len());
@@ -96,11 +106,14 @@ pub fn begin(
         }
         let mut appended: Vec<BatchResult> = match outcome {
             Ok(Ok(results)) => results,
-            Ok(Err(_)) => vec![Err(crate::write::Error::Stopped); stamps.len()],
-            Err(_) => vec![Err(crate::write::Error::TimedOut); stamps.len()],
+            Ok(Err(_)) => vec![Err(crate::write::Error::Stopped); sent.len()],
+            Err(_) => vec![Err(crate::write::Error::TimedOut); sent.len()],
         };
-        confirm_absences(broker, &mut stamps, &mut appended).await;
-        answer(&session, &call, acks, &stamps, appended)
+        confirm_absences(broker, &mut sent, &mut appended).await;
+        if acks != 0 {
+            find_append_times(broker, &sent, &mut appended).await;
+        }
+        answer(&session, &call, acks, &sent, appended)
     }))
 }
 
@@ -108,7 +121,7 @@ pub fn begin(
 /// than the request: from a broker that was taken over and does not know it yet, a gap would make a client give its
 /// sequences up, and a client might ask after its topic for ever. A barrier that succeeds proves that nobody else has
 /// written, so this replica had all there is.
-async fn confirm_absences(broker: &Broker, judged: &mut [Result<Option<i64>, Rejected>], appended: &mut [BatchResult]) {
+async fn confirm_absences(broker: &Broker, judged: &mut [Result<Sent, Rejected>], appended: &mut [BatchResult]) {
     let is_unknown = |judged: &Result<_, Rejected>| {
         matches!(judged, Err((ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition, _)))
     };
@@ -125,6 +138,19 @@ async fn confirm_absences(broker: &Broker, judged: &mut [Result<Option<i64>, Rej
         *judged = Err((error_codes::of_barrier(&error), "the log cannot be asked for its end".to_owned()));
     }
     appended.iter_mut().filter(|result| is_gap(result)).for_each(|result| *result = Err(instead));
+}
+
+/// A retry of what was written before is told when that was appended, not when it was sent again: producers hand the answer
+/// to their callers as the record's timestamp. What cannot be read stays unknown.
+async fn find_append_times(broker: &Broker, sent: &[Result<Sent, Rejected>], appended: &mut [BatchResult]) {
+    let sent = sent.iter().filter_map(|sent| sent.as_ref().ok());
+    let find = async |(sent, result): (&Sent, &mut BatchResult)| match result {
+        Ok(appended) if sent.is_stamped && appended.max_timestamp.is_none() => {
+            appended.max_timestamp = broker.reader().append_time(sent.partition, appended.base_offset).await;
+        }
+        _ => {}
+    };
+    join_all(sent.zip(appended).map(find)).await;
 }
 
 /// A part of a frame: shared, unless what is taken of it in all is the smaller part of it. A batch may outlive its request,
@@ -252,7 +278,7 @@ fn answer(
     session: &Session,
     call: &Call,
     acks: i16,
-    judged: &[Result<Option<i64>, Rejected>],
+    judged: &[Result<Sent, Rejected>],
     appended: Vec<BatchResult>,
 ) -> Result<Answer, Refusal> {
     let metrics = session.broker().metrics();
@@ -287,7 +313,7 @@ fn answer(
 
 fn partition_response<'a>(
     index: i32,
-    judged: &'a Result<Option<i64>, Rejected>,
+    judged: &'a Result<Sent, Rejected>,
     appended: &mut impl Iterator<Item = BatchResult>,
 ) -> PartitionProduceResponse<'a> {
     let mut response = PartitionProduceResponse { index, base_offset: -1, ..Default::default() };
@@ -296,11 +322,11 @@ fn partition_response<'a>(
             response.error_code = *code;
             response.error_message = (!text.is_empty()).then_some(text);
         }
-        Ok(stamp) => match appended.next().expect("every accepted batch has a result") {
+        Ok(sent) => match appended.next().expect("every accepted batch has a result") {
             Ok(at) => {
                 response.base_offset = at.base_offset;
                 response.log_start_offset = at.log_start_offset;
-                response.log_append_time_ms = stamp.unwrap_or(-1);
+                response.log_append_time_ms = at.max_timestamp.filter(|_| sent.is_stamped).unwrap_or(-1);
             }
             Err(error) => response.error_code = error_codes::of_write(error),
         },

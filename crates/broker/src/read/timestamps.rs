@@ -4,9 +4,12 @@
 //! rest in order. The answers are Apache Kafka's: the first record, in offset order, that is late enough, and for the
 //! greatest timestamp the first record that has it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
-use kafscale_records::search::{self, Found};
+use kafscale_records::{
+    TimestampType,
+    search::{self, Found},
+};
 use kafscale_state::Handle;
 
 use super::{Content, ContentError, Error, Extent, LoadError, Reader, mailbox::Mailbox};
@@ -67,27 +70,44 @@ impl Reader {
         }
     }
 
+    /// Visits the extents by their bounds, the greatest first, until what was found beats all that is left: the extent with
+    /// the greatest bound may hold no record that great. Each is read once.
     async fn greatest(&self, partition: Handle) -> Result<Option<Found>, Error> {
         let log_start = self.log_start(partition)?;
-        let mut visited = BTreeSet::new();
         let mut best: Option<Found> = None;
-        // The extent with the greatest bound may hold no record that great; then another one may hold the answer.
-        while let Some(extent) = self.greatest_bound(partition, log_start, &visited) {
-            let is_beaten = |best: &Found| {
-                (best.timestamp, -best.offset) >= (extent.max_timestamp, -extent.base_offset.max(log_start))
-            };
-            if best.as_ref().is_some_and(is_beaten) {
-                break;
-            }
-            visited.insert(extent.base_offset);
-            let content = self.content(partition, extent).await?;
-            if let Some(found) = greatest_in(&content, log_start)?
-                && best.is_none_or(|best| (found.timestamp, -found.offset) > (best.timestamp, -best.offset))
-            {
-                best = Some(found);
+        let mut visited = None;
+        loop {
+            let extents = self.next_bounds(partition, log_start, visited);
+            let Some(last) = extents.last() else { return Ok(best) };
+            visited = Some(bound(last));
+            for extent in extents {
+                let is_beaten = |best: Found| {
+                    (best.timestamp, -best.offset) >= (extent.max_timestamp, -extent.base_offset.max(log_start))
+                };
+                if best.is_some_and(is_beaten) {
+                    return Ok(best);
+                }
+                let content = self.content(partition, extent).await?;
+                if let Some(found) = greatest_in(&content, log_start)?
+                    && best.is_none_or(|best| (found.timestamp, -found.offset) > (best.timestamp, -best.offset))
+                {
+                    best = Some(found);
+                }
             }
         }
-        Ok(best)
+    }
+
+    /// When the batch that begins at `offset` was appended, in Unix milliseconds; none if its timestamps are its producer's
+    /// or it cannot be read.
+    pub async fn append_time(&self, partition: Handle, offset: i64) -> Option<i64> {
+        let mut holder = None;
+        self.shared.view.extents(partition, offset, &mut |extent| {
+            holder = Some(extent).filter(|extent| extent.base_offset <= offset);
+            false
+        });
+        let content = self.content(partition, holder?).await.ok()?;
+        let header = *content.batches().find(|batch| batch.header().base_offset == offset)?.header();
+        (header.attributes.timestamp_type() == TimestampType::LogAppendTime).then_some(header.max_timestamp)
     }
 
     fn log_start(&self, partition: Handle) -> Result<i64, Error> {
@@ -112,20 +132,21 @@ impl Reader {
         (wanted, next)
     }
 
-    /// The first of the unvisited extents with the greatest bound.
-    fn greatest_bound(&self, partition: Handle, log_start: i64, visited: &BTreeSet<i64>) -> Option<Extent> {
-        let mut greatest: Option<Extent> = None;
+    /// The next [`STRIDE`] extents in the order of [`bound`], behind the one that was visited last.
+    fn next_bounds(&self, partition: Handle, log_start: i64, visited: Option<Bound>) -> Vec<Extent> {
+        let mut first: BTreeMap<Bound, Extent> = BTreeMap::new();
         let mut from = Some(log_start);
         while let Some(offset) = from {
-            let (extents, next) = self.stride(partition, offset, &|extent| !visited.contains(&extent.base_offset));
+            let (extents, next) = self.stride(partition, offset, &|extent| Some(bound(extent)) > visited);
             for extent in extents {
-                if greatest.is_none_or(|greatest| extent.max_timestamp > greatest.max_timestamp) {
-                    greatest = Some(extent);
+                first.insert(bound(&extent), extent);
+                if first.len() > STRIDE {
+                    first.pop_last();
                 }
             }
             from = next;
         }
-        greatest
+        first.into_values().collect()
     }
 
     /// An extent's content, loaded if need be.
@@ -151,6 +172,13 @@ impl Reader {
         let late = |_| LoadError::Unavailable("no answer in time".to_owned());
         Ok(loaded.map_err(late)??)
     }
+}
+
+/// Where an extent comes in the search for the greatest timestamp: the greatest bound first, of equal ones the first.
+type Bound = (Reverse<i64>, i64);
+
+fn bound(extent: &Extent) -> Bound {
+    (Reverse(extent.max_timestamp), extent.base_offset)
 }
 
 /// The first record with the greatest timestamp of an extent, from `log_start` on.

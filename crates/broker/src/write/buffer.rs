@@ -200,8 +200,9 @@ impl Closing {
             }
         }
         let run = flight.runs.last_mut().expect("pushed above");
-        let producer_id = append.producer_id();
-        run.batches.push(FlightBatch { records, producer_id, bytes: append.bytes, waiting: append.waiting });
+        let (producer_id, max_timestamp) = (append.producer_id(), append.max_timestamp);
+        let Append { bytes, waiting, .. } = append;
+        run.batches.push(FlightBatch { records, producer_id, max_timestamp, bytes, waiting });
     }
 
     fn producer_index(&mut self, producer: Producer) -> u32 {

@@ -258,7 +258,8 @@ impl Core {
             let mut base_offset = judge.end(extent.partition) + before;
             for batch in extent.runs.iter().flat_map(|run| &run.batches) {
                 for reply in batch.waiting.take() {
-                    reply.resolve(Ok(Appended { base_offset, log_start_offset: 0 }));
+                    let max_timestamp = Some(batch.max_timestamp);
+                    reply.resolve(Ok(Appended { base_offset, log_start_offset: 0, max_timestamp }));
                 }
                 base_offset += i64::from(batch.records);
             }

@@ -48,6 +48,8 @@ pub struct FlightBatch {
     pub records: u32,
     /// Its producer id, if it has one.
     pub producer_id: Option<i64>,
+    /// Its greatest timestamp.
+    pub max_timestamp: i64,
     /// Its bytes.
     pub bytes: Bytes,
     /// Who waits.
@@ -129,7 +131,7 @@ impl FlightExtent {
         for (run, run_verdict) in self.runs.into_iter().zip(&verdict.runs) {
             let mut record = 0;
             for batch in run.batches {
-                let result = result(run_verdict.place(record), verdict.log_start_offset);
+                let result = result(run_verdict.place(record), verdict.log_start_offset, batch.max_timestamp);
                 record += batch.records;
                 for reply in batch.waiting.take() {
                     reply.resolve(result);
@@ -139,9 +141,11 @@ impl FlightExtent {
     }
 }
 
-fn result(placed: Result<Placed, RunRefused>, log_start_offset: i64) -> BatchResult {
+fn result(placed: Result<Placed, RunRefused>, log_start_offset: i64, max_timestamp: i64) -> BatchResult {
+    let appended = |base_offset, max_timestamp| Ok(Appended { base_offset, log_start_offset, max_timestamp });
     match placed {
-        Ok(Placed::New(base_offset) | Placed::Before(base_offset)) => Ok(Appended { base_offset, log_start_offset }),
+        Ok(Placed::New(base_offset)) => appended(base_offset, Some(max_timestamp)),
+        Ok(Placed::Before(base_offset)) => appended(base_offset, None),
         Ok(Placed::Forgotten) => Err(Error::DuplicateSequence),
         Err(refused) => Err(refused.into()),
     }

@@ -25,7 +25,8 @@ impl Judge for StateJudge {
                 Judgement::PrefixKnown { .. } => refuse(Error::OutOfOrderSequence),
                 Judgement::Known(pieces) => match pieces.first() {
                     Some(Piece { base_offset: Some(base_offset), .. }) => {
-                        Judged::Known(Appended { base_offset: *base_offset, log_start_offset })
+                        let base_offset = *base_offset;
+                        Judged::Known(Appended { base_offset, log_start_offset, max_timestamp: None })
                     }
                     _ => refuse(Error::DuplicateSequence),
                 },

@@ -20,6 +20,8 @@ pub struct Appended {
     pub base_offset: i64,
     /// The partition's log start offset.
     pub log_start_offset: i64,
+    /// Its greatest timestamp as it is stored. None for a retry of what was applied before: the state does not keep it.
+    pub max_timestamp: Option<i64>,
 }
 
 /// The results of all parts, in the order they were made.
@@ -98,7 +100,7 @@ mod tests {
     #[test]
     fn the_outcome_comes_with_the_last_part_in_the_order_of_the_parts() {
         let (mut parts, mut outcome) = replies(2);
-        let appended = Appended { base_offset: 7, log_start_offset: 0 };
+        let appended = Appended { base_offset: 7, log_start_offset: 0, max_timestamp: None };
         parts.pop().unwrap().resolve(Ok(appended));
         assert!(outcome.try_recv().is_err());
         parts.pop().unwrap().resolve(Err(Error::UnknownPartition));

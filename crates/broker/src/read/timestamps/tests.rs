@@ -101,6 +101,30 @@ fn many_extents_are_passed_over_in_strides() {
 }
 
 #[test]
+fn each_extent_is_read_once_however_much_their_bounds_promise() {
+    // More than are looked at in one go, and more than the cache holds.
+    let extents = STRIDE + 100;
+    let world = World::with_cache(1 << 10);
+    for time in 0..extents as i64 {
+        let extent = world.write(&[(1, &[batch(&[time % 500], 10)])])[0];
+        world.view.replace(1, Extent { max_timestamp: i64::MAX, ..extent });
+    }
+    assert_eq!(greatest(&world), Some((499, 499)));
+    assert_eq!(world.store.get_count(), extents);
+}
+
+#[test]
+fn the_time_of_an_append_is_that_of_its_batch() {
+    let world = World::new();
+    let stamped = |time| BatchBuilder::new(Codec::None).record(1, None, None).log_append_time(time).build();
+    world.write(&[(1, &[stamped(100), stamped(200)])]);
+    world.write(&[(1, &[batch(&[300], 10)])]);
+    let time = |offset| world.clock.run(world.reader.append_time(1, offset));
+    assert_eq!([time(0), time(1)], [Some(100), Some(200)]);
+    assert_eq!([time(2), time(3)], [None, None], "its producer's own time, and nothing");
+}
+
+#[test]
 fn nothing_answers_for_an_empty_partition_and_a_missing_one_is_an_error() {
     let world = World::new();
     assert_eq!(ask(&world, TimeQuery::Greatest), Err(Error::UnknownPartition));
