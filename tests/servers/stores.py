@@ -63,8 +63,8 @@ class OnBucket:
         reached = {name: value for name, value in environment.items() if name.startswith("AWS_")}
         reached |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}", "KAFSCALE_S3_PATH_STYLE": "true"}
         self.broker = Kafscale(folder, store, reached | settings, binary)
-        # A request that hangs is given up after ten seconds, and a start makes several, one after the other.
-        self.broker.patience_s = 180
+        # A request that hangs is asked again beside it; if that hangs too it is given up after ten seconds.
+        self.broker.patience_s = 90
 
     def pending_puts(self):
         return self.proxy.stats()["puts_in_flight"]

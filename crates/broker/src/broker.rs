@@ -10,12 +10,12 @@ use kafscale_log::{
     BarrierError, Frame, Log, Progress,
     lone::{self, Lone, OpenArgs, OpenError, Resume},
 };
-use kafscale_runtime::Handle;
+use kafscale_runtime::{BoxFuture, Handle};
 use kafscale_state::{
     FEATURE_LEVEL_KNOWN,
     entry::{self, BrokerJoined, Entry, Sequencer},
 };
-use kafscale_store::Store;
+use kafscale_store::{Hedged, Store};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
@@ -34,6 +34,9 @@ use crate::{
 /// Frames that the applier may be behind the log's reader.
 const FRAMES_AHEAD: usize = 256;
 
+/// This release.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -47,7 +50,9 @@ pub enum StartError {
     #[error(transparent)]
     Log(#[from] OpenError),
     /// A newer version wrote to the log.
-    #[error("the log was written by a newer version: {0}")]
+    #[error(
+        "the log was written by a newer version than this one, {VERSION} of feature level {FEATURE_LEVEL_KNOWN}: {0}"
+    )]
     Newer(String),
     /// The replay.
     #[error("the log cannot be replayed: {0}")]
@@ -77,6 +82,7 @@ impl From<Ended> for StartError {
 /// One broker.
 pub struct Broker {
     store: Arc<dyn Store>,
+    hedged: Arc<Hedged>,
     settings: Settings,
     cluster: Cluster,
     runtime: Handle,
@@ -99,6 +105,8 @@ impl Broker {
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Result<Arc<Self>, StartError> {
+        let hedged = Arc::new(Hedged::new(store, Arc::clone(&runtime)));
+        let store: Arc<dyn Store> = Arc::<Hedged>::clone(&hedged);
         let cluster = Cluster::open(&*store, &runtime).await?;
         let state = snapshot::load(&*store, &*runtime, cluster.generation).await?;
         let resume = Resume {
@@ -122,23 +130,23 @@ impl Broker {
         let (frames, replayed) = mpsc::channel(FRAMES_AHEAD);
         let (end, ended) = watch::channel(None);
         spawn_applier(&runtime, applier, replayed, end);
-        let (lone, opened) = match lone::open(open_args(&store, &runtime, cluster, resume, frames, &settings)).await {
-            Err(OpenError::Abandoned) => return Err(wait_ended(ended).await.into()),
-            opened => opened?,
-        };
+        let (lone, opened) =
+            match lone::open(open_args(&store, &runtime, &replica, cluster, resume, frames, &settings)).await {
+                Err(OpenError::Abandoned) => return Err(wait_ended(ended).await.into()),
+                opened => opened?,
+            };
         let log: Arc<dyn Log> = Arc::<Lone>::clone(&lone);
         let writer = start_writer(&store, &runtime, &log, &replica, &metrics, &settings);
         let this = Own { lone: Arc::clone(&lone), writer: writer.clone(), opened };
         assert!(own.set(this).is_ok(), "the log is opened once");
-        tokio::select! {
-            biased;
-            () = replica.wait_applied(opened.tail) => {}
-            over = wait_ended(ended.clone()) => return Err(over.into()),
+        if !replica.wait_applied(opened.tail).await {
+            return Err(wait_ended(ended).await.into());
         }
         let budget = Budget::new(settings.request_memory as u64, settings.request_bytes_max as u64);
         let producer_ids = ProducerIds::default();
         let broker = Arc::new(Self {
             store,
+            hedged,
             settings,
             cluster,
             runtime,
@@ -166,9 +174,7 @@ impl Broker {
     /// Waits until this replica has applied everything that was appended anywhere before the call. Answers that claim an
     /// end or an absence come after it.
     pub async fn barrier(&self) -> Result<(), BarrierError> {
-        let tail = self.lone.barrier().await?;
-        self.replica.wait_applied(tail).await;
-        Ok(())
+        self.replica.barrier(&*self.lone).await
     }
 
     /// What takes snapshots of this broker. One runs from the start; another may take one at any time.
@@ -223,6 +229,7 @@ impl Broker {
             ("load_gets", loads.gets),
             ("load_bytes", loads.bytes),
             ("load_failures", loads.failed),
+            ("read_hedges", self.read_hedges()),
             ("request_memory_bytes", self.budget.used()),
             ("request_memory_limit_bytes", self.budget.limit()),
             ("extents", backlog.used),
@@ -237,6 +244,11 @@ impl Broker {
             self.metrics.reading(name, value);
         }
         self.metrics.encode()
+    }
+
+    /// How many extra attempts were made beside slow reads of the store.
+    pub fn read_hedges(&self) -> u64 {
+        self.hedged.count()
     }
 
     /// How long clients are asked to wait: the backlog rule's second half, above 75 % of the room for extents.
@@ -300,6 +312,7 @@ impl Broker {
 fn open_args(
     store: &Arc<dyn Store>,
     runtime: &Handle,
+    replica: &Arc<Replica>,
     cluster: Cluster,
     resume: Resume,
     frames: mpsc::Sender<Frame>,
@@ -320,6 +333,11 @@ fn open_args(
             Entry::BrokerJoined(BrokerJoined { session, ..joined.clone() }),
         ])
     };
+    let replica = Arc::clone(replica);
+    let applied = move |position| -> BoxFuture<'static, bool> {
+        let replica = Arc::clone(&replica);
+        Box::pin(async move { replica.wait_applied(position).await })
+    };
     OpenArgs {
         store: Arc::clone(store),
         runtime: Arc::clone(runtime),
@@ -328,6 +346,7 @@ fn open_args(
         resume,
         take_over_entries: Box::new(take_over_entries),
         frames,
+        applied: Box::new(applied),
         settings: lone::Settings::default(),
     }
 }

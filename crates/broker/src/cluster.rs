@@ -40,7 +40,7 @@ pub enum ClusterError {
     #[error("{MARKER} is not a cluster marker: {0}")]
     Malformed(String),
     /// A newer version wrote it.
-    #[error("{MARKER} has format {0}: this store was written by a newer version")]
+    #[error("{MARKER} has format {0}, this version knows {FORMAT}: the store was written by a newer version")]
     Newer(u32),
     /// There is a log and no marker.
     #[error("the store holds a log but no {MARKER}: nothing is touched; `kafscale recover` is for this")]
@@ -67,7 +67,7 @@ impl Cluster {
             if let Some(found) = Self::read(store, &**runtime).await? {
                 return Ok(found);
             }
-            if !patient::read(&**runtime, LOG_PREFIX, || store.list(LOG_PREFIX, "", 1)).await?.is_empty() {
+            if !patient::read(&**runtime, LOG_PREFIX, 0, || store.list(LOG_PREFIX, "", 1)).await?.is_empty() {
                 // Another process may have made both since the first look.
                 return Self::read(store, &**runtime).await?.ok_or(ClusterError::MarkerMissing);
             }
@@ -83,7 +83,7 @@ impl Cluster {
 
     async fn read(store: &dyn Store, runtime: &dyn Runtime) -> Result<Option<Self>, ClusterError> {
         let range = ReadRange::At { start: 0, len: MARKER_BYTES_MAX };
-        match patient::read(runtime, MARKER, || store.get(MARKER, range)).await {
+        match patient::read(runtime, MARKER, MARKER_BYTES_MAX, || store.get(MARKER, range)).await {
             Ok(bytes) => Self::parse(&bytes).map(Some),
             Err(ReadError::NotFound(_)) => Ok(None),
             Err(error) => Err(error.into()),

@@ -2,9 +2,11 @@
 //!
 //! One is due when the log since the last is at least as large as it (16 MiB of entries at the least) or holds 10,000
 //! frames, and at most once a minute. It is encoded piece by piece from a clone that shares its content with the live
-//! state, stored under `snapshot/<generation>-<position>`, and read back. Only then may the log be trimmed: up to the
-//! second newest snapshot that this process knows to be readable, and never what was applied within the last hour. That
-//! snapshot and all newer ones stay.
+//! state, stored under `snapshot/<generation>-<position>`, and read back in [parts]. Only then may the log be trimmed: up to
+//! the second newest snapshot that this process knows to be readable, and never what was applied within the last hour.
+//! That snapshot and all newer ones stay.
+
+mod parts;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -15,7 +17,7 @@ use kafscale_state::{
     State,
     snapshot::{self, SnapshotError},
 };
-use kafscale_store::{Body, CreateError, ReadError, ReadRange, Store};
+use kafscale_store::{Body, CreateError, Listed, ReadError, Store};
 
 use crate::{metrics::Metrics, patient, replica::Replica};
 
@@ -40,7 +42,7 @@ pub enum Error {
     #[error("the store cannot be read: {0}")]
     Read(#[from] ReadError),
     /// A newer version wrote the newest snapshot.
-    #[error("snapshot {name}: {error}")]
+    #[error("{name} was written by a newer version: {error}")]
     Newer {
         /// Its name.
         name: String,
@@ -66,30 +68,32 @@ fn position_of(name: &str, generation: u64) -> Option<Position> {
     name.strip_prefix(&format!("{PREFIX}{generation:020}-"))?.parse().ok()
 }
 
-/// The positions of all snapshots of a generation, ascending.
-async fn positions(store: &dyn Store, generation: u64) -> Result<Vec<Position>, ReadError> {
+/// The snapshots of a generation, ascending: position, name, and size in bytes.
+async fn list(store: &dyn Store, runtime: &dyn Runtime, generation: u64) -> Result<Vec<(Position, Listed)>, ReadError> {
     let mut found = Vec::new();
     let mut after = String::new();
     loop {
-        let page = store.list(PREFIX, &after, PAGE).await?;
-        found.extend(page.iter().filter_map(|listed| position_of(&listed.name, generation)));
-        match page.last() {
-            Some(last) if page.len() == PAGE => after.clone_from(&last.name),
-            _ => return Ok(found),
+        let page = patient::read(runtime, PREFIX, 0, || store.list(PREFIX, &after, PAGE)).await?;
+        let is_last = page.len() < PAGE;
+        if let Some(last) = page.last() {
+            after.clone_from(&last.name);
+        }
+        found.extend(page.into_iter().filter_map(|row| Some((position_of(&row.name, generation)?, row))));
+        if is_last {
+            return Ok(found);
         }
     }
 }
 
 /// Loads the newest whole snapshot; the state before the first frame where there is none.
 pub async fn load(store: &dyn Store, runtime: &dyn Runtime, generation: u64) -> Result<State, Error> {
-    let found = patient::read(runtime, "snapshots", || positions(store, generation)).await?;
-    for position in found.iter().rev() {
-        let name = name(generation, *position);
-        let bytes = patient::read(runtime, &name, || store.get(&name, ReadRange::All)).await?;
+    let found = list(store, runtime, generation).await?;
+    for (_, Listed { name, size }) in found.iter().rev() {
+        let bytes = parts::read(store, runtime, name, *size).await?;
         match snapshot::decode(&bytes) {
             Ok(state) => return Ok(state),
             Err(error @ (SnapshotError::NewerFormat { .. } | SnapshotError::NewerFeatureLevel { .. })) => {
-                return Err(Error::Newer { name, error });
+                return Err(Error::Newer { name: name.clone(), error });
             }
             Err(error) => tracing::error!(%name, %error, "snapshot is not readable; the one before it is tried"),
         }
@@ -219,8 +223,7 @@ impl Snapshotter {
             Ok(()) | Err(CreateError::AlreadyExists | CreateError::Unknown(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        let stored = self.store.get(&name, ReadRange::All).await?;
-        if stored != body.to_bytes() {
+        if !parts::is_stored(&*self.store, &*self.runtime, &name, &body).await? {
             return Err(Error::Altered(name));
         }
         self.metrics.snapshots.inc();
@@ -243,9 +246,9 @@ impl Snapshotter {
         if let Some(archived) = archived {
             self.log.delete_archives(archived).await.map_err(|error| error.to_string())?;
         }
-        let found = positions(&*self.store, self.generation).await.map_err(|error| error.to_string())?;
-        let old = found.into_iter().filter(|position| *position < kept);
-        let names: Vec<String> = old.map(|position| name(self.generation, position)).collect();
+        let found = list(&*self.store, &*self.runtime, self.generation).await.map_err(|error| error.to_string())?;
+        let old = found.into_iter().filter(|(position, _)| *position < kept);
+        let names: Vec<String> = old.map(|(_, row)| row.name).collect();
         self.store.delete(&names).await.map_err(|error| error.to_string())
     }
 }

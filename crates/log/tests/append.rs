@@ -21,7 +21,7 @@ use kafscale_log::{
     lone::{self, Lone, Resume, archive, floor, names},
 };
 use kafscale_runtime::Handle;
-use kafscale_store::StoreDate;
+use kafscale_store::{StoreDate, hedge::BURST};
 use support::*;
 use tokio::sync::mpsc;
 
@@ -224,15 +224,17 @@ fn a_slow_create_gets_a_second_one_beside_it_within_the_budget() {
             store.script(Op::Create, &name(105), 1, Answer::After(MS * 5000));
             let began = runtime.now();
             assert_eq!(open.append("slow").await, 105);
-            // p95 is 10 ms, the floor 20 ms; the second one takes 10 ms.
-            assert_eq!(runtime.now() - began, if may_hedge { MS * 30 } else { MS * 5000 });
+            // p95 is 10 ms, the floor 20 ms and up to a quarter more; the second one takes 10 ms.
+            let expected = if may_hedge { MS * 30..=MS * 35 } else { MS * 5000..=MS * 5000 };
+            assert!(expected.contains(&(runtime.now() - began)));
             assert_eq!(open.log.figures().hedges, u64::from(may_hedge));
             store.script(Op::Create, "log/", usize::MAX, Answer::After(MS * 100));
             for _ in 0..35 {
                 open.append("all slow").await;
             }
-            // 4 creates of the take-over, 136 appends: 7 hedges at most.
-            assert!(open.log.figures().hedges <= 7);
+            // 4 creates of the take-over, 136 appends: 7 hedges at most, and what was saved up.
+            let hedges = open.log.figures().hedges;
+            assert!(hedges <= 7 + u64::from(BURST), "{hedges}");
         });
     }
 }

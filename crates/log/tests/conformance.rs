@@ -69,6 +69,7 @@ impl<F: FnMut() -> Arc<dyn Store> + Send + Sync> Bench for LoneBench<F> {
                 resume,
                 take_over_entries: Box::new(|session| Bytes::from(format!("session {session}"))),
                 frames: sender,
+                applied: Box::new(|_| Box::pin(std::future::ready(true))),
                 settings: Settings::default(),
             };
             let (log, opened) = lone::open(args).await.expect("the log opens");

@@ -20,7 +20,7 @@ use crate::Body;
 ///    and visible to every later `get` and `list`.
 /// 3. An error that is not `Unknown` means that the call changed nothing and never will. `Unknown` means that it may have
 ///    taken effect, or may still do so later.
-/// 4. One call is one attempt: nothing is repeated inside.
+/// 4. One call is one attempt: nothing is repeated inside (but by [`Hedged`](crate::Hedged), which repeats reads).
 /// 5. What `get` and `list` show and what `AlreadyExists` speaks of is durable too. So a writer that reads its own bytes
 ///    back after an unknown outcome may count them as written.
 /// 6. Dropping the future of a call leaves its outcome unknown.

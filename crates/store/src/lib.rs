@@ -1,8 +1,9 @@
 //! Object storage behind one narrow trait: write-once create, ranged get, list after, delete many.
 //!
 //! [`Store`] is the contract; `conformance` is the suite that every implementation and every real server runs. A store
-//! here does one attempt per call: deadlines, repeats and hedging belong to the callers, because only they know whether a
-//! repeat is safe. Whether a write took effect may be *unknown*; that is an outcome of its own, never folded into failure.
+//! here does one attempt per call: deadlines and repeats belong to the callers, because only they know whether a repeat is
+//! safe. [`Hedged`] alone asks twice, and only for reads. Whether a write took effect may be *unknown*; that is an outcome
+//! of its own, never folded into failure.
 //!
 //! Features: `testing` has the conformance suite and the file system that crashes; `planted-bugs` the switches that prove
 //! tests.
@@ -10,12 +11,15 @@
 mod body;
 mod contract;
 pub mod directory;
+pub mod hedge;
+mod hedged;
 mod memory;
 mod name;
 mod observe;
 mod observed;
 pub mod s3;
 mod url;
+mod waiting;
 
 #[cfg(feature = "testing")]
 pub mod conformance;
@@ -25,9 +29,11 @@ pub mod planted;
 pub use body::Body;
 pub use contract::{CreateError, DeleteError, Facts, Listed, ReadError, ReadRange, ReplaceError, Store, StoreDate};
 pub use directory::DirectoryStore;
+pub use hedged::Hedged;
 pub use memory::MemoryStore;
 pub use name::{BadName, NAME_BYTES_MAX};
 pub use observe::{NoObserver, Observer, Operation, Outcome, Request};
 pub use observed::Observed;
 pub use s3::{S3Settings, S3Store, Secret};
 pub use url::{BadLocation, Location, OpenError, open};
+pub use waiting::Waiting;

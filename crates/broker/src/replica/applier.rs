@@ -62,12 +62,15 @@ pub struct Applier {
 impl Applier {
     /// Applies frames until they end.
     pub async fn run(self, mut frames: Frames) -> Stopped {
+        let mut stopped = Stopped::LogEnded;
         while let Some(frame) = frames.recv().await {
-            if let Err(stopped) = self.apply(&frame) {
-                return stopped;
+            if let Err(error) = self.apply(&frame) {
+                stopped = error;
+                break;
             }
         }
-        Stopped::LogEnded
+        self.replica.close();
+        stopped
     }
 
     fn apply(&self, frame: &Frame) -> Result<(), Stopped> {
@@ -98,7 +101,7 @@ impl Applier {
                 self.land(own, frame, payload_at as u64, applied.verdicts);
             }
         }
-        self.replica.applied.send_replace(header.position);
+        self.replica.applied.send_modify(|applied| applied.position = header.position);
         self.readers.grown(&applied.touched);
         Ok(())
     }

@@ -6,7 +6,7 @@
 mod applier;
 mod view;
 
-use kafscale_log::Position;
+use kafscale_log::{BarrierError, Log, Position};
 use kafscale_state::{Handle, State};
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -29,13 +29,21 @@ pub trait Readers: Send + Sync {
 /// See the module.
 pub struct Replica {
     state: RwLock<State>,
-    applied: watch::Sender<Position>,
+    applied: watch::Sender<Applied>,
+}
+
+/// How far the applier is.
+#[derive(Debug, Clone, Copy)]
+struct Applied {
+    position: Position,
+    /// It applies nothing more.
+    over: bool,
 }
 
 impl Replica {
     /// A replica that begins with a snapshot, or with nothing.
     pub fn new(state: State) -> Self {
-        let (applied, _) = watch::channel(state.position());
+        let (applied, _) = watch::channel(Applied { position: state.position(), over: false });
         Self { state: RwLock::new(state), applied }
     }
 
@@ -51,12 +59,25 @@ impl Replica {
 
     /// The last position applied.
     pub fn applied(&self) -> Position {
-        *self.applied.borrow()
+        self.applied.borrow().position
     }
 
-    /// Completes once `position` has been applied.
-    pub async fn wait_applied(&self, position: Position) {
+    /// Completes with `true` once `position` has been applied, and with `false` if it never will be.
+    pub async fn wait_applied(&self, position: Position) -> bool {
         let mut applied = self.applied.subscribe();
-        applied.wait_for(|applied| *applied >= position).await.expect("the sender lives as long as this");
+        let done = applied.wait_for(|applied| applied.over || applied.position >= position).await;
+        done.expect("the sender lives as long as this").position >= position
+    }
+
+    /// Completes once everything that `log` holds now has been applied.
+    pub async fn barrier(&self, log: &dyn Log) -> Result<(), BarrierError> {
+        let tail = log.barrier().await?;
+        let over = || BarrierError::Unavailable("this broker applies nothing more".to_owned());
+        self.wait_applied(tail).await.then_some(()).ok_or_else(over)
+    }
+
+    /// Nothing more is applied: whoever waits for it is told.
+    pub fn close(&self) {
+        self.applied.send_modify(|applied| applied.over = true);
     }
 }

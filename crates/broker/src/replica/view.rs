@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use kafscale_log::{BarrierError, Log, lone::names};
+use kafscale_log::{BarrierError, lone::names};
 use kafscale_runtime::BoxFuture;
 use kafscale_state::{Handle, Place};
 
@@ -48,9 +48,7 @@ impl View for ReplicaView {
     fn barrier(&self) -> BoxFuture<'_, Result<(), BarrierError>> {
         Box::pin(async {
             let own = self.own.get().ok_or_else(|| BarrierError::Unavailable("the log is not open yet".to_owned()))?;
-            let tail = own.lone.barrier().await?;
-            self.replica.wait_applied(tail).await;
-            Ok(())
+            self.replica.barrier(&*own.lone).await
         })
     }
 

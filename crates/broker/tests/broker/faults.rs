@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kafscale_broker::{Ended, StartError, cluster::ClusterError, snapshot};
 use kafscale_log::{
     frame::{self, Kind},
-    lone::{OpenError, names},
+    lone::{OpenError, floor, names},
 };
 use kafscale_protocol::{
     Array, ErrorCode,
@@ -116,6 +116,46 @@ fn a_store_that_is_away_for_a_moment_does_not_end_a_start() {
         let began = world.now();
         let error = process.try_start().await.err().expect("it is away for too long");
         assert!(matches!(error, StartError::Cluster(ClusterError::Read(_))), "{error}");
+        assert!((MINUTE..MINUTE * 2).contains(&(world.now() - began)));
+    });
+}
+
+#[test]
+fn reads_that_hang_hold_up_neither_a_start_nor_a_fetch() {
+    story(|world, memory| async move {
+        let first = Process::new(&world, &memory);
+        let client = Client::connect(&first.cluster.start().await);
+        client.create_topic("t", 1, &[]).await;
+        client.produce("t", 0, batch(3).build()).await.offset();
+        first.node.kill();
+
+        let process = Process::new(&world, &memory);
+        process.store.reads(Reads::FifthHangs);
+        let began = world.now();
+        let client = Client::connect(&process.cluster.start().await);
+        assert_eq!(everything(&client).await, [(0, 2)]);
+        let took = world.now() - began;
+        assert!(took < Duration::from_secs(5), "one limit is ten seconds, and several reads hung: {took:?}");
+    });
+}
+
+#[test]
+fn a_start_outlasts_a_store_that_hangs_and_names_what_it_waits_for_when_it_gives_up() {
+    story(|world, memory| async move {
+        let process = Process::new(&world, &memory);
+        process.store.reads(Reads::Hang);
+        let recovers = async {
+            world.sleep(MINUTE / 2).await;
+            process.store.reads(Reads::Fine);
+        };
+        let (broker, ()) = tokio::join!(process.cluster.start(), recovers);
+        assert!(broker.is_ready());
+
+        let process = Process::new(&world, &memory);
+        process.store.reads(Reads::Hang);
+        let began = world.now();
+        let error = process.try_start().await.err().expect("it hangs for ever").to_string();
+        assert!(error.contains("no answer about cluster.json"), "{error}");
         assert!((MINUTE..MINUTE * 2).contains(&(world.now() - began)));
     });
 }
@@ -262,28 +302,91 @@ async fn add_frame(memory: &MemoryStore, entries: &Bytes) {
     memory.create(&names::frame(header.generation, header.position), body).await.expect("free");
 }
 
+/// Everything in the store.
+async fn contents(memory: &MemoryStore) -> Vec<(String, Bytes)> {
+    let mut contents = Vec::new();
+    for row in memory.list("", "", 1_000).await.expect("memory") {
+        let bytes = memory.get(&row.name, ReadRange::All).await.expect("memory");
+        contents.push((row.name, bytes));
+    }
+    contents
+}
+
+/// Changes two bytes of an object, as a newer version would have written them.
+async fn set_number(memory: &MemoryStore, name: &str, at: usize, number: u16) {
+    let mut bytes = memory.get(name, ReadRange::All).await.expect("memory").to_vec();
+    bytes[at..at + 2].copy_from_slice(&number.to_be_bytes());
+    memory.replace(name, Bytes::from(bytes).into()).await.expect("memory");
+}
+
+/// What a newer version may have left in a store.
+#[derive(Debug, Clone)]
+enum Newer {
+    Marker,
+    Floor,
+    /// Two bytes of the newest snapshot.
+    Snapshot(usize),
+    /// The format of the last frame.
+    Frame,
+    Entries(Bytes),
+}
+
+impl Newer {
+    async fn write(self, memory: &MemoryStore) {
+        match self {
+            Self::Marker => {
+                memory.replace("cluster.json", Bytes::from_static(b"{\"format\": 9}").into()).await.expect("memory")
+            }
+            Self::Floor => {
+                let floor = floor::encode(floor::Floor { generation: 1, position: 1 });
+                memory.replace(names::FLOOR, floor.into()).await.expect("memory");
+                set_number(memory, names::FLOOR, 4, 9).await;
+            }
+            Self::Snapshot(at) => {
+                let newest = memory.list("snapshot/", "", 1_000).await.expect("memory").pop().expect("one was taken");
+                set_number(memory, &newest.name, at, 9).await;
+            }
+            Self::Frame => {
+                let last = memory.list("log/", "", 1_000).await.expect("memory").pop().expect("a log");
+                set_number(memory, &last.name, 4, 9).await;
+            }
+            Self::Entries(entries) => add_frame(memory, &entries).await,
+        }
+    }
+}
+
 #[test]
 fn a_store_of_a_newer_version_is_not_opened_and_not_touched() {
     let known = entry::encode(&[Entry::PidBlock(entry::PidBlock { count: 1 })]);
-    let level = entry::encode(&[Entry::FeatureLevel(entry::FeatureLevel { level: u16::MAX })]);
+    let level = entry::encode(&[Entry::FeatureLevel(entry::FeatureLevel { level: 900 })]);
     let changed = |at: usize, byte: u8| {
         let mut bytes = known.to_vec();
         bytes[at] = byte;
-        Bytes::from(bytes)
+        Newer::Entries(bytes.into())
     };
-    for (entries, reason) in [(changed(0, 200), "kind 200"), (changed(1, 9), "version 9"), (level, "feature level")] {
+    for (newer, theirs, ours) in [
+        (Newer::Marker, "format 9", "knows 1"),
+        (Newer::Floor, "format 9", "known up to 1"),
+        (Newer::Snapshot(4), "format version 9", "knows 1"),
+        (Newer::Snapshot(6), "feature level 9", "knows 1"),
+        (Newer::Frame, "format 9", "known up to 1"),
+        (changed(0, 200), "kind 200", "of feature level 1"),
+        (changed(1, 9), "version 9", "knows 1"),
+        (Newer::Entries(level), "feature level to 900", "knows 1"),
+    ] {
         story(move |world, memory| async move {
             let process = Process::new(&world, &memory);
-            drop(process.cluster.start().await);
+            let broker = process.cluster.start().await;
+            take_snapshot(&memory, &broker).await;
+            Client::connect(&broker).create_topic("t", 1, &[]).await;
+            drop(broker);
             process.node.kill();
-            add_frame(&memory, &entries).await;
-            let before = memory.list("", "", 1_000).await.expect("memory");
-            let error = Process::new(&world, &memory).try_start().await.err().expect("it is newer");
-            assert!(matches!(&error, StartError::Newer(text) if text.contains(reason)), "{error}");
-            let mut after = memory.list("", "", 1_000).await.expect("memory");
-            // The log may be taken over before the frame is applied: that adds frames and changes none.
-            after.retain(|row| before.contains(row));
-            assert_eq!(after, before);
+            newer.clone().write(&memory).await;
+            let before = contents(&memory).await;
+            let error = Process::new(&world, &memory).try_start().await.err().expect("it is newer").to_string();
+            assert!(error.contains("newer version"), "{newer:?}: {error}");
+            assert!(error.contains(theirs) && error.contains(ours), "{newer:?}: {error}");
+            assert_eq!(contents(&memory).await, before, "{newer:?}");
         });
     }
 }
@@ -310,6 +413,26 @@ fn a_system_clock_that_is_days_off_changes_neither_what_is_accepted_nor_its_time
             assert!(produced.log_append_time_ms.abs_diff(now) < 60_000, "{days} days: {produced:?}");
         });
     }
+}
+
+/// How long a request to a bucket may take is told in `kafscale_store::s3`.
+#[test]
+fn a_snapshot_over_a_slow_line_is_taken_and_the_log_trimmed_after_it() {
+    story(|world, memory| async move {
+        let mut process = Process::new(&world, &memory);
+        process.cluster.settings.snapshot_frames = 5;
+        process.store.snapshots_take(5 * MINUTE);
+        let client = Client::connect(&process.cluster.start().await);
+        client.create_topic("t", 1, &[]).await;
+        for n in 0..120 {
+            assert_eq!(client.produce("t", 0, batch(1).build()).await.offset(), n, "nobody waits for a snapshot");
+            world.sleep(MINUTE).await;
+        }
+        let snapshots = memory.list("snapshot/", "", 1_000).await.expect("memory").len();
+        assert!((2..=3).contains(&snapshots), "older ones are let go: {snapshots}");
+        let floor = memory.get(names::FLOOR, ReadRange::All).await.expect("it was trimmed");
+        assert!(floor::decode(&floor).expect("a floor").position > 10);
+    });
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! What Produce accepts, refuses and answers.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use kafscale_broker::api::Answer;
 use kafscale_protocol::{Array, ErrorCode, Records, encode_request, messages::produce};
 use kafscale_records::{BatchBuilder, Codec};
 
-use crate::common::{Client, Cluster, NOW_MS, batch};
+use crate::{
+    common::{Client, Cluster, NOW_MS, batch, sequenced},
+    scripted::{Process, Reads, story},
+};
 
 #[tokio::test]
 async fn incompatibility_24_offsets_are_dense_over_batches_and_restarts() {
@@ -106,6 +111,41 @@ async fn log_append_time_is_told_and_ignores_the_clients_clock() {
     let produced = client.produce("t", 0, batch(1).build()).await;
     assert_eq!(produced.offset(), 0);
     assert!((before..before + 60_000).contains(&produced.log_append_time_ms));
+}
+
+#[test]
+fn a_retry_is_told_when_its_batch_was_appended() {
+    story(|world, memory| async move {
+        let process = Process::new(&world, &memory);
+        let client = Client::connect(&process.cluster.start().await);
+        client.create_topic("t", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
+        client.create_topic("own", 1, &[]).await;
+        // The first of a pair that meet in the buffer, and much later.
+        let second = Duration::from_secs(1);
+        let first = client.send_batch("t", 0, sequenced(7, 0, 0, 2));
+        process.set_clock_off(5_000);
+        let joined = client.send_batch("t", 0, sequenced(7, 0, 0, 2));
+        let (first, joined) = tokio::join!(first, joined);
+        assert_eq!((first.offset(), joined.offset()), (0, 0));
+        assert_eq!(joined.log_append_time_ms, first.log_append_time_ms);
+        world.sleep(second).await;
+        let other = client.produce("t", 0, sequenced(7, 0, 2, 1)).await;
+        assert!(other.log_append_time_ms > first.log_append_time_ms);
+        world.sleep(second).await;
+        let retried = client.produce("t", 0, sequenced(7, 0, 0, 2)).await;
+        assert_eq!((retried.offset(), retried.log_append_time_ms), (0, first.log_append_time_ms));
+        assert_eq!(client.produce("own", 0, sequenced(7, 0, 0, 1)).await.log_append_time_ms, -1);
+        assert_eq!(client.produce("own", 0, sequenced(7, 0, 0, 1)).await.log_append_time_ms, -1);
+        process.node.kill();
+
+        let successor = Process::new(&world, &memory);
+        let client = Client::connect(&successor.cluster.start().await);
+        let retried = client.produce("t", 0, sequenced(7, 0, 2, 1)).await;
+        assert_eq!((retried.offset(), retried.log_append_time_ms), (2, other.log_append_time_ms), "from the store");
+        successor.store.reads(Reads::Unavailable);
+        let retried = client.produce("t", 0, sequenced(7, 0, 0, 2)).await;
+        assert_eq!(retried.offset(), 0);
+    });
 }
 
 fn request(acks: i16, transactional_id: Option<&'static str>, topic: &'static str) -> produce::Request<'static> {

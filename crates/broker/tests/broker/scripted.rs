@@ -42,6 +42,10 @@ pub enum Reads {
     Unavailable,
     /// 403.
     Refused,
+    /// Never answered.
+    Hang,
+    /// Every fifth one is never answered.
+    FifthHangs,
 }
 
 struct Script {
@@ -49,19 +53,28 @@ struct Script {
     /// After so many creates all is fine again.
     left: usize,
     reads: Reads,
+    reads_begun: u64,
+    snapshots_take: Duration,
     date: Option<StoreDate>,
 }
 
 /// One process's way to a shared memory.
 pub struct Scripted {
     memory: Arc<MemoryStore>,
+    runtime: Handle,
     script: Mutex<Script>,
 }
 
 impl Scripted {
-    pub fn new(memory: &Arc<MemoryStore>) -> Arc<Self> {
-        let script = Script { creates: Creates::Fine, left: 0, reads: Reads::Fine, date: None };
-        Arc::new(Self { memory: Arc::clone(memory), script: Mutex::new(script) })
+    pub fn new(memory: &Arc<MemoryStore>, runtime: Handle) -> Arc<Self> {
+        let (creates, reads, snapshots_take) = (Creates::Fine, Reads::Fine, Duration::ZERO);
+        let script = Script { creates, left: 0, reads, reads_begun: 0, snapshots_take, date: None };
+        Arc::new(Self { memory: Arc::clone(memory), runtime, script: Mutex::new(script) })
+    }
+
+    /// How long it takes to write a snapshot.
+    pub fn snapshots_take(&self, duration: Duration) {
+        self.script.lock().snapshots_take = duration;
     }
 
     /// What becomes of every create from now on.
@@ -102,9 +115,16 @@ impl Scripted {
         }
     }
 
-    fn read_fault(&self) -> Result<(), ReadError> {
-        match self.script.lock().reads {
-            Reads::Fine => Ok(()),
+    async fn read_fault(&self) -> Result<(), ReadError> {
+        let (reads, begun) = {
+            let mut script = self.script.lock();
+            script.reads_begun += 1;
+            (script.reads, script.reads_begun)
+        };
+        match reads {
+            Reads::Hang => std::future::pending().await,
+            Reads::FifthHangs if begun.is_multiple_of(5) => std::future::pending().await,
+            Reads::Fine | Reads::FifthHangs => Ok(()),
             Reads::Unavailable => Err(ReadError::Unavailable("503".to_owned())),
             Reads::Refused => Err(ReadError::Refused("403".to_owned())),
         }
@@ -115,6 +135,10 @@ impl Store for Scripted {
     fn create<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), CreateError>> {
         Box::pin(async move {
             let cut = || Err(CreateError::Unknown("connection reset".to_owned()));
+            if name.starts_with("snapshot/") {
+                let duration = self.script.lock().snapshots_take;
+                self.runtime.sleep(duration).await;
+            }
             match self.next_create() {
                 Creates::Fine => self.memory.create(name, body).await,
                 Creates::Unavailable => Err(CreateError::Unavailable { reason: "503".to_owned(), retry_after: None }),
@@ -139,7 +163,7 @@ impl Store for Scripted {
 
     fn get<'a>(&'a self, name: &'a str, range: ReadRange) -> BoxFuture<'a, Result<bytes::Bytes, ReadError>> {
         Box::pin(async move {
-            self.read_fault()?;
+            self.read_fault().await?;
             self.memory.get(name, range).await
         })
     }
@@ -151,7 +175,7 @@ impl Store for Scripted {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Listed>, ReadError>> {
         Box::pin(async move {
-            self.read_fault()?;
+            self.read_fault().await?;
             self.memory.list(prefix, after, limit).await
         })
     }
@@ -180,7 +204,8 @@ pub struct Process {
 impl Process {
     /// A process on a bucket.
     pub fn new(world: &World, memory: &Arc<MemoryStore>) -> Self {
-        let (node, store) = (world.node("broker"), Scripted::new(memory));
+        let node = world.node("broker");
+        let store = Scripted::new(memory, node.runtime());
         node.set_wall_offset_ms(NOW_MS - EPOCH_MS);
         let cluster = Cluster {
             store: Arc::clone(&store) as Arc<dyn Store>,

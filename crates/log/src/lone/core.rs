@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use kafscale_runtime::{Handle, Instant, timeout};
-use kafscale_store::{Listed, ReadError, ReadRange, Store};
+use kafscale_store::{Listed, ReadError, ReadRange, Store, Waiting};
 use parking_lot::Mutex;
 
 use super::{Settings, clock::ClusterClock, fence::Fence, floor, meter::Meter, names};
@@ -57,6 +57,7 @@ pub(crate) struct Core {
     clock: Mutex<Clock>,
     sequence: AtomicU64,
     proven_at: Mutex<Instant>,
+    waiting: Waiting,
 }
 
 struct Clock {
@@ -85,6 +86,7 @@ impl Core {
             progress: Mutex::new(progress),
             clock: Mutex::new(Clock { cluster: ClusterClock::new(0), suspect: false }),
             sequence: AtomicU64::new(0),
+            waiting: Waiting::default(),
         }
     }
 
@@ -185,7 +187,7 @@ impl Core {
     /// The floor of this generation: 1 until somebody trimmed. A floor of a later generation is above everything.
     pub async fn floor(&self, patience: Patience) -> Result<Result<Position, floor::FloorError>, Fault> {
         Meter::add(&self.meter.floor_reads);
-        let bytes = self.get(names::FLOOR, ReadRange::All, patience).await?;
+        let bytes = self.get(names::FLOOR, ReadRange::At { start: 0, len: floor::LEN_MAX }, patience).await?;
         Ok(match bytes {
             None => Ok(1),
             Some(bytes) => floor::decode(&bytes).map(|floor| floor.within(self.generation)),
@@ -228,12 +230,14 @@ impl Core {
                 Ok(Err(ReadError::Refused(reason))) => Fault::Refused(reason),
                 Err(_) => Fault::Unavailable(format!("no answer within {limit:?}")),
             };
+            let now = self.runtime.now();
+            let waited = now.saturating_sub(started);
             if let Patience::For(limit) = patience
-                && (matches!(fault, Fault::Refused(_)) || self.runtime.now().saturating_sub(started) >= limit)
+                && (matches!(fault, Fault::Refused(_)) || waited >= limit)
             {
                 return Err(fault);
             }
-            tracing::debug!(what, %fault, "a read of the log is repeated");
+            self.waiting.tell(now, waited, what, &fault);
             self.runtime.sleep(self.back_off(repeat)).await;
         }
         unreachable!("the loop above ends only by returning")

@@ -3,11 +3,10 @@
 //! A name belongs to one position and an attempt always carries the same bytes, so an attempt whose outcome is unknown is
 //! simply repeated: whichever lands is right. That an object of the name exists proves nothing by itself, it may be our own
 //! from an earlier attempt; only the write id in it tells. An attempt that is slower than the running 95th percentile gets
-//! a second one beside it, within a budget and only where the store bears two writes of one name.
+//! another one beside it, within a budget and only where the store bears two writes of one name.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either, select};
 use kafscale_runtime::timeout;
 use kafscale_store::{Body, CreateError};
 
@@ -46,12 +45,7 @@ impl Core {
         for repeat in 0.. {
             let attempt = self.attempt(&name, &body);
             let (fault, wait) = match timeout(&*self.runtime, limit, attempt).await {
-                Ok(Ok(())) => {
-                    if repeat == 0 {
-                        self.meter.created_in(self.runtime.now().saturating_sub(started));
-                    }
-                    return Ok(Landed::Ours);
-                }
+                Ok(Ok(())) => return Ok(Landed::Ours),
                 Ok(Err(CreateError::AlreadyExists)) => match self.read_back(header, patience).await? {
                     Some(landed) => return Ok(landed),
                     None => (Fault::Unavailable("the store reports a conflict but holds no object".into()), None),
@@ -90,32 +84,14 @@ impl Core {
         }))
     }
 
-    /// One attempt, with a second one beside it if it is slow.
+    /// One attempt, with others beside it if it is slow. That an object stands there is an answer; any other error of one
+    /// attempt leaves it to the others.
     async fn attempt(&self, name: &str, body: &Body) -> Result<(), CreateError> {
-        let first = self.store.create(name, body.clone());
-        let Some(after) = self.meter.hedge_after().filter(|_| self.store.facts().may_hedge) else {
-            return first.await;
-        };
-        match select(first, pin!(self.runtime.sleep(after))).await {
-            Either::Left((outcome, _)) => outcome,
-            Either::Right((_, first)) if self.meter.take_hedge() => {
-                first_definite(first, self.store.create(name, body.clone())).await
-            }
-            Either::Right((_, first)) => first.await,
+        let create = || self.store.create(name, body.clone());
+        if !self.store.facts().may_hedge {
+            return create().await;
         }
-    }
-}
-
-type Attempt<'a> = BoxFuture<'a, Result<(), CreateError>>;
-
-/// The first of two attempts that tells what stands under the name; an error of one leaves it to the other.
-async fn first_definite(first: Attempt<'_>, second: Attempt<'_>) -> Result<(), CreateError> {
-    let (outcome, other) = match select(first, second).await {
-        Either::Left(done) => done,
-        Either::Right(done) => done,
-    };
-    match outcome {
-        Ok(()) | Err(CreateError::AlreadyExists) => outcome,
-        Err(_) => other.await,
+        let stands = |error: &CreateError| *error == CreateError::AlreadyExists;
+        self.meter.hedge.run(&*self.runtime, body.len(), create, stands).await
     }
 }

@@ -110,6 +110,9 @@ pub struct OpenArgs {
     /// Takes every frame after `resume`, each once and in order, while `open` runs and afterwards. Somebody must drain it:
     /// both wait while it is full. It is dropped when the session ends.
     pub frames: mpsc::Sender<Frame>,
+    /// Completes once everything up to this position was applied; with `false` if it never will be, because a frame cannot
+    /// be. What cannot be applied is not taken over: nothing is written before.
+    pub applied: Box<dyn Fn(Position) -> BoxFuture<'static, bool> + Send + Sync>,
     /// Limits and pauses.
     pub settings: Settings,
 }
@@ -163,8 +166,8 @@ pub enum OpenError {
     /// The store refuses.
     #[error("refused by the store: {0}")]
     Refused(String),
-    /// The receiver of the frames is gone.
-    #[error("nobody takes the frames")]
+    /// The receiver of the frames is gone, or has met one that it cannot apply.
+    #[error("nobody applies the frames")]
     Abandoned,
 }
 
@@ -179,12 +182,14 @@ impl From<Fault> for OpenError {
 
 /// Replays the log behind `resume` and takes it over as a new session.
 pub async fn open(args: OpenArgs) -> Result<(Arc<Lone>, Opened), OpenError> {
-    let OpenArgs { store, runtime, cluster_id, generation, resume, take_over_entries, frames, settings } = args;
+    let OpenArgs { store, runtime, cluster_id, generation, resume, take_over_entries, frames, applied, settings } =
+        args;
     let core = Arc::new(Core::new(store, runtime, settings, (cluster_id, generation), resume.progress));
     let take_over = TakeOver {
         core: &core,
         frames: &frames,
         entries: &*take_over_entries,
+        applied: &*applied,
         session: resume.session,
         cluster_time_ms: resume.cluster_time_ms,
         next: resume.progress.position + 1,

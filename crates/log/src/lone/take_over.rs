@@ -3,6 +3,9 @@
 //! **The tail** is the first missing position h. If any object beyond h calls h settled, an object that existed is gone: the
 //! start is refused with [`OpenError::Lost`] and nothing is changed.
 //!
+//! **Nothing is written before all that was read is applied** and the floor is understood: a store of a newer version, or a
+//! damaged one, is left as it is.
+//!
 //! **The take-over** is one burst of parallel creates: the frame with the new session's entries at p, and empty fills in
 //! every other position from h to p+3. At first p = h; if another's frame turns out to stand at p (a predecessor is still
 //! writing, or another process is starting), everything is read again up to the new tail and p is 8 ahead of it, then 16.
@@ -23,8 +26,8 @@
 //! settled, so they are no sign of a loss; the next take-over goes beyond them and fills what is missing.
 
 use bytes::Bytes;
-use futures_util::future::join_all;
-use kafscale_runtime::Instant;
+use futures_util::future::{join_all, join3};
+use kafscale_runtime::{BoxFuture, Instant};
 use kafscale_store::Body;
 use tokio::sync::mpsc;
 
@@ -48,6 +51,7 @@ pub(super) struct TakeOver<'a> {
     pub core: &'a Core,
     pub frames: &'a mpsc::Sender<Frame>,
     pub entries: &'a (dyn Fn(u64) -> Bytes + Send + Sync),
+    pub applied: &'a (dyn Fn(Position) -> BoxFuture<'static, bool> + Send + Sync),
     /// The greatest session seen.
     pub session: u64,
     /// The greatest cluster time seen.
@@ -89,6 +93,9 @@ impl TakeOver<'_> {
                 }
                 ahead = ahead.max(AHEAD);
             }
+            if !(self.applied)(self.next - 1).await {
+                return Err(OpenError::Abandoned);
+            }
             let (tail, proven_at) = (self.next, self.core.runtime.now());
             let leftovers = beyond.last.filter(|last| *last >= tail + WINDOW);
             let lead = leftovers.map_or(tail, |last| last + 1).max(tail + ahead);
@@ -105,12 +112,14 @@ impl TakeOver<'_> {
         }
     }
 
-    /// The first replay asks at once for what stands beyond: an empty log then costs one round trip.
+    /// The first replay asks at once for what stands beyond, and for the floor: an empty log then costs one round trip.
     async fn replay_first(&mut self) -> Result<Option<Beyond>, OpenError> {
         let mut reader = Reader::new(self.core, self.next, self.patience());
         let start = self.next;
-        let (listed, first) =
-            futures_util::future::join(list_beyond(self.core, start, self.patience()), reader.next()).await;
+        let (listed, first, floor) =
+            join3(list_beyond(self.core, start, self.patience()), reader.next(), self.core.floor(self.patience()))
+                .await;
+        floor?.map_err(OpenError::Floor)?;
         match first? {
             None if listed?.is_empty() => {
                 self.round_trips += reader.depth();

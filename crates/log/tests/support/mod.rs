@@ -85,6 +85,7 @@ pub fn open_args(store: &Arc<impl Store>, runtime: &Handle, resume: Resume, fram
         resume,
         take_over_entries: Box::new(|session| Bytes::from(format!("session {session}"))),
         frames,
+        applied: Box::new(|_| Box::pin(std::future::ready(true))),
         settings: Settings::default(),
     }
 }

@@ -78,6 +78,7 @@ pub(super) const CHAOS: Scenario = Scenario {
         "unavailable",
         "spike",
         "outage",
+        "read asked again",
         "suspended",
         "killed",
         "successor beside a living one",

@@ -158,6 +158,9 @@ impl Deployment {
                 invariants::check(state).map_err(|broken| format!("{name}: {broken}"))?;
                 Ok::<_, String>((state.position(), state.digest()))
             })?;
+            if running.broker.read_hedges() > 0 {
+                self.stage.world.mark("read asked again");
+            }
             let before = *self.digests.lock().entry(position).or_insert(digest);
             if before != digest {
                 return Err(format!("two states differ at position {position}: {before:x} and {digest:x}"));

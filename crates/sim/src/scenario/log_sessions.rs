@@ -106,6 +106,7 @@ pub(super) async fn open_behind(
         resume,
         take_over_entries: Box::new(|_| Bytes::from_static(TAKE_OVER)),
         frames: sender,
+        applied: Box::new(|_| Box::pin(std::future::ready(true))),
         settings: Settings::default(),
     };
     let opened = node.call("open", lone::open(args)).await?;

@@ -124,7 +124,7 @@ pub enum DecodeError {
         kind: u8,
     },
     /// A version of a known kind that this build does not know.
-    #[error("entry {index} of kind {kind} has version {version}, which this version does not know")]
+    #[error("entry {index} of kind {kind} has version {version}, this version knows {VERSION_KNOWN}")]
     UnknownVersion {
         /// Which entry of the frame, from 0.
         index: usize,
@@ -143,11 +143,14 @@ pub enum DecodeError {
     },
 }
 
+/// The version of every kind that this build knows.
+const VERSION_KNOWN: u8 = 1;
+
 /// How the body of an entry is written.
 trait Body: Sized {
     const KIND: Kind;
     /// The version that is written, and the only one that is read.
-    const VERSION: u8 = 1;
+    const VERSION: u8 = VERSION_KNOWN;
 
     fn encode(&self, writer: &mut Writer);
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed>;

@@ -77,7 +77,8 @@ impl Attempt {
         ATTEMPT.scope(RefCell::default(), scoped).await
     }
 
-    fn note(self) {
+    /// Says what came of the request that the caller of [`of`](Self::of) makes.
+    pub(super) fn note(self) {
         // Outside of `of` nobody asks.
         let _ = ATTEMPT.try_with(|slot| slot.replace(self));
     }
@@ -108,11 +109,10 @@ impl Clock {
 }
 
 impl Connector {
-    /// A client whose requests take `request_timeout` at most, bodies and all.
-    pub(crate) fn new(request_timeout: Duration, runtime: Handle) -> Result<Self, reqwest::Error> {
+    /// A client without a limit of its own: how long a request may take depends on its size, which the caller knows.
+    pub(crate) fn new(runtime: Handle) -> Result<Self, reqwest::Error> {
         let inner = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(request_timeout)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .user_agent(concat!("kafscale/", env!("CARGO_PKG_VERSION")))

@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kafscale_runtime::{BoxFuture, Handle};
+use kafscale_runtime::{BoxFuture, Handle, timeout};
 use object_store::{
     GetOptions, GetRange, ObjectStore, PutMode, PutPayload, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},
@@ -41,6 +41,9 @@ const SINGLE_DELETES_AT_ONCE: usize = 8;
 /// No object is longer, and some servers do not understand a range that goes beyond an `i64`.
 const RANGE_END_MAX: u64 = 1 << 62;
 
+/// The slowest line on which a body is given its time, in bytes a second. A snapshot may be hundreds of megabytes.
+const RATE_MIN: u64 = 256 << 10;
+
 /// Pages of one listing; more means that the store does not come to an end.
 const LIST_PAGES_MAX: usize = 100_000;
 
@@ -50,6 +53,7 @@ pub struct S3Store {
     /// Empty, or ending in a slash.
     prefix: String,
     profile: Profile,
+    request_timeout: Duration,
     clock: Arc<Clock>,
     runtime: Handle,
     observer: Arc<dyn Observer>,
@@ -66,7 +70,7 @@ impl S3Store {
     ) -> Result<Self, S3SettingsError> {
         let checked = settings.check(bucket)?;
         let client = |error: &dyn ToString| S3SettingsError::Client(error.to_string());
-        let connector = Connector::new(settings.request_timeout, runtime.clone()).map_err(|error| client(&error))?;
+        let connector = Connector::new(runtime.clone()).map_err(|error| client(&error))?;
         let clock = connector.clock();
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
@@ -84,7 +88,8 @@ impl S3Store {
         }
         let s3 = builder.build().map_err(|error| client(&error))?;
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Self { s3, prefix, profile: checked.profile, clock, runtime, observer })
+        let (profile, request_timeout) = (checked.profile, settings.request_timeout);
+        Ok(Self { s3, prefix, profile, request_timeout, clock, runtime, observer })
     }
 
     fn watch(&self, operation: Operation, bytes_sent: u64) -> Watch {
@@ -95,6 +100,23 @@ impl S3Store {
     fn key(&self, name: &str) -> Result<Path, String> {
         name::check(name).map_err(|error| error.to_string())?;
         Path::parse(format!("{}{name}", self.prefix)).map_err(|error| error.to_string())
+    }
+
+    /// Makes a request, or a part of one, that moves so many bytes, and gives it up when it takes too long.
+    async fn in_time<T>(
+        &self,
+        bytes: u64,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, String> {
+        let limit = self.request_timeout + Duration::from_secs(bytes / RATE_MIN);
+        match timeout(&*self.runtime, limit, request).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => {
+                let late = format!("no answer within {limit:?}");
+                Attempt::Unanswered(late.clone()).note();
+                Err(late)
+            }
+        }
     }
 
     /// One PUT; `failed` says what a failure means.
@@ -115,9 +137,10 @@ impl S3Store {
         };
         let watch = self.watch(operation, body.len());
         let payload = PutPayload::from_iter(body.segments().iter().filter(|segment| !segment.is_empty()).cloned());
-        let (result, attempt) = Attempt::of(self.s3.put_opts(&key, payload, mode.into())).await;
+        let put = self.s3.put_opts(&key, payload, mode.into());
+        let (result, attempt) = Attempt::of(self.in_time(body.len(), put)).await;
         let status = attempt.status();
-        let result = result.map(drop).map_err(|error| failed(attempt, &error.to_string()));
+        let result = result.map(drop).map_err(|error| failed(attempt, &error));
         watch.end(Outcome::of(&result), status, 0);
         result
     }
@@ -135,7 +158,11 @@ impl S3Store {
         };
         let watch = self.watch(Operation::Get, 0);
         let options = GetOptions { range, ..GetOptions::default() };
-        let get = async { self.s3.get_opts(&key, options).await?.bytes().await };
+        let get = async {
+            let answer = self.in_time(0, self.s3.get_opts(&key, options)).await?;
+            let len = answer.range.end.saturating_sub(answer.range.start);
+            self.in_time(len, answer.bytes()).await
+        };
         let (result, attempt) = Attempt::of(get).await;
         let status = attempt.status();
         let result = match result {
@@ -190,7 +217,7 @@ impl S3Store {
         options: PaginatedListOptions,
     ) -> Result<object_store::list::PaginatedListResult, ReadError> {
         let watch = self.watch(Operation::List, 0);
-        let (result, attempt) = Attempt::of(self.s3.list_paginated(Some(prefix), options)).await;
+        let (result, attempt) = Attempt::of(self.in_time(0, self.s3.list_paginated(Some(prefix), options))).await;
         let status = attempt.status();
         let result = result.map_err(|error| outcome::read(attempt, &error));
         watch.end(Outcome::of(&result), status, 0);
@@ -213,7 +240,7 @@ impl S3Store {
     async fn remove_some(&self, keys: Vec<Path>) -> Result<(), DeleteError> {
         let watch = self.watch(Operation::Delete, 0);
         let deleted = self.s3.delete_stream(stream::iter(keys.into_iter().map(Ok)).boxed());
-        let (result, attempt) = Attempt::of(deleted.try_for_each(|_| async { Ok(()) })).await;
+        let (result, attempt) = Attempt::of(self.in_time(0, deleted.try_for_each(|_| async { Ok(()) }))).await;
         let status = attempt.status();
         let result = match (result, &attempt) {
             (Ok(()), _) => Ok(()),

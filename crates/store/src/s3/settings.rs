@@ -25,7 +25,7 @@ pub struct S3Settings {
     /// `KAFSCALE_S3_PATH_STYLE`: the bucket in the path (`true`) or in the host name. If absent: in the path where an
     /// endpoint is given, in the host name on Amazon.
     pub path_style: Option<bool>,
-    /// Limit for one request with its bodies.
+    /// Limit for one request; bodies add a second for each 256 KiB.
     pub request_timeout: Duration,
 }
 

@@ -22,7 +22,13 @@ enum Reaction {
     Answer(String),
     Close,
     Hang,
+    /// Takes and sends bodies in small pieces.
+    Slow(String),
 }
+
+/// A body's piece on a slow line, and how long it takes.
+const PIECE: usize = 64 << 10;
+const PIECE_TIME: Duration = Duration::from_millis(20);
 
 /// A server that reacts to every request alike and keeps their first lines.
 struct Server {
@@ -61,15 +67,18 @@ impl Server {
         self.observed(Arc::new(NoObserver))
     }
 
-    fn observed(&self, observer: Arc<dyn Observer>) -> S3Store {
-        let settings = S3Settings {
+    fn settings(&self) -> S3Settings {
+        S3Settings {
             access_key_id: Some("id".to_owned()),
             secret_access_key: Some("secret".to_owned().into()),
             endpoint: Some(self.endpoint.clone()),
             request_timeout: Duration::from_millis(500),
             ..S3Settings::default()
-        };
-        S3Store::new("bucket", "a/b", &settings, TokioRuntime::handle(), observer).unwrap()
+        }
+    }
+
+    fn observed(&self, observer: Arc<dyn Observer>) -> S3Store {
+        S3Store::new("bucket", "a/b", &self.settings(), TokioRuntime::handle(), observer).unwrap()
     }
 
     fn requests(&self) -> Vec<String> {
@@ -96,9 +105,21 @@ async fn react(connection: TcpStream, reaction: Reaction, seen: Arc<Mutex<Vec<St
             break;
         }
     }
-    connection.read_exact(&mut vec![0; length]).await.unwrap();
+    let mut body = vec![0; length];
+    for piece in body.chunks_mut(PIECE) {
+        connection.read_exact(piece).await.unwrap();
+        if matches!(reaction, Reaction::Slow(_)) {
+            tokio::time::sleep(PIECE_TIME).await;
+        }
+    }
     seen.lock().push(first);
     match reaction {
+        Reaction::Slow(answer) => {
+            for piece in answer.as_bytes().chunks(PIECE) {
+                let _ = connection.write_all(piece).await;
+                tokio::time::sleep(PIECE_TIME).await;
+            }
+        }
         Reaction::Answer(answer) => drop(connection.write_all(answer.as_bytes()).await),
         Reaction::Close => {}
         Reaction::Hang => std::future::pending().await,
@@ -284,6 +305,66 @@ async fn an_object_that_may_not_be_deleted_is_an_error() {
         let deleted = server.store().delete(&["x".to_owned()]).await;
         assert_eq!(Outcome::of(&deleted), expected, "{deleted:?}");
     }
+}
+
+#[tokio::test]
+async fn a_large_body_on_a_slow_line_arrives() {
+    // Both directions take three times the limit of a small request.
+    let len = 2 << 20;
+    let sent = "x".repeat(len);
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {len}\r\nlast-modified: Tue, 15 Nov 1994 08:12:31 GMT\r\netag: \"x\"\r\n\r\n{sent}"
+    );
+    let server = Server::start(Reaction::Slow(answer)).await;
+    let settings = S3Settings { request_timeout: Duration::from_millis(200), ..server.settings() };
+    let store = S3Store::new("bucket", "", &settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap();
+    store.create("x", Bytes::from(sent.clone()).into()).await.unwrap();
+    assert_eq!(store.get("x", ReadRange::All).await.unwrap(), sent);
+}
+
+/// A clock on which every limit is over at once, and is kept.
+struct Impatient {
+    tokio: kafscale_runtime::Handle,
+    limits: Mutex<Vec<Duration>>,
+}
+
+impl kafscale_runtime::Runtime for Impatient {
+    fn now(&self) -> kafscale_runtime::Instant {
+        self.tokio.now()
+    }
+
+    fn wall_clock_ms(&self) -> i64 {
+        self.tokio.wall_clock_ms()
+    }
+
+    fn sleep(&self, duration: Duration) -> kafscale_runtime::BoxFuture<'static, ()> {
+        self.limits.lock().push(duration);
+        Box::pin(async {})
+    }
+
+    fn spawn(&self, name: &'static str, task: kafscale_runtime::BoxFuture<'static, ()>) {
+        self.tokio.spawn(name, task);
+    }
+
+    fn random_u64(&self) -> u64 {
+        self.tokio.random_u64()
+    }
+}
+
+#[tokio::test]
+async fn the_limit_of_a_request_grows_with_what_it_moves() {
+    let server = Server::start(Reaction::Hang).await;
+    let clock = Arc::new(Impatient { tokio: TokioRuntime::handle(), limits: Mutex::default() });
+    let store = S3Store::new("bucket", "", &server.settings(), clock.clone(), Arc::new(NoObserver)).unwrap();
+    let created = store.create("x", body()).await;
+    assert!(matches!(&created, Err(CreateError::Unknown(text)) if text.contains("500ms")), "{created:?}");
+    let large = store.create("x", Bytes::from(vec![0; 200 << 20]).into()).await;
+    assert!(matches!(large, Err(CreateError::Unknown(_))));
+    assert!(matches!(store.get("x", ReadRange::All).await, Err(ReadError::Unavailable(_))));
+    assert!(matches!(store.list("", "", 1).await, Err(ReadError::Unavailable(_))));
+    let short = Duration::from_millis(500);
+    let seconds = |seconds| short + Duration::from_secs(seconds);
+    assert_eq!(*clock.limits.lock(), [short, seconds(800), short, short], "200 MiB at 256 KiB/s");
 }
 
 #[tokio::test]
