@@ -122,17 +122,6 @@ async fn dispatch(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> 
         ApiKey::FindCoordinator => find_coordinator::handle(session, call).await,
         ApiKey::InitProducerId => init_producer_id::handle(session, call).await,
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(session, call).await,
-        ApiKey::OffsetCommit
-        | ApiKey::OffsetFetch
-        | ApiKey::JoinGroup
-        | ApiKey::Heartbeat
-        | ApiKey::LeaveGroup
-        | ApiKey::SyncGroup
-        | ApiKey::DescribeGroups
-        | ApiKey::ListGroups
-        | ApiKey::DeleteGroups
-        | ApiKey::OffsetDelete
-        | ApiKey::ConsumerGroupHeartbeat
-        | ApiKey::ConsumerGroupDescribe => unreachable!("what is not served is refused before"),
+        _ => unreachable!("what is not served is refused before"),
     }
 }
