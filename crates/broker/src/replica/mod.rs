@@ -81,3 +81,30 @@ impl Replica {
         self.applied.send_modify(|applied| applied.over = true);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+    use kafscale_log::memory::MemoryLog;
+    use kafscale_runtime::TokioRuntime;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_hears_that_nothing_more_is_applied() {
+        let replica = Replica::new(State::new());
+        let (log, _frames) = MemoryLog::new(1).open(&TokioRuntime::handle(), 0, |_| Bytes::new());
+        assert!(replica.wait_applied(0).await);
+        let mut waiting = pin!(replica.wait_applied(1));
+        let mut barrier = pin!(replica.barrier(&*log));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        assert_eq!(barrier.as_mut().now_or_never(), None);
+        replica.close();
+        assert!(!waiting.await);
+        assert!(matches!(barrier.await, Err(BarrierError::Unavailable(_))));
+        assert!(replica.wait_applied(0).await, "what was applied stays so");
+    }
+}
