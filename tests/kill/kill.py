@@ -31,9 +31,9 @@ RESTART_PATIENCE_S = 180
 
 
 def freeze(pid):
-    """Stops every thread of a process; one that is inside a disk write stops as soon as that ends."""
+    """Stops every thread of a process; one that is inside a disk write stops as soon as that ends, on a busy machine later."""
     os.kill(pid, signal.SIGSTOP)
-    for _ in range(100):
+    for _ in range(5_000):
         states = {task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()}
         if states <= {"T", "D"}:
             return
