@@ -5,6 +5,11 @@
 #   tests/setup.sh kafka       a folder with the jars of Apache Kafka, its tools and its Java client
 #   tests/setup.sh kcat        the kcat command
 #   tests/setup.sh franz-go-suite | franz-go-load    the franz-go programs, built
+#   tests/setup.sh franz-go-agent | sarama-agent | kafka-go-agent | krafka-agent
+#                              the Go and Rust programs of the client matrix, built
+#   tests/setup.sh node        a node binary beside the JavaScript clients
+#   tests/setup.sh franz-go-tests     franz-go's own test suite, built
+#   tests/setup.sh librdkafka-tests   a folder with librdkafka's own test suite, built
 #   tests/setup.sh kafscale    the broker under test ($KAFSCALE_BIN, or a debug build)
 #   tests/setup.sh lab         the latency and fault proxy ($KAFSCALE_LAB_BIN, or a debug build)
 #   tests/setup.sh kafscale-release | lab-release    the same, optimised, for the benchmarks
@@ -59,11 +64,62 @@ kcat() {
     type -P kcat
 }
 
-go_program() { # go_program NAME FOLDER
-    need go "the franz-go client"
+go_program() { # go_program NAME FOLDER [PACKAGE]
+    need go "the clients written in Go"
     (cd "$tests/$2" &&
-        GOMODCACHE="$cache/go/mod" GOCACHE="$cache/go/build" GOFLAGS=-modcacherw go build -o "$cache/bin/$1" .)
+        GOMODCACHE="$cache/go/mod" GOCACHE="$cache/go/build" GOFLAGS=-modcacherw go build -o "$cache/bin/$1" "${3:-.}")
     echo "$cache/bin/$1"
+}
+
+rust_program() { # rust_program NAME FOLDER: a crate outside our workspace, with a target folder of its own
+    need cargo "the client written in Rust"
+    (cd "$tests/$2" && CARGO_TARGET_DIR="$cache/$1-target" cargo build -q --locked)
+    echo "$cache/$1-target/debug/$1"
+}
+
+# Node itself comes from npm as well: the clients want a newer one than distributions have.
+node() {
+    need npm "the clients written in JavaScript"
+    local described=$tests/clients/node/package-lock.json modules
+    modules=$(folder node "$described")
+    if [ ! -e "$modules/complete" ]; then
+        rm -rf "$modules"
+        mkdir -p "$modules"
+        cp "$tests/clients/node/package.json" "$described" "$modules"
+        npm --prefix "$modules" ci --silent --no-audit --no-fund >&2
+        touch "$modules/complete"
+    fi
+    echo "$modules/node_modules/node/bin/node"
+}
+
+franz_go_tests() {
+    need go "franz-go's test suite"
+    (cd "$tests/clients/go" && GOMODCACHE="$cache/go/mod" GOCACHE="$cache/go/build" GOFLAGS=-modcacherw \
+        go test -c -o "$cache/bin/franz-go-tests" github.com/twmb/franz-go/pkg/kgo)
+    echo "$cache/bin/franz-go-tests"
+}
+
+# The sources of librdkafka, its tests among them, ship inside Confluent's npm package.
+librdkafka_tests() {
+    local version=1.10.1 sources
+    sources=$cache/librdkafka-of-npm-$version
+    if [ ! -e "$sources/complete" ]; then
+        need npm "librdkafka's sources"
+        need make "building librdkafka"
+        rm -rf "$sources"
+        mkdir -p "$sources"
+        (
+            cd "$sources"
+            npm pack --silent "@confluentinc/kafka-javascript@$version"
+            tar xzf ./*.tgz --strip-components=3 package/deps/librdkafka
+            rm ./*.tgz
+            ./configure --disable-gssapi
+            make -j2 libs
+            make -j2 -C tests build
+        ) >"$sources/build.log" 2>&1 || { tail -20 "$sources/build.log" >&2; exit 1; }
+        touch "$sources/complete"
+    fi
+    echo "$sources/tests"
 }
 
 cargo_build() { # cargo_build PACKAGE [--release]
@@ -81,9 +137,14 @@ case "${1:-}" in
     kcat) kcat ;;
     franz-go-suite) go_program "$1" clients/franz-go ;;
     franz-go-load) go_program "$1" bench/franz-go ;;
+    franz-go-agent | sarama-agent | kafka-go-agent) go_program "$1" clients/go "./${1%-agent}" ;;
+    krafka-agent) rust_program "$1" clients/rust ;;
+    node) node ;;
+    franz-go-tests) franz_go_tests ;;
+    librdkafka-tests) librdkafka_tests ;;
     kafscale) [ -n "${KAFSCALE_BIN:-}" ] && echo "$KAFSCALE_BIN" || cargo_build kafscale ;;
     lab) [ -n "${KAFSCALE_LAB_BIN:-}" ] && echo "$KAFSCALE_LAB_BIN" || cargo_build kafscale-lab ;;
     kafscale-release) [ -n "${KAFSCALE_RELEASE_BIN:-}" ] && echo "$KAFSCALE_RELEASE_BIN" || cargo_build kafscale --release ;;
     lab-release) [ -n "${KAFSCALE_LAB_RELEASE_BIN:-}" ] && echo "$KAFSCALE_LAB_RELEASE_BIN" || cargo_build kafscale-lab --release ;;
-    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
+    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|franz-go-agent|sarama-agent|kafka-go-agent|krafka-agent|node|franz-go-tests|librdkafka-tests|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
 esac

@@ -4,11 +4,13 @@
 A server is a context manager: entering starts it and waits until it serves, leaving stops it. Its output
 goes to a log file whose tail is part of the error when it does not come up.
 
-As a command it runs another command beside a server, with the bootstrap address in place of `{}`:
+As a command it runs another command beside a server, with the bootstrap address in place of `{}`, and beside a second
+one where the command mentions `{2}`:
 
-    tests/servers/servers.py kafka|kafscale -- tests/clients/run.sh --bootstrap {}
+    tests/servers/servers.py kafka|kafscale -- tests/clients/run.sh --bootstrap {} [--second {2}]
 """
 
+import contextlib
 import functools
 import os
 import random
@@ -139,11 +141,11 @@ def accepts(port):
 
 
 class Kafka(Server):
-    """Apache Kafka, one node that is broker and controller, with its own defaults otherwise."""
+    """Apache Kafka, one node that is broker and controller, with its own defaults otherwise; `extra` are lines of settings."""
 
     name = "kafka"
 
-    def __init__(self, folder, port=None):
+    def __init__(self, folder, port=None, extra=""):
         super().__init__(folder)
         self.jars = setup("kafka")
         self.port = port or free_port()
@@ -163,7 +165,7 @@ log.dirs={self.folder}/data
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-"""
+{extra}"""
         )
         arguments = ["format", "--standalone", "-t", "kafscaleTestsKafka0000", "-c", self.properties]
         format = subprocess.run(self.java("kafka.tools.StorageTool", *arguments), capture_output=True, text=True)
@@ -221,12 +223,16 @@ def main(arguments):
     kinds = {"kafka": Kafka, "kafscale": Kafscale}
     if len(arguments) < 3 or arguments[0] not in kinds or arguments[1] != "--":
         sys.exit("usage: servers.py kafka|kafscale -- COMMAND with {} for the bootstrap address")
-    with tempfile.TemporaryDirectory(prefix="kafscale-tests-") as folder:
-        with kinds[arguments[0]](folder) as server:
-            command = [part.replace("{}", server.bootstrap) for part in arguments[2:]]
-            status = subprocess.run(command).returncode
-            if status != 0:
-                print(f"--- tail of {server.name}.log\n{server.log_tail()}", file=sys.stderr)
+    places = ["{}", "{2}"] if "{2}" in arguments else ["{}"]
+    command = arguments[2:]
+    with contextlib.ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="kafscale-tests-")))
+        servers = [running.enter_context(kinds[arguments[0]](folder / f"{number}")) for number in range(len(places))]
+        for place, server in zip(places, servers):
+            command = [part.replace(place, server.bootstrap) for part in command]
+        status = subprocess.run(command).returncode
+        for server in servers if status != 0 else []:
+            print(f"--- tail of {server.name}.log\n{server.log_tail()}", file=sys.stderr)
     sys.exit(status)
 
 
