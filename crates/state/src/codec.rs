@@ -44,6 +44,18 @@ impl Writer {
         self.bytes.extend_from_slice(value.as_bytes());
     }
 
+    pub(crate) fn blob(&mut self, value: &[u8]) {
+        self.count(value.len());
+        self.bytes.extend_from_slice(value);
+    }
+
+    pub(crate) fn optional_zigzag(&mut self, value: Option<i64>) {
+        self.u8(value.is_some() as u8);
+        if let Some(value) = value {
+            self.zigzag(value);
+        }
+    }
+
     /// Zero for absent, else the value plus one.
     pub(crate) fn optional(&mut self, value: Option<u64>) {
         self.varint(value.map_or(0, |value| value.saturating_add(1)));
@@ -148,6 +160,18 @@ impl<'a> Reader<'a> {
         let len = self.count(1, what)?;
         let bytes = self.take(len, what)?;
         std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Malformed(what))
+    }
+
+    pub(crate) fn blob(&mut self, what: &'static str) -> Read<&'a [u8]> {
+        let len = self.count(1, what)?;
+        self.take(len, what)
+    }
+
+    pub(crate) fn optional_zigzag(&mut self, what: &'static str) -> Read<Option<i64>> {
+        Ok(match self.flag(what)? {
+            true => Some(self.zigzag(what)?),
+            false => None,
+        })
     }
 
     pub(crate) fn optional(&mut self, what: &'static str) -> Read<Option<u64>> {

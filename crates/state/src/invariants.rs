@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::group::{Content, slot_of};
 use crate::limits::U48_MAX;
 use crate::object::{Object, ObjectId, Place};
 use crate::partition::Partition;
-use crate::{Handle, State, slot};
+use crate::{Handle, SLOTS, State, slot};
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +38,8 @@ pub fn check(state: &State) -> Result<(), Broken> {
     handles_are_unique(state)?;
     topics_are_indexed(state)?;
     producer_ids_tile(state)?;
-    sessions_are_sound(state)
+    sessions_are_sound(state)?;
+    groups_are_sound(state)
 }
 
 fn partitions(state: &State) -> impl Iterator<Item = (Handle, &Partition)> {
@@ -193,5 +195,34 @@ pub fn sessions_are_sound(state: &State) -> Result<(), Broken> {
         let seat = seats.insert((&broker.rack, broker.seat), session);
         hold!(sessions_are_sound, seat.is_none(), "seat {} is taken by {seat:?} and {session}", broker.seat);
     }
+    Ok(())
+}
+
+/// Groups lie in their slots, weigh what was counted, have revisions of their own and a leader among their members, and
+/// hold no offset of a deleted partition in a slot that was swept.
+pub fn groups_are_sound(state: &State) -> Result<(), Broken> {
+    let (mut weight, mut revisions) = (0, BTreeMap::new());
+    for (index, slot) in state.groups.slots.iter().enumerate() {
+        for (id, group) in slot.iter() {
+            hold!(groups_are_sound, slot_of(id) == index, "group {id} is in slot {index}");
+            weight += group.weight(id);
+            let given = group.revision > 0 && group.revision <= state.groups.revision;
+            let taken = revisions.insert(group.revision, id);
+            hold!(groups_are_sound, given && taken.is_none(), "revision {} of {id}, {taken:?}", group.revision);
+            hold!(groups_are_sound, group.saved_ms <= state.cluster_time_ms, "group {id} is from the future");
+            let Content::Classic(classic) = &group.content;
+            let led = classic.leader.as_ref().is_none_or(|leader| classic.member(leader).is_some());
+            let ordered = classic.members.windows(2).all(|pair| pair[0].id < pair[1].id);
+            hold!(groups_are_sound, led && ordered && classic.generation >= 0, "group {id}: {classic:?}");
+            for (handle, committed) in &group.offsets {
+                let swept = index < SLOTS - state.groups.unswept;
+                let live = state.partition(*handle).is_some();
+                hold!(groups_are_sound, live || !swept, "group {id} has an offset of dead partition {handle}");
+                let past = committed.committed_ms <= state.cluster_time_ms;
+                hold!(groups_are_sound, past, "an offset of group {id} is from the future");
+            }
+        }
+    }
+    hold!(groups_are_sound, weight == state.groups.weight, "groups weigh {weight}, counted {}", state.groups.weight);
     Ok(())
 }

@@ -10,6 +10,7 @@
 
 pub mod entry;
 pub mod extent;
+pub mod group;
 pub mod invariants;
 pub mod limits;
 #[cfg(feature = "planted-bugs")]

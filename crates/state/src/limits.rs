@@ -14,6 +14,10 @@ pub struct Limits {
     pub partitions: u32,
     /// Extents or producers of deleted data that one frame frees at most.
     pub garbage_per_frame: usize,
+    /// What all groups may weigh: bytes of ids, members and metadata, 256 for each group and member, 64 for each offset.
+    pub group_weight: u64,
+    /// What one group without its offsets may weigh.
+    pub group_weight_each: u64,
 }
 
 impl Default for Limits {
@@ -24,12 +28,18 @@ impl Default for Limits {
             partitions_per_topic: 100_000,
             partitions: 1_000_000,
             garbage_per_frame: 4_096,
+            group_weight: 256 << 20,
+            group_weight_each: 16 << 20,
         }
     }
 }
 
 /// The longest topic or namespace name in bytes, as in Kafka.
 pub const NAME_BYTES_MAX: usize = 249;
+/// The longest id of a group or member in bytes: what Kafka's strings can hold.
+pub const GROUP_ID_BYTES_MAX: usize = i16::MAX as usize;
+/// The longest metadata of a committed offset in bytes; brokers are told a lower bound.
+pub const OFFSET_METADATA_BYTES_MAX: usize = i16::MAX as usize;
 /// Settings of one topic or broker.
 pub const SETTINGS_MAX: usize = 256;
 /// The longest name of a setting, host or rack in bytes.

@@ -15,6 +15,8 @@ pub enum Bug {
     NoDeduplication,
     /// The digest covers verdicts in the order of a hash map with random keys.
     IteratedHashMap,
+    /// A member's commit is accepted under any generation.
+    NoGenerationCheck,
 }
 
 thread_local! {

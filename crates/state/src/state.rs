@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::broker::{Broker, Brokers};
+use crate::group::Groups;
 use crate::object::{Object, ObjectId, Place};
 use crate::partition::PartitionView;
 use crate::pid::PidBlocks;
@@ -34,6 +35,7 @@ pub struct State {
     /// Partitions with extents below their log start, to be freed.
     pub(crate) trimmed: Arc<std::collections::BTreeSet<Handle>>,
     pub(crate) shards: Vec<Arc<Shard>>,
+    pub(crate) groups: Groups,
 }
 
 /// How full the state is.
@@ -74,6 +76,7 @@ impl State {
             pids: Arc::default(),
             trimmed: Arc::default(),
             shards: (0..SLOTS).map(|_| Arc::default()).collect(),
+            groups: Groups::default(),
         }
     }
 

@@ -37,6 +37,13 @@ pub enum Verdict {
     Commit(CommitVerdict),
     /// The log start offset of each partition, in the order of the entry.
     RecordsDeleted(Vec<Result<i64, StartRefused>>),
+    /// The group is what was said.
+    GroupSaved {
+        /// The revision that the next save must name.
+        revision: u64,
+    },
+    /// One per offset of the entry.
+    OffsetsSaved(Vec<Result<(), OffsetRefused>>),
     /// Nothing was changed.
     Refused(Refused),
 }
@@ -95,6 +102,38 @@ pub enum Refused {
     /// Too many brokers.
     #[error("too many brokers")]
     TooManyBrokers,
+    /// The group has another revision than the writer knew.
+    #[error("the group has changed")]
+    GroupChanged,
+    /// No such group.
+    #[error("no such group")]
+    GroupNotFound,
+    /// It has members, or offsets that are in use.
+    #[error("the group is not empty")]
+    GroupNotEmpty,
+    /// The committer is no member, or none is needed where there are some.
+    #[error("no such member of the group")]
+    UnknownMember,
+    /// The member commits under another generation than the group's.
+    #[error("the group has another generation")]
+    IllegalGeneration,
+    /// The group, or all groups together, weigh more than they may.
+    #[error("too many groups, or one that is too large")]
+    TooManyGroups,
+    /// A group that contradicts itself, or an id that is too long.
+    #[error("invalid group")]
+    InvalidGroup,
+}
+
+/// Why an offset was not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OffsetRefused {
+    /// The partition does not exist, or no longer.
+    #[error("unknown topic or partition")]
+    UnknownTopicOrPartition,
+    /// Its metadata is too long, or all groups together weigh what they may.
+    #[error("offset metadata too large")]
+    TooLarge,
 }
 
 /// The answer to a commit, shaped like it.
@@ -248,6 +287,21 @@ impl Verdict {
                 writer.u8(7);
                 writer.u8(refused.code());
             }
+            Self::GroupSaved { revision } => {
+                writer.u8(8);
+                writer.varint(*revision);
+            }
+            Self::OffsetsSaved(offsets) => {
+                writer.u8(9);
+                writer.count(offsets.len());
+                for offset in offsets {
+                    writer.u8(match offset {
+                        Ok(()) => 0,
+                        Err(OffsetRefused::UnknownTopicOrPartition) => 1,
+                        Err(OffsetRefused::TooLarge) => 2,
+                    });
+                }
+            }
         }
     }
 }
@@ -342,6 +396,13 @@ impl Refused {
             Self::ObjectCommitted => 13,
             Self::InvalidObject => 14,
             Self::TooManyBrokers => 15,
+            Self::GroupChanged => 16,
+            Self::GroupNotFound => 17,
+            Self::GroupNotEmpty => 18,
+            Self::UnknownMember => 19,
+            Self::IllegalGeneration => 20,
+            Self::TooManyGroups => 21,
+            Self::InvalidGroup => 22,
         }
     }
 }

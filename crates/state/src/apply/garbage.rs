@@ -23,6 +23,7 @@ impl State {
                 self.partition_freed(number);
             }
         }
+        self.sweep_offsets(&mut budget);
     }
 
     fn next_dead(&self) -> Option<(u32, Handle)> {

@@ -6,6 +6,7 @@
 
 mod commit;
 mod garbage;
+mod group;
 mod session;
 mod topic;
 
@@ -142,6 +143,9 @@ impl State {
             Entry::Commit(entry) => self.apply_commit(frame, entry),
             Entry::RecordsDeleted(entry) => Ok(self.apply_records_deleted(entry)),
             Entry::PidBlock(entry) => self.apply_pid_block(frame.facts, entry),
+            Entry::GroupSaved(entry) => self.apply_group_saved(entry),
+            Entry::OffsetsSaved(entry) => self.apply_offsets_saved(entry),
+            Entry::GroupDeleted(entry) => self.apply_group_deleted(entry),
         };
         outcome.unwrap_or_else(Verdict::Refused)
     }

@@ -58,6 +58,7 @@ impl State {
         let deleted = Deleted { number: topic.number, position, time_ms: self.cluster_time_ms };
         topics.remember_deleted(&topic, deleted);
         frame.touched.extend(topic.handles());
+        self.sweep_offsets_anew();
         Ok(Verdict::Done)
     }
 

@@ -13,6 +13,9 @@ mod cluster;
 mod commit;
 mod config_set;
 mod feature_level;
+mod group_deleted;
+mod group_saved;
+mod offsets_saved;
 mod partitions_added;
 mod pid_block;
 mod records_deleted;
@@ -31,6 +34,10 @@ pub use cluster::Cluster;
 pub use commit::{BatchBounds, Commit, Extent, ObjectRef, Producer, Run};
 pub use config_set::{Change, ConfigSet, Resource};
 pub use feature_level::FeatureLevel;
+pub use group_deleted::GroupDeleted;
+pub use group_saved::GroupSaved;
+pub(crate) use group_saved::{read_content, write_content};
+pub use offsets_saved::{Committer, OffsetChange, OffsetsSaved};
 pub use partitions_added::PartitionsAdded;
 pub use pid_block::PidBlock;
 pub use records_deleted::RecordsDeleted;
@@ -72,11 +79,8 @@ pub enum Kind {
     TxnEnd = 52,
     /// Reserved: a transaction took too long.
     TxnTimeout = 53,
-    /// Reserved: a group finished a rebalance.
     GroupSaved = 64,
-    /// Reserved: a group's committed offsets.
     OffsetsSaved = 65,
-    /// Reserved: a group is gone.
     GroupDeleted = 66,
     /// Reserved: extents moved into a merged object.
     Merged = 80,
@@ -110,6 +114,9 @@ pub enum Entry {
     Commit(Commit),
     RecordsDeleted(RecordsDeleted),
     PidBlock(PidBlock),
+    GroupSaved(GroupSaved),
+    OffsetsSaved(OffsetsSaved),
+    GroupDeleted(GroupDeleted),
 }
 
 /// Why a frame's entries cannot be understood.
@@ -172,6 +179,9 @@ impl Entry {
             Self::Commit(_) => Kind::Commit,
             Self::RecordsDeleted(_) => Kind::RecordsDeleted,
             Self::PidBlock(_) => Kind::PidBlock,
+            Self::GroupSaved(_) => Kind::GroupSaved,
+            Self::OffsetsSaved(_) => Kind::OffsetsSaved,
+            Self::GroupDeleted(_) => Kind::GroupDeleted,
         }
     }
 
@@ -190,6 +200,9 @@ impl Entry {
             Self::Commit(body) => write(body, frame),
             Self::RecordsDeleted(body) => write(body, frame),
             Self::PidBlock(body) => write(body, frame),
+            Self::GroupSaved(body) => write(body, frame),
+            Self::OffsetsSaved(body) => write(body, frame),
+            Self::GroupDeleted(body) => write(body, frame),
         }
     }
 }
@@ -231,6 +244,9 @@ fn decode_one(reader: &mut Reader<'_>, index: usize) -> Result<Entry, DecodeErro
         kind if kind == Kind::Commit as u8 => Entry::Commit(header.read(body)?),
         kind if kind == Kind::RecordsDeleted as u8 => Entry::RecordsDeleted(header.read(body)?),
         kind if kind == Kind::PidBlock as u8 => Entry::PidBlock(header.read(body)?),
+        kind if kind == Kind::GroupSaved as u8 => Entry::GroupSaved(header.read(body)?),
+        kind if kind == Kind::OffsetsSaved as u8 => Entry::OffsetsSaved(header.read(body)?),
+        kind if kind == Kind::GroupDeleted as u8 => Entry::GroupDeleted(header.read(body)?),
         kind => return Err(DecodeError::UnknownKind { index, kind }),
     })
 }

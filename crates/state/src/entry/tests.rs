@@ -7,6 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::group::{Classic, Content, Member};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -121,6 +122,60 @@ fn commit() {
 }
 
 #[test]
+fn group_saved() {
+    let member = Member {
+        id: "m-1".into(),
+        instance_id: Some("i".into()),
+        client_id: "c".into(),
+        client_host: "/::1".into(),
+        session_timeout_ms: 45_000,
+        rebalance_timeout_ms: -1,
+        metadata: vec![1, 2],
+        assignment: vec![3],
+    };
+    let content = Content::Classic(Classic {
+        protocol_type: "consumer".into(),
+        generation: 5,
+        protocol: Some("range".into()),
+        leader: Some("m-1".into()),
+        members: vec![member],
+    });
+    golden(
+        Entry::GroupSaved(GroupSaved { group: "g".into(), expected: Some(300), content }),
+        "4001330167ad020008636f6e73756d65720a010572616e676501036d2d3101036d2d310101690163042f3a3a3190bf05010201020103",
+    );
+    golden(
+        Entry::GroupSaved(GroupSaved { group: "g".into(), expected: None, content: Content::default() }),
+        "400109016700000000000000",
+    );
+}
+
+#[test]
+fn offsets_saved() {
+    let commit = |expires_ms| OffsetChange::Commit { offset: 64, leader_epoch: -1, metadata: "m".into(), expires_ms };
+    let offsets = vec![
+        (1, commit(None)),
+        (300, commit(Some(9))),
+        (2, OffsetChange::Delete),
+        (3, OffsetChange::Expire { since_ms: 1 }),
+    ];
+    let by = Committer::Member { id: "m-1".into(), epoch: 5 };
+    golden(
+        Entry::OffsetsSaved(OffsetsSaved { group: "g".into(), by, offsets }),
+        "410120016700036d2d310a040100800101016d00ac0200800101016d01120201030202",
+    );
+    for by in [Committer::Outsider, Committer::Operator] {
+        let expected = if by == Committer::Outsider { "41010401670100" } else { "41010401670200" };
+        golden(Entry::OffsetsSaved(OffsetsSaved { group: "g".into(), by, offsets: vec![] }), expected);
+    }
+}
+
+#[test]
+fn group_deleted() {
+    golden(Entry::GroupDeleted(GroupDeleted { group: "g".into(), unless_used: true }), "420103016701");
+}
+
+#[test]
 fn records_deleted() {
     golden(Entry::RecordsDeleted(RecordsDeleted { starts: vec![(0, -1), (300, 64)] }), "210107020001ac028001");
 }
@@ -172,7 +227,7 @@ fn kinds_keep_their_numbers() {
 #[test]
 fn reserved_and_unknown_kinds_and_versions_are_refused() {
     let good = encode(&[Entry::PidBlock(PidBlock { count: 1 })]);
-    for kind in [0, Kind::Recovered as u8, Kind::GroupSaved as u8, 255] {
+    for kind in [0, Kind::Recovered as u8, Kind::Merged as u8, 255] {
         let bytes = [&good[..], &[kind, 1, 0]].concat();
         assert_eq!(decode(&bytes), Err(DecodeError::UnknownKind { index: 1, kind }));
     }
@@ -250,6 +305,59 @@ fn any_entry() -> impl Strategy<Value = Entry> {
             .prop_map(|(object, producers, extents)| Entry::Commit(Commit { object, producers, extents })),
         vec((any::<u32>(), any::<i64>()), 0..4).prop_map(|starts| Entry::RecordsDeleted(RecordsDeleted { starts })),
         any::<u32>().prop_map(|count| Entry::PidBlock(PidBlock { count })),
+        any_group_entry(),
+    ]
+}
+
+fn any_group_entry() -> impl Strategy<Value = Entry> {
+    let text = "[a-z.]{0,6}";
+    let bytes = || vec(any::<u8>(), 0..4);
+    let member = (text, option::of(text), text, text, any::<i32>(), any::<i32>(), bytes(), bytes()).prop_map(
+        |(id, instance_id, client_id, client_host, session_timeout_ms, rebalance_timeout_ms, metadata, assignment)| {
+            Member {
+                id,
+                instance_id,
+                client_id,
+                client_host,
+                session_timeout_ms,
+                rebalance_timeout_ms,
+                metadata,
+                assignment,
+            }
+        },
+    );
+    let content = (text, any::<i32>(), option::of(text), option::of(text), vec(member, 0..3)).prop_map(
+        |(protocol_type, generation, protocol, leader, members)| {
+            Content::Classic(Classic { protocol_type, generation, protocol, leader, members })
+        },
+    );
+    let expected = option::of(0..u64::MAX);
+    let by = prop_oneof![
+        (text, any::<i32>()).prop_map(|(id, epoch)| Committer::Member { id, epoch }),
+        Just(Committer::Outsider),
+        Just(Committer::Operator)
+    ];
+    let change = prop_oneof![
+        (any::<i64>(), any::<i32>(), text, option::of(any::<i64>())).prop_map(
+            |(offset, leader_epoch, metadata, expires_ms)| OffsetChange::Commit {
+                offset,
+                leader_epoch,
+                metadata,
+                expires_ms
+            }
+        ),
+        Just(OffsetChange::Delete),
+        any::<i64>().prop_map(|since_ms| OffsetChange::Expire { since_ms }),
+    ];
+    prop_oneof![
+        (text, expected, content).prop_map(|(group, expected, content)| Entry::GroupSaved(GroupSaved {
+            group,
+            expected,
+            content
+        })),
+        (text, by, vec((any::<u32>(), change), 0..4))
+            .prop_map(|(group, by, offsets)| Entry::OffsetsSaved(OffsetsSaved { group, by, offsets })),
+        (text, any::<bool>()).prop_map(|(group, unless_used)| Entry::GroupDeleted(GroupDeleted { group, unless_used })),
     ]
 }
 

@@ -13,6 +13,7 @@
 //! allocates no more than a small multiple of the bytes it was given. A decoded state answers every query and continues
 //! the digest like the one that was encoded.
 
+mod group;
 mod part;
 mod shard;
 

@@ -1,8 +1,8 @@
-//! The parts of a snapshot: the head, the tables, the shards. They follow each other in the order of their tags.
+//! The parts of a snapshot: the head, the tables, the shards, the groups. They follow each other in the order of their tags.
 
 use std::sync::Arc;
 
-use super::shard;
+use super::{group, shard};
 use crate::broker::Broker;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::{read_settings, write_settings};
@@ -32,6 +32,10 @@ pub(super) enum Part {
     Pids,
     /// Tag 7: a shard.
     Shard(usize),
+    /// Tag 8: what there is one of for groups; left out while there never was a group and nothing is to be swept.
+    GroupsHead,
+    /// Tag 9: the groups of a slot that has some.
+    Groups(usize),
 }
 
 impl Part {
@@ -43,6 +47,10 @@ impl Part {
         parts.extend(state.topics.deleted_order.keys().step_by(NAMES).map(|key| Self::Deleted(*key)));
         parts.push(Self::Pids);
         parts.extend((0..SLOTS).map(Self::Shard));
+        if state.groups.revision > 0 || state.groups.unswept > 0 {
+            parts.push(Self::GroupsHead);
+        }
+        parts.extend((0..SLOTS).filter(|slot| !state.groups.slots[*slot].is_empty()).map(Self::Groups));
         parts
     }
 
@@ -55,6 +63,8 @@ impl Part {
             Self::Deleted(_) => 5,
             Self::Pids => 6,
             Self::Shard(_) => 7,
+            Self::GroupsHead => 8,
+            Self::Groups(_) => 9,
         }
     }
 
@@ -83,6 +93,8 @@ impl Part {
             }
             Self::Pids => encode_pids(state, writer),
             Self::Shard(index) => shard::encode(state, index, writer),
+            Self::GroupsHead => group::encode_head(state, writer),
+            Self::Groups(slot) => group::encode(&state.groups.slots[slot], writer),
         }
     }
 }
@@ -101,10 +113,10 @@ impl Order {
     }
 
     pub(super) fn decode(&mut self, state: &mut State, tag: u8, reader: &mut Reader<'_>) -> Result<(), Malformed> {
-        let repeats = matches!(tag, 3 | 5 | 7);
+        let repeats = matches!(tag, 3 | 5 | 7 | 9);
         let in_order = tag > self.last || (repeats && tag == self.last);
         // Optional parts may be skipped, the others not.
-        let skipped = [1, 2, 4, 6].iter().any(|needed| (self.last + 1..tag).contains(needed));
+        let skipped = [1, 2, 4, 6, 7].iter().any(|needed| (self.last + 1..tag).contains(needed));
         if !in_order || skipped {
             return Err(Malformed("order of parts"));
         }
@@ -120,6 +132,8 @@ impl Order {
                 self.shards += 1;
                 shard::decode(state, self.shards - 1, reader)
             }
+            8 => group::decode_head(state, reader),
+            9 => group::decode(state, reader),
             _ => Err(Malformed("tag")),
         }
     }

@@ -2,6 +2,8 @@
 
 mod commit;
 mod common;
+mod group_model;
+mod groups;
 mod model;
 mod ops;
 #[cfg(feature = "planted-bugs")]

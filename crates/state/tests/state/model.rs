@@ -12,7 +12,8 @@ use kafscale_state::{Applied, FrameFacts, Handle, Limits, PartitionView, Place, 
 use proptest::prelude::*;
 
 use crate::common::{producer, topic};
-use crate::ops::{Op, PARTITIONS, PRODUCERS, TOPICS, Write, story};
+use crate::group_model::{Groups, Place as Offset};
+use crate::ops::{GroupOp, Op, PARTITIONS, PRODUCERS, TOPICS, Write, story};
 
 const DAY_MS: i64 = 86_400_000;
 /// Where payloads begin in their objects.
@@ -55,6 +56,7 @@ pub struct Story {
     epochs: Vec<i16>,
     /// Where and when each producer's id was given.
     given: Vec<(i64, Position, i64)>,
+    groups: Groups,
 }
 
 fn sequence(start: i32, index: u32) -> i32 {
@@ -73,6 +75,7 @@ impl Story {
             deleted_at: vec![None; TOPICS],
             epochs: vec![0; PRODUCERS],
             given: Vec::new(),
+            groups: Groups::default(),
         };
         for index in 0..PRODUCERS {
             let verdict = story.frame(&[Entry::PidBlock(entry::PidBlock { count: 1 })]).verdicts.remove(0);
@@ -107,6 +110,7 @@ impl Story {
                 Op::Tick(ms) => self.now_ms += ms,
                 Op::Succeed => self.succeed(),
                 Op::Nothing => drop(self.frame(&[])),
+                Op::Group(op) => self.group(op),
             }
             self.compare();
         }
@@ -116,6 +120,7 @@ impl Story {
         let position = self.state.position() + 1;
         if let Some(topic) = self.topics[index].take() {
             self.deleted_at[index] = Some(position);
+            self.groups.topic_gone(topic.first, PARTITIONS);
             let deleted = self.frame(&[Entry::TopicDeleted(TopicDeleted { id: topic.id })]);
             assert_eq!(deleted.verdicts, [Verdict::Done]);
             assert!(self.state.partition(topic.first).is_none());
@@ -128,6 +133,16 @@ impl Story {
         let partitions = (0..PARTITIONS).map(|_| Partition::default()).collect();
         let topic = Topic { id, first: handles.first, replaced_at: self.deleted_at[index], partitions };
         self.topics[index] = Some(topic);
+    }
+
+    fn group(&mut self, op: &GroupOp) {
+        let handle = |topic: usize, partition: u32| self.topics[topic].as_ref().map(|topic| topic.first + partition);
+        let place = |(topic, partition): (usize, u32)| match handle(topic, partition) {
+            Some(handle) => Offset { handle, exists: true },
+            None => Offset { handle: u32::MAX - topic as u32, exists: false },
+        };
+        let (entry, expected) = self.groups.judge(op, self.now_ms, place);
+        assert_eq!(self.frame(&[entry]).verdicts, [expected], "{op:?}");
     }
 
     fn succeed(&mut self) {
@@ -269,6 +284,7 @@ impl Story {
                 }
             }
         }
+        self.groups.compare(&self.state);
         let named = self.state.topics().map(|topic| topic.id()).collect::<Vec<_>>();
         let live = self.topics.iter().flatten().map(|topic| topic.id).collect::<Vec<_>>();
         assert_eq!(named, live);

@@ -25,6 +25,7 @@ pub enum Op {
     /// A session takes over; the predecessor then writes a frame that must be void.
     Succeed,
     Nothing,
+    Group(GroupOp),
 }
 
 /// One run.
@@ -65,6 +66,58 @@ fn write() -> impl Strategy<Value = Write> {
     )
 }
 
+/// What becomes of a group.
+#[derive(Debug, Clone)]
+pub enum GroupOp {
+    /// A rebalance ends with these members; by a coordinator that knows the group or not.
+    Save {
+        group: usize,
+        members: Vec<u8>,
+        stale: bool,
+    },
+    /// Offsets are committed: by which member (none for an outsider), in a generation this far from the group's.
+    Commit {
+        group: usize,
+        member: Option<u8>,
+        behind: i32,
+        places: Vec<(usize, u32, i64)>,
+    },
+    /// An operator deletes offsets.
+    Forget {
+        group: usize,
+        places: Vec<(usize, u32)>,
+    },
+    /// What is older than this expires.
+    Expire {
+        group: usize,
+        age_ms: i64,
+    },
+    Delete {
+        group: usize,
+        unless_used: bool,
+    },
+}
+
+/// Groups that stories play with.
+pub const GROUPS: usize = 3;
+
+fn group_op() -> impl Strategy<Value = GroupOp> {
+    let stale = prop_oneof![6 => Just(false), 1 => Just(true)];
+    let behind = prop_oneof![5 => Just(0), 1 => Just(1), 1 => Just(-1)];
+    let members = prop_oneof![1 => Just(Vec::new()), 3 => vec(0..4u8, 0..4)];
+    let place = || (0..TOPICS, 0..PARTITIONS);
+    let offset = || (0..TOPICS, 0..PARTITIONS, 0..5i64);
+    let age_ms = prop_oneof![Just(0i64), Just(1_000), Just(60_000_000)];
+    prop_oneof![
+        3 => (0..GROUPS, members, stale).prop_map(|(group, members, stale)| GroupOp::Save { group, members, stale }),
+        6 => (0..GROUPS, prop::option::of(0..4u8), behind, vec(offset(), 0..4))
+            .prop_map(|(group, member, behind, places)| GroupOp::Commit { group, member, behind, places }),
+        1 => (0..GROUPS, vec(place(), 0..3)).prop_map(|(group, places)| GroupOp::Forget { group, places }),
+        2 => (0..GROUPS, age_ms).prop_map(|(group, age_ms)| GroupOp::Expire { group, age_ms }),
+        1 => (0..GROUPS, any::<bool>()).prop_map(|(group, unless_used)| GroupOp::Delete { group, unless_used }),
+    ]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         1 => (0..TOPICS).prop_map(Op::Toggle),
@@ -74,6 +127,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => prop_oneof![Just(1_000i64), Just(50_000_000), Just(90_000_000)].prop_map(Op::Tick),
         1 => Just(Op::Succeed),
         1 => Just(Op::Nothing),
+        12 => group_op().prop_map(Op::Group),
     ]
 }
 

@@ -1,14 +1,15 @@
 //! Snapshots: nothing is lost in them, and broken ones are refused by name.
 
 use kafscale_state::entry::{
-    BrokerJoined, Change, Cluster, Commit, ConfigSet, Entry, ObjectRef, RecordsDeleted, Resource, Sequencer,
-    TopicDeleted,
+    BrokerJoined, Change, Cluster, Commit, Committer, ConfigSet, Entry, GroupSaved, ObjectRef, OffsetChange,
+    OffsetsSaved, RecordsDeleted, Resource, Sequencer, TopicDeleted,
 };
 use kafscale_state::snapshot::{self, SnapshotError};
 use kafscale_state::{Handle, Limits, State, invariants};
 use proptest::prelude::*;
 
 use crate::common::{World, extent, plain, producer, run};
+use crate::group_model::classic;
 use crate::model::{Story, small};
 use crate::ops::story;
 
@@ -35,6 +36,8 @@ fn told(state: &State) -> String {
         state.backlog(),
     );
     told += &format!("{:?} {:?}\n", state.brokers().collect::<Vec<_>>(), state.broker_defaults());
+    told += &format!("{:?}\n", state.group_weight());
+    state.groups().for_each(|(id, group)| told += &format!("{id} {group:?}\n"));
     for topic in state.topics() {
         told += &format!("{topic:?}\n");
         for handle in topic.handles() {
@@ -194,3 +197,25 @@ const GOLDEN: [&str; 10] = [
     "070000001100010000010000010100201e0a904e00007396e9dd",
 ];
 const GOLDEN_FOOTER: &str = "00000000000035329ebe1a92065ac3ba56ab4f135852b1824e53534b";
+
+/// As above, for the groups.
+#[test]
+fn golden_bytes_of_groups() {
+    let mut world = World::new();
+    let handle = world.topic("t", 1, 1);
+    let members = ["a".to_owned(), "b".to_owned()];
+    world.say(Entry::GroupSaved(GroupSaved { group: "g".into(), expected: None, content: classic(3, &members) }));
+    let commit = OffsetChange::Commit { offset: 5, leader_epoch: 0, metadata: "m".into(), expires_ms: Some(7_000_000) };
+    let offsets = vec![(handle, commit)];
+    world.say(Entry::OffsetsSaved(OffsetsSaved { group: "h".into(), by: Committer::Outsider, offsets }));
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let parts: Vec<String> = snapshot::encode(&world.state).map(|part| hex(&part)).collect();
+    assert_eq!(parts[parts.len() - 4..parts.len() - 1], GOLDEN_GROUPS);
+    assert_eq!(told(&decoded(&world.state, Limits::default())), told(&world.state));
+}
+/// What there is one of, and two slots with a group each.
+const GOLDEN_GROUPS: [&str; 3] = [
+    "080000000202009d39f5dd",
+    "090000001a01680280897a00000000000001000a00016d80897a0180bfd6069845273b",
+    "090000005f01670180897a0008636f6e73756d657206010572616e67650101610201610006636c69656e740a2f3132372e302e302e3190bf05c0cf2401610301020301620006636c69656e740a2f3132372e302e302e3190bf05c0cf2401620301020300c757b145",
+];
