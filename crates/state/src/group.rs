@@ -129,12 +129,13 @@ impl Committed {
 }
 
 impl Group {
-    /// Changes with every save and is never used twice: who saves next names it.
+    /// Changes with every save and is never used twice: who saves next names it. 0 before the first: such a group only
+    /// holds offsets.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// Cluster time of the last save, or of the first commit where there was none, Unix milliseconds.
+    /// Cluster time of the last save, Unix milliseconds; 0 before the first.
     pub fn saved_ms(&self) -> i64 {
         self.saved_ms
     }

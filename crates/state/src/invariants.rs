@@ -206,9 +206,11 @@ pub fn groups_are_sound(state: &State) -> Result<(), Broken> {
         for (id, group) in slot.iter() {
             hold!(groups_are_sound, slot_of(id) == index, "group {id} is in slot {index}");
             weight += group.weight(id);
-            let given = group.revision > 0 && group.revision <= state.groups.revision;
-            let taken = revisions.insert(group.revision, id);
-            hold!(groups_are_sound, given && taken.is_none(), "revision {} of {id}, {taken:?}", group.revision);
+            let taken = revisions.insert(group.revision, id).filter(|_| group.revision > 0);
+            let given = group.revision <= state.groups.revision && taken.is_none();
+            hold!(groups_are_sound, given, "revision {} of {id}, {taken:?}", group.revision);
+            let saved = group.revision > 0 || group.content == Content::default();
+            hold!(groups_are_sound, saved, "group {id} was never saved: {group:?}");
             hold!(groups_are_sound, group.saved_ms <= state.cluster_time_ms, "group {id} is from the future");
             let Content::Classic(classic) = &group.content;
             let led = classic.leader.as_ref().is_none_or(|leader| classic.member(leader).is_some());

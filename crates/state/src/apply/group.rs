@@ -11,7 +11,7 @@ use crate::{Handle, SLOTS, State};
 impl State {
     pub(super) fn apply_group_saved(&mut self, entry: &GroupSaved) -> Result<Verdict, Refused> {
         let before = self.groups.get(&entry.group);
-        if before.map(|group| group.revision) != entry.expected {
+        if before.map_or(0, |group| group.revision) != entry.expected {
             return Err(Refused::GroupChanged);
         }
         if entry.group.len() > GROUP_ID_BYTES_MAX || !is_sound(&entry.content) {
@@ -64,9 +64,7 @@ impl State {
                 return Err(Refused::TooManyGroups);
             }
             self.groups.weight += own;
-            let group =
-                Group { revision: self.groups.next_revision(), saved_ms: self.cluster_time_ms, ..Group::default() };
-            self.groups.slot_mut(&entry.group).insert(entry.group.clone(), Arc::new(group));
+            self.groups.slot_mut(&entry.group).insert(entry.group.clone(), Arc::default());
         }
         let changes = entry.offsets.iter().map(|(handle, change)| self.change_offset(&entry.group, *handle, change));
         Ok(Verdict::OffsetsSaved(changes.collect()))

@@ -9,8 +9,8 @@ use crate::group::{Classic, Content, Member};
 pub struct GroupSaved {
     /// The group's id.
     pub group: String,
-    /// The revision that the writer knows of it; none if it knows no such group. Refused if it is another.
-    pub expected: Option<u64>,
+    /// The revision that the writer knows of it; 0 if it knows none that was ever saved. Refused if it is another.
+    pub expected: u64,
     /// What it is from now on.
     pub content: Content,
 }
@@ -20,14 +20,14 @@ impl Body for GroupSaved {
 
     fn encode(&self, writer: &mut Writer) {
         writer.string(&self.group);
-        writer.optional(self.expected);
+        writer.varint(self.expected);
         write_content(&self.content, writer);
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             group: reader.string("group id")?,
-            expected: reader.optional("revision")?,
+            expected: reader.varint("revision")?,
             content: read_content(reader)?,
         })
     }

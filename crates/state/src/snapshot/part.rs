@@ -47,7 +47,7 @@ impl Part {
         parts.extend(state.topics.deleted_order.keys().step_by(NAMES).map(|key| Self::Deleted(*key)));
         parts.push(Self::Pids);
         parts.extend((0..SLOTS).map(Self::Shard));
-        if state.groups.revision > 0 || state.groups.unswept > 0 {
+        if state.groups.weight > 0 || state.groups.revision > 0 {
             parts.push(Self::GroupsHead);
         }
         parts.extend((0..SLOTS).filter(|slot| !state.groups.slots[*slot].is_empty()).map(Self::Groups));

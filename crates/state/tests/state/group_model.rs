@@ -86,8 +86,8 @@ impl Groups {
     }
 
     fn save(&mut self, id: String, members: &[u8], stale: bool, now_ms: i64) -> (Entry, Verdict) {
-        let known = self.groups.get(&id).map(|group| group.revision);
-        let expected = if stale { Some(known.unwrap_or(0) + 7) } else { known };
+        let known = self.groups.get(&id).map_or(0, |group| group.revision);
+        let expected = if stale { known + 7 } else { known };
         let mut members: Vec<_> = members.iter().map(|member| format!("member-{member}")).collect();
         members.sort();
         members.dedup();
@@ -128,9 +128,7 @@ impl Groups {
             return (entry, Verdict::Refused(refused));
         }
         if known.is_none() && places.iter().any(|(place, _)| place.exists) {
-            self.revision += 1;
-            let group = Group { revision: self.revision, saved_ms: now_ms, ..Group::default() };
-            self.groups.insert(id.clone(), group);
+            self.groups.insert(id.clone(), Group::default());
         }
         for (place, offset) in places.iter().filter(|(place, _)| place.exists) {
             let group = self.groups.get_mut(&id).expect("it was made");

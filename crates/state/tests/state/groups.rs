@@ -8,7 +8,7 @@ use kafscale_state::verdict::{OffsetRefused, Refused, Verdict};
 use crate::common::World;
 use crate::group_model::{classic, member};
 
-fn save(group: &str, expected: Option<u64>, content: Content) -> Entry {
+fn save(group: &str, expected: u64, content: Content) -> Entry {
     Entry::GroupSaved(GroupSaved { group: group.into(), expected, content })
 }
 
@@ -37,7 +37,7 @@ fn a_group_that_contradicts_itself_is_refused() {
         one(&"x".repeat(40_000)),
     ];
     for content in bad {
-        let verdict = world.say(save("g", None, Content::Classic(content)));
+        let verdict = world.say(save("g", 0, Content::Classic(content)));
         assert_eq!(verdict, Verdict::Refused(Refused::InvalidGroup));
     }
     assert!(world.state.group("g").is_none());
@@ -50,13 +50,13 @@ fn groups_and_offsets_are_bounded_and_what_shrinks_is_taken() {
     let handle = world.topic("t", 1, 1);
     let names = |count: usize| (0..count).map(|n| format!("m{n}")).collect::<Vec<_>>();
     let too_many = Verdict::Refused(Refused::TooManyGroups);
-    assert_eq!(world.say(save("g", None, classic(1, &names(4)))), too_many, "one group");
-    let Verdict::GroupSaved { revision } = world.say(save("g", None, classic(1, &names(3)))) else { panic!() };
-    assert_eq!(world.say(save("h", None, classic(1, &names(3)))), too_many, "all groups");
+    assert_eq!(world.say(save("g", 0, classic(1, &names(4)))), too_many, "one group");
+    let Verdict::GroupSaved { revision } = world.say(save("g", 0, classic(1, &names(3)))) else { panic!() };
+    assert_eq!(world.say(save("h", 0, classic(1, &names(3)))), too_many, "all groups");
     let long = "x".repeat(1_000);
     assert_eq!(world.say(commit("i", handle, &long, None)), Verdict::OffsetsSaved(vec![Err(OffsetRefused::TooLarge)]));
     assert_eq!(world.say(commit("i", handle, "", None)), Verdict::OffsetsSaved(vec![Ok(())]));
-    let shrunk = world.say(save("g", Some(revision), classic(2, &names(1))));
+    let shrunk = world.say(save("g", revision, classic(2, &names(1))));
     assert!(matches!(shrunk, Verdict::GroupSaved { .. }));
     let (used, limit) = world.state.group_weight();
     assert!(used < limit);

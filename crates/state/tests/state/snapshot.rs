@@ -204,7 +204,7 @@ fn golden_bytes_of_groups() {
     let mut world = World::new();
     let handle = world.topic("t", 1, 1);
     let members = ["a".to_owned(), "b".to_owned()];
-    world.say(Entry::GroupSaved(GroupSaved { group: "g".into(), expected: None, content: classic(3, &members) }));
+    world.say(Entry::GroupSaved(GroupSaved { group: "g".into(), expected: 0, content: classic(3, &members) }));
     let commit = OffsetChange::Commit { offset: 5, leader_epoch: 0, metadata: "m".into(), expires_ms: Some(7_000_000) };
     let offsets = vec![(handle, commit)];
     world.say(Entry::OffsetsSaved(OffsetsSaved { group: "h".into(), by: Committer::Outsider, offsets }));
@@ -215,7 +215,7 @@ fn golden_bytes_of_groups() {
 }
 /// What there is one of, and two slots with a group each.
 const GOLDEN_GROUPS: [&str; 3] = [
-    "080000000202009d39f5dd",
-    "090000001a01680280897a00000000000001000a00016d80897a0180bfd6069845273b",
+    "08000000020100a9de5d44",
+    "09000000180168000000000000000001000a00016d80897a0180bfd606862b0871",
     "090000005f01670180897a0008636f6e73756d657206010572616e67650101610201610006636c69656e740a2f3132372e302e302e3190bf05c0cf2401610301020301620006636c69656e740a2f3132372e302e302e3190bf05c0cf2401620301020300c757b145",
 ];
