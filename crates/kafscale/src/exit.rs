@@ -17,6 +17,14 @@ pub enum Exit {
     DataLoss = 5,
     /// The store was written by a newer version.
     NewerVersion = 6,
+    /// No Kafka answered: nobody listens there, or not in time.
+    Unreachable = 7,
+    /// The Kafka does not know this client, or does not allow it what it asked.
+    Denied = 8,
+    /// What was named is not there: a topic, a partition, a group.
+    NotFound = 9,
+    /// The Kafka understood and said no.
+    Refused = 10,
 }
 
 /// The list for help and documentation.
@@ -31,6 +39,10 @@ pub const TABLE: &[(u8, &str)] = &[
     (Exit::Fenced as u8, "fenced: another broker took over this store"),
     (Exit::DataLoss as u8, "part of the store is missing or damaged: refused to start; nothing was changed"),
     (Exit::NewerVersion as u8, "the store was written by a newer version"),
+    (Exit::Unreachable as u8, "no Kafka answered: nobody listens there, or not in time"),
+    (Exit::Denied as u8, "the Kafka refused the credentials, or does not allow this to whom they belong"),
+    (Exit::NotFound as u8, "what was named is not there: a topic, a partition, a group"),
+    (Exit::Refused as u8, "the Kafka refused what it was asked; the message says why"),
 ];
 
 impl From<Exit> for ExitCode {

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "the binary owns the process's clocks and tasks")]
 
 mod bench;
+mod client;
 mod commands;
 mod exit;
 mod logging;

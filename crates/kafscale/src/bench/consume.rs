@@ -6,95 +6,99 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
-use rdkafka::{
-    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::{KafkaError, RDKafkaErrorCode},
+use krafka::{
+    admin::TopicPartition,
+    consumer::{Consumer, ConsumerRecord},
 };
 
 use super::{
-    client::{self, Kind, PATIENCE},
     options::{Limit, Options},
     progress,
     report::{self, Frame, Report},
     tally::{self, Tally},
+    topic::{self, Bounds},
 };
-use crate::exit::Failure;
+use crate::{
+    client::{self, AbsentTopic, catalogue::Part},
+    exit::Failure,
+};
 
 /// How long a run waits for the next record before it looks at its limit again.
-const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(200);
 /// A run to which nothing is given for so long has failed.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// Notes the client's own errors.
-pub struct Errors {
+/// A consumer of all partitions of a topic on a connection of its own, and where it begins and ends.
+pub struct Reader {
+    consumer: Consumer,
+    topic: String,
+    /// First offset and the offset after the last, of every partition.
+    pub bounds: Bounds,
     tally: Arc<Tally>,
 }
 
-impl ClientContext for Errors {
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            self.tally.error(format!("{error}: {reason}"));
-        }
-    }
-}
-
-impl ConsumerContext for Errors {}
-
-/// A consumer of all partitions of a topic, and where it begins and ends.
-pub struct Reader {
-    /// The client.
-    pub consumer: BaseConsumer<Errors>,
-    /// First offset and the offset after the last, of every partition.
-    pub bounds: BTreeMap<i32, (i64, i64)>,
-}
-
 impl Reader {
-    /// Asks for the bounds of all partitions; nothing is assigned yet.
-    pub fn connect(config: &ClientConfig, topic: &str, tally: Arc<Tally>) -> anyhow::Result<Self> {
-        let consumer: BaseConsumer<Errors> =
-            config.create_with_context(Errors { tally }).context("the client refuses its settings")?;
-        let mut bounds = BTreeMap::new();
-        for partition in client::partitions(consumer.client(), topic)? {
-            let asked = consumer.fetch_watermarks(topic, partition, PATIENCE);
-            bounds.insert(partition, asked.with_context(|| format!("no offsets of partition {partition}"))?);
-        }
-        Ok(Self { consumer, bounds })
+    /// Asks for the bounds of all partitions; nothing is assigned yet. Errors are noted in the tally.
+    pub async fn connect(options: &Options, tally: Arc<Tally>) -> Result<Self, Failure> {
+        let kafka = client::connect(&options.properties, AbsentTopic::Leave).await?;
+        let bounds = topic::bounds(&kafka, options).await?;
+        let consumer = client::consumer(&kafka, &options.properties)?.max_buffered_records(0).build().await;
+        let consumer = consumer.map_err(client::failure_of("the client refuses its settings"))?;
+        Ok(Self { consumer, topic: options.topic.clone(), bounds, tally })
     }
 
     /// Assigns these partitions from these offsets.
-    pub fn assign(&self, topic: &str, from: impl Iterator<Item = (i32, i64)>) -> anyhow::Result<()> {
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in from {
-            list.add_partition_offset(topic, partition, Offset::Offset(offset)).context("a wrong offset")?;
+    pub async fn assign(&self, from: &BTreeMap<i32, i64>) -> Result<(), Failure> {
+        let what = || client::failure_of("cannot assign partitions");
+        self.consumer.assign(&self.topic, from.keys().copied().collect()).await.map_err(what())?;
+        let seeks = from.iter().map(|(partition, offset)| (TopicPartition::new(&*self.topic, *partition), *offset));
+        self.consumer.seek_many(seeks).await.map_err(what())
+    }
+
+    /// What came since the last call; nothing after a while without records or after an error.
+    pub async fn poll(&self) -> Vec<ConsumerRecord> {
+        self.consumer.poll(POLL).await.unwrap_or_else(|error| {
+            self.tally.error(error.to_string());
+            Vec::new()
+        })
+    }
+
+    /// Ends the consumer's sessions.
+    pub async fn close(&self) {
+        if let Err(error) = self.consumer.close().await {
+            self.tally.error(error.to_string());
         }
-        self.consumer.assign(&list).context("cannot assign partitions")
+    }
+
+    /// Whether a partition was read up to this offset. The end may lie beyond the last record (markers of transactions,
+    /// cleaned offsets).
+    async fn has_reached(&self, partition: i32, end: i64) -> bool {
+        self.consumer.position(&self.topic, partition).await.is_some_and(|position| position >= end)
     }
 }
 
 /// Consumes and reports; the time runs from the assignment to the last record.
 pub fn run(options: &Options) -> Result<Report, Failure> {
-    let mut config = client::config(options, Kind::Consumer);
-    config.set("enable.partition.eof", "true");
-    let settings = client::effective(&config, Kind::Consumer)?;
+    let settings = options.properties.effective(Part::Consumer);
+    let runtime = super::runtime()?;
     let epoch = Instant::now();
     let tally = Arc::new(Tally::new(epoch));
-    let reader = Reader::connect(&config, &options.topic, Arc::clone(&tally))?;
+    let reader = runtime.block_on(Reader::connect(options, Arc::clone(&tally)))?;
     let partitions = reader.bounds.len();
     let expected: u64 = reader.bounds.values().map(|(start, end)| end.saturating_sub(*start).max(0) as u64).sum();
 
     let begin = epoch.elapsed();
     let (done, all_done) = mpsc::channel();
-    let (topic, limit, counted) = (options.topic.clone(), options.limit, Arc::clone(&tally));
-    let thread = std::thread::spawn(move || {
-        let times = read(&reader, &topic, limit, begin, &counted);
+    let (limit, counted) = (options.limit, Arc::clone(&tally));
+    let reading = runtime.spawn(async move {
+        let times = read(&reader, limit, begin, &counted).await;
+        reader.close().await;
         drop(done);
         times
     });
     let expected = Limit { records: limit.records.or(Some(expected)), duration: limit.duration };
     progress::watch(expected, &[&*tally], &all_done);
-    let times = thread.join().map_err(|_| anyhow::anyhow!("the consumer's thread failed"))??;
+    let times = runtime.block_on(reading).map_err(|_| anyhow::anyhow!("the consumer's task failed"))??;
 
     let totals = tally::total([&*tally]);
     let frame = Frame { bench: "consume", topic: options.topic.clone(), partitions, settings };
@@ -109,10 +113,10 @@ struct Times {
     last: Duration,
 }
 
-fn read(reader: &Reader, topic: &str, limit: Limit, begin: Duration, tally: &Tally) -> anyhow::Result<Times> {
-    let mut open: BTreeMap<i32, (i64, i64)> = reader.bounds.clone();
+async fn read(reader: &Reader, limit: Limit, begin: Duration, tally: &Tally) -> Result<Times, Failure> {
+    let mut open: Bounds = reader.bounds.clone();
     open.retain(|_, (start, end)| start < end);
-    reader.assign(topic, open.iter().map(|(partition, (start, _))| (*partition, *start)))?;
+    reader.assign(&open.iter().map(|(partition, (start, _))| (*partition, *start)).collect()).await?;
     let mut times = Times { first: None, last: begin };
     let mut records = 0;
     let within = |records: u64| {
@@ -120,26 +124,31 @@ fn read(reader: &Reader, topic: &str, limit: Limit, begin: Duration, tally: &Tal
         time && limit.records.is_none_or(|most| records < most)
     };
     while !open.is_empty() && within(records) {
-        match reader.consumer.poll(POLL) {
-            Some(Ok(record)) => {
-                tally.read(record.payload_len());
-                records += 1;
-                times.last = tally.now();
-                times.first.get_or_insert(times.last);
-                let end = open.get(&record.partition()).map_or(0, |(_, end)| *end);
-                if record.offset() + 1 >= end {
-                    open.remove(&record.partition());
-                }
-            }
-            // The end may lie beyond the last record (markers of transactions, cleaned offsets).
-            Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
-            // Other errors were noted by `Errors` already.
-            Some(Err(_)) => {}
-            None if tally.now() > times.last + SILENCE_MAX => {
-                anyhow::bail!("no record for {SILENCE_MAX:?}; {} partitions are not read to their end", open.len());
-            }
-            None => {}
+        let came = reader.poll().await;
+        let now = tally.now();
+        if came.is_empty() && now > times.last + SILENCE_MAX {
+            let left = open.len();
+            return Err(
+                anyhow::anyhow!("no record for {SILENCE_MAX:?}; {left} partitions are not read to their end").into()
+            );
         }
+        for record in came {
+            // What was written since the start is not part of the run.
+            let counts = open.get(&record.partition).is_some_and(|(_, end)| record.offset < *end);
+            if counts && limit.records.is_none_or(|most| records < most) {
+                tally.read(record.value.as_ref().map_or(0, |value| value.len()));
+                records += 1;
+                times.last = now;
+                times.first.get_or_insert(now);
+            }
+        }
+        let mut read_up = Vec::new();
+        for (partition, (_, end)) in &open {
+            if reader.has_reached(*partition, *end).await {
+                read_up.push(*partition);
+            }
+        }
+        open.retain(|partition, _| !read_up.contains(partition));
     }
     Ok(times)
 }

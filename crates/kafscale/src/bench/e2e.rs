@@ -11,10 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::Message;
-
 use super::{
-    client::{self, Kind},
     consume::Reader,
     load::{Stamp, Workers},
     options::{Load, Options, STAMP_BYTES},
@@ -22,35 +19,32 @@ use super::{
     report::{Frame, Report},
     tally::{self, Tally},
 };
-use crate::exit::Failure;
+use crate::{client::catalogue::Part, exit::Failure};
 
-/// How long the consumer waits for the next record before it looks whether the run is over.
-const POLL: Duration = Duration::from_millis(100);
 /// After the last answer to a producer, this long without a record means that the rest is missing.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Produces and consumes, and reports what arrived at the consumer.
 pub fn run(options: &Options, load: &Load) -> Result<Report, Failure> {
-    let config = client::config(options, Kind::Producer);
-    let mut settings = client::effective(&config, Kind::Producer)?;
-    // A property that only producers have is a warning to a consumer and not an error, so both get all of them.
-    let reading = client::config(options, Kind::Consumer);
-    settings.extend(client::effective(&reading, Kind::Consumer)?);
+    let mut settings = options.properties.effective(Part::Producer);
+    settings.extend(options.properties.effective(Part::Consumer));
+    let runtime = super::runtime()?;
 
     let epoch = Instant::now();
-    let workers = Workers::connect(&config, options, load, epoch)?;
-    let partitions = workers.partitions.len();
+    let workers = Workers::connect(&runtime, options, load, epoch)?;
+    let partitions = workers.partitions;
     let sent = workers.tallies.clone();
     let seen = Arc::new(Tally::new(epoch));
-    let reader = Reader::connect(&reading, &options.topic, Arc::clone(&seen))?;
-    reader.assign(&options.topic, reader.bounds.iter().map(|(partition, (_, end))| (*partition, *end)))?;
+    let reader = runtime.block_on(Reader::connect(options, Arc::clone(&seen)))?;
+    let ends = reader.bounds.iter().map(|(partition, (_, end))| (*partition, *end)).collect();
+    runtime.block_on(reader.assign(&ends))?;
 
     let run: u64 = rand::random();
     let stamp: Stamp = Arc::new(move |due| stamped(run, due));
     let all_sent = Arc::new(AtomicBool::new(false));
     let consumer = {
         let (seen, sent, all_sent) = (Arc::clone(&seen), sent.clone(), Arc::clone(&all_sent));
-        std::thread::spawn(move || read(&reader, run, &seen, &sent, &all_sent))
+        runtime.spawn(async move { read(&reader, run, &seen, &sent, &all_sent).await })
     };
     let begin = epoch.elapsed();
     let (threads, all_done) = workers.start(&options.topic, begin, Some(&stamp));
@@ -59,7 +53,7 @@ pub fn run(options: &Options, load: &Load) -> Result<Report, Failure> {
         thread.join().map_err(|_| anyhow::anyhow!("a producer's thread failed"))?;
     }
     all_sent.store(true, Ordering::Release);
-    consumer.join().map_err(|_| anyhow::anyhow!("the consumer's thread failed"))?;
+    runtime.block_on(consumer).map_err(|_| anyhow::anyhow!("the consumer's task failed"))?;
 
     let acknowledged = tally::total(sent.iter().map(Arc::as_ref));
     let mut totals = tally::total([&*seen]);
@@ -74,13 +68,12 @@ pub fn run(options: &Options, load: &Load) -> Result<Report, Failure> {
 }
 
 /// Reads until everything that was acknowledged is here, or nothing comes any more.
-fn read(reader: &Reader, run: u64, seen: &Tally, sent: &[Arc<Tally>], all_sent: &AtomicBool) {
+async fn read(reader: &Reader, run: u64, seen: &Tally, sent: &[Arc<Tally>], all_sent: &AtomicBool) {
     let mut last = Duration::ZERO;
     loop {
-        // Errors come to the reader's context too, which notes them.
-        if let Some(Ok(record)) = reader.consumer.poll(POLL) {
-            let value = record.payload().unwrap_or_default();
-            if let Some(due) = due(run, value) {
+        for record in reader.poll().await {
+            let value = record.value.unwrap_or_default();
+            if let Some(due) = due(run, &value) {
                 seen.arrived(value.len(), due);
                 last = seen.now();
             }
@@ -91,7 +84,7 @@ fn read(reader: &Reader, run: u64, seen: &Tally, sent: &[Arc<Tally>], all_sent: 
         }
         let acknowledged: u64 = sent.iter().map(|tally| tally.progress().0).sum();
         if seen.progress().0 >= acknowledged || seen.now() > last + SILENCE_MAX {
-            return;
+            return reader.close().await;
         }
     }
 }

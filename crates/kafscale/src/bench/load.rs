@@ -3,31 +3,31 @@
 use std::{
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{self, Receiver, Sender},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
-use rdkafka::{
-    ClientConfig, ClientContext,
-    error::{KafkaError, RDKafkaErrorCode},
-    message::DeliveryResult,
-    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+use krafka::{
+    Headers,
+    error::KrafkaError,
+    interceptor::{InterceptorResult, ProducerInterceptor, RecordContext},
+    producer::{Producer, Record, RecordMetadata},
 };
+use tokio::runtime::{Handle, Runtime};
 
 use super::{
-    client,
     options::{Limit, Load, Options},
     payload::Payload,
     tally::Tally,
+    topic,
 };
-
-/// How long to wait where the client's queue is full.
-const QUEUE_PAUSE: Duration = Duration::from_millis(1);
-/// How long to wait for the answers to what was sent; the client itself gives up after `message.timeout.ms`.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(330);
+use crate::{
+    client::{self, AbsentTopic},
+    exit::Failure,
+};
 
 /// The producers of a run, connected; nothing is sent yet.
 pub struct Workers {
@@ -35,23 +35,28 @@ pub struct Workers {
     /// What each counts.
     pub tallies: Vec<Arc<Tally>>,
     /// The partitions of the topic.
-    pub partitions: Vec<i32>,
+    pub partitions: usize,
 }
 
 impl Workers {
     /// Creates the clients, and the topic if that was asked for. Times count from `epoch`.
-    pub fn connect(config: &ClientConfig, options: &Options, load: &Load, epoch: Instant) -> anyhow::Result<Self> {
-        if let Some(partitions) = load.partitions {
-            client::create_topic(options, partitions)?;
-        }
+    pub fn connect(runtime: &Runtime, options: &Options, load: &Load, epoch: Instant) -> Result<Self, Failure> {
         let tallies: Vec<Arc<Tally>> = (0..load.producers).map(|_| Arc::new(Tally::new(epoch))).collect();
         let mut workers = Vec::new();
-        let mut partitions = Vec::new();
-        for (index, tally) in (0..).zip(&tallies) {
-            let worker = Worker::new(config, index, load, options.limit, Arc::clone(tally))?;
-            partitions = client::partitions(worker.producer.client(), &options.topic)?;
-            workers.push(worker);
-        }
+        let mut partitions = 0;
+        runtime.block_on(async {
+            if let Some(partitions) = load.partitions {
+                topic::create(options, partitions).await?;
+            }
+            for (index, tally) in (0..).zip(&tallies) {
+                let worker = Worker::connect(options, index, load, Arc::clone(tally)).await?;
+                let known = worker.producer.partitions_for(&options.topic).await;
+                let known = known.map_err(client::failure_of(format!("topic {} is not known", options.topic)))?;
+                partitions = known.len();
+                workers.push(worker);
+            }
+            Ok::<_, Failure>(())
+        })?;
         Ok(Self { workers, tallies, partitions })
     }
 
@@ -63,34 +68,47 @@ impl Workers {
     }
 }
 
-/// One producer.
+/// One producer with a connection of its own.
 struct Worker {
-    producer: ThreadedProducer<Deliveries>,
-    tally: Arc<Tally>,
+    producer: Producer,
+    runtime: Handle,
+    deliveries: Arc<Deliveries>,
     payload: Payload,
     schedule: Schedule,
 }
 
-/// Counts what the client reports.
-pub struct Deliveries {
+/// Counts what became of each record, at the moment at which the client learns it.
+#[derive(Debug)]
+struct Deliveries {
     tally: Arc<Tally>,
+    record_size: usize,
+    /// When the record that is being handed over was due, in nanoseconds after the epoch. One thread hands over.
+    due: AtomicU64,
 }
 
-impl ClientContext for Deliveries {
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.tally.error(format!("{error}: {reason}"));
+/// When a record was due, carried with it through the client.
+struct Due(Duration);
+
+impl ProducerInterceptor for Deliveries {
+    fn on_send(&self, _: &mut Record, context: &mut RecordContext) -> InterceptorResult {
+        context.insert(Due(Duration::from_nanos(self.due.load(Ordering::Relaxed))));
+        Ok(())
     }
-}
 
-impl ProducerContext for Deliveries {
-    /// When the record was due, in nanoseconds after the start.
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, due: usize) {
-        match result {
-            Ok(record) => self.tally.arrived(record.payload_len(), Duration::from_nanos(due as u64)),
-            Err((error, _)) => self.tally.failed(error.to_string()),
+    fn on_acknowledgement(
+        &self,
+        _: &str,
+        _: i32,
+        result: Result<&RecordMetadata, &KrafkaError>,
+        _: &Headers,
+        context: &mut RecordContext,
+    ) -> InterceptorResult {
+        match (result, context.take::<Due>()) {
+            (Ok(_), Some(Due(due))) => self.tally.arrived(self.record_size, due),
+            (Ok(_), None) => self.tally.failed("a record came back without its time".into()),
+            (Err(error), _) => self.tally.failed(client::plain(error)),
         }
+        Ok(())
     }
 }
 
@@ -137,30 +155,38 @@ pub type Stamp = Arc<dyn Fn(Duration) -> Vec<u8> + Send + Sync>;
 
 impl Worker {
     /// Producer `index` of a run; nothing is sent yet.
-    fn new(config: &ClientConfig, index: u32, load: &Load, limit: Limit, tally: Arc<Tally>) -> anyhow::Result<Self> {
-        let deliveries = Deliveries { tally: Arc::clone(&tally) };
-        let producer = config.create_with_context(deliveries).context("the client refuses its settings")?;
+    async fn connect(options: &Options, index: u32, load: &Load, tally: Arc<Tally>) -> Result<Self, Failure> {
+        let kafka = client::connect(&options.properties, AbsentTopic::Create).await?;
+        let deliveries = Arc::new(Deliveries { tally, record_size: load.record_size, due: AtomicU64::new(0) });
+        let builder = client::producer(&kafka, &options.properties)?.interceptor(Arc::clone(&deliveries));
+        let producer = builder.build().await.map_err(client::failure_of("cannot start a producer"))?;
         let payload = Payload::new(load.record_size, u64::from(index));
-        Ok(Self { producer, tally, payload, schedule: Schedule::new(index, load, limit) })
+        let schedule = Schedule::new(index, load, options.limit);
+        Ok(Self { producer, runtime: Handle::current(), deliveries, payload, schedule })
     }
 
-    /// Sends everything and waits for the answers, in a thread of its own; `done` is dropped at the end. The first record
-    /// is due at `begin` on the tally's clock.
+    /// Sends everything and waits for the answers, in a thread of its own, which sleeps more exactly than a task; `done`
+    /// is dropped at the end. The first record is due at `begin` on the tally's clock.
     fn start(mut self, topic: String, begin: Duration, stamp: Option<Stamp>, done: Sender<()>) -> JoinHandle<()> {
         std::thread::spawn(move || {
-            self.send_all(&topic, begin, stamp.as_ref());
-            if let Err(error) = self.producer.flush(FLUSH_PATIENCE) {
-                self.tally.error(format!("flush: {error}"));
-            }
+            let runtime = self.runtime.clone();
+            runtime.block_on(async {
+                self.send_all(&topic, begin, stamp.as_ref()).await;
+                // Waits for all that is under way: a record that fails is counted where it fails.
+                if let Err(error) = self.producer.close().await {
+                    self.deliveries.tally.error(format!("close: {}", client::plain(&error)));
+                }
+            });
             drop(done);
         })
     }
 
-    fn send_all(&mut self, topic: &str, begin: Duration, stamp: Option<&Stamp>) {
+    async fn send_all(&mut self, topic: &str, begin: Duration, stamp: Option<&Stamp>) {
+        let tally = Arc::clone(&self.deliveries.tally);
         let mut n = 0;
-        while let Some(due) = self.schedule.due(n, self.tally.now().saturating_sub(begin)) {
+        while let Some(due) = self.schedule.due(n, tally.now().saturating_sub(begin)) {
             let due = begin + due;
-            let early = due.saturating_sub(self.tally.now());
+            let early = due.saturating_sub(tally.now());
             if !early.is_zero() {
                 std::thread::sleep(early);
             }
@@ -168,24 +194,11 @@ impl Worker {
                 Some(stamp) => self.payload.next_stamped(&stamp(due)),
                 None => self.payload.next(),
             };
-            send(&self.producer, &self.tally, topic, value, due);
+            let nanos = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX);
+            self.deliveries.due.store(nanos, Ordering::Relaxed);
+            // Waits while the client's memory is full. Both outcomes are told to `Deliveries`.
+            drop(self.producer.enqueue(Record::new(topic, value)).await);
             n += 1;
-        }
-    }
-}
-
-/// Hands one record to the client, waiting while its queue is full.
-fn send(producer: &ThreadedProducer<Deliveries>, tally: &Tally, topic: &str, value: &[u8], due: Duration) {
-    let opaque = usize::try_from(due.as_nanos()).unwrap_or(usize::MAX);
-    let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, opaque).payload(value);
-    loop {
-        match producer.send(record) {
-            Ok(()) => return,
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                record = back;
-                std::thread::sleep(QUEUE_PAUSE);
-            }
-            Err((error, _)) => return tally.failed(error.to_string()),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser};
+use clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser};
 
 use crate::{
+    client::{self, Properties},
     exit::{Exit, Failure},
     output,
     settings::value::{Size, Value},
@@ -13,14 +14,12 @@ use crate::{
 /// What all three kinds of run are told.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where the Kafka is.
-    pub bootstrap: String,
     /// The topic to write or read.
     pub topic: String,
     /// How much to do.
     pub limit: Limit,
-    /// Properties of librdkafka that were asked for, in order.
-    pub properties: Vec<(String, String)>,
+    /// Where the Kafka is, and the clients' properties.
+    pub properties: Properties,
 }
 
 /// When a run ends: at the first of these that is reached.
@@ -47,20 +46,25 @@ pub struct Load {
 
 /// A producing run without a limit ends after this time.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
+/// Where a run differs from the clients' defaults: a batch never waits for a timer, so that what is measured is the
+/// broker; while one is under way the next fills up to what a broker takes at most by default; a reader takes all it got.
+const PREFERRED: &[(&str, &str)] = &[
+    ("client.id", "kafscale-bench"),
+    ("linger.ms", "0"),
+    ("batch.size", "1000000"),
+    ("buffer.memory", "67108864"),
+    ("max.request.size", "104857600"),
+    ("max.poll.records", "2147483647"),
+];
 /// A record of e2e carries its run and its time.
 pub const STAMP_BYTES: usize = 16;
 
 /// Adds the flags of every kind.
 pub fn common(command: Command) -> Command {
-    command
-        .arg(text("bootstrap-server", "HOST:PORT", "Kafka to connect to").default_value("127.0.0.1:9092"))
+    client::flags::add_to(command)
         .arg(text("topic", "NAME", "Topic to write or read").default_value("bench"))
         .arg(text("records", "N", "End after so many records"))
         .arg(text("duration", "TIME", "End after this time, such as 30s"))
-        .arg(
-            text("set", "KEY=VALUE", "Set a property of the client (librdkafka); may be given several times")
-                .action(ArgAction::Append),
-        )
         .arg(output::flag())
 }
 
@@ -85,19 +89,18 @@ fn text(name: &'static str, placeholder: &'static str, help: &'static str) -> Ar
 
 /// Reads what every kind is told. `shorts` are flags that stand for a property.
 pub fn read(matches: &ArgMatches, shorts: &[(&str, &str)]) -> Result<Options, Failure> {
-    let mut properties = Vec::new();
+    let mut properties = client::flags::read(matches)?;
     for (flag, property) in shorts {
         if let Some(value) = matches.get_one::<String>(flag) {
-            properties.push(((*property).to_owned(), value.clone()));
+            properties.set(property, value)?;
         }
     }
-    for pair in matches.get_many::<String>("set").into_iter().flatten() {
-        let (key, value) = pair.split_once('=').ok_or_else(|| usage(format!("--set {pair}: expected KEY=VALUE")))?;
-        properties.push((key.to_owned(), value.to_owned()));
+    for (name, value) in PREFERRED {
+        properties.prefer(name, value);
     }
     let limit = Limit { records: value(matches, "records")?, duration: value(matches, "duration")? };
     let required = |name| matches.get_one::<String>(name).expect("it has a default").clone();
-    Ok(Options { bootstrap: required("bootstrap-server"), topic: required("topic"), limit, properties })
+    Ok(Options { topic: required("topic"), limit, properties })
 }
 
 /// Reads everything for a producing kind whose records need `stamp` bytes.
@@ -122,9 +125,9 @@ pub fn read_producing(matches: &ArgMatches, stamp: usize) -> Result<(Options, Lo
     Ok((options, Load { record_size, rate, partitions: value(matches, "partitions")?, producers }))
 }
 
-/// librdkafka takes no larger message.
-const RECORD_SIZE_MAX: usize = 1_000_000_000;
-/// Each producer is a client with several threads.
+/// A record must fit the memory for records that wait, with its batch.
+const RECORD_SIZE_MAX: usize = 64_000_000;
+/// Each producer has a thread and a connection of its own.
 const PRODUCERS_MAX: u32 = 1_000;
 
 /// Records a second from `1000` (records) or `10MiB` (bytes).
@@ -168,10 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn shorts_and_properties_reach_the_client_in_order() {
-        let (options, load) = parsed(&["--set", "linger.ms=0", "--acks", "1", "--record-size", "64B"]).unwrap();
-        let properties: Vec<_> = options.properties.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(properties, ["acks=1", "linger.ms=0"]);
+    fn shorts_and_properties_reach_the_client() {
+        let (options, load) = parsed(&["--set", "linger.ms=7", "--acks", "1", "--record-size", "64B"]).unwrap();
+        assert_eq!(["acks", "linger.ms"].map(|name| options.properties.text(name)), ["1", "7"]);
         assert_eq!((load.record_size, load.producers, load.rate), (64, 1, None));
         assert_eq!(options.limit.duration, Some(DURATION_DEFAULT));
     }

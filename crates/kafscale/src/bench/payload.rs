@@ -1,5 +1,6 @@
 //! Values that no codec can make smaller.
 
+use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// Bytes before the pattern repeats: more than any batch, and more than the window of the codecs.
@@ -9,10 +10,9 @@ const STEP: usize = 4_099;
 
 /// Pseudo-random values of one length; the same seed gives the same values.
 pub struct Payload {
-    pattern: Vec<u8>,
+    pattern: Bytes,
     length: usize,
     at: usize,
-    value: Vec<u8>,
 }
 
 impl Payload {
@@ -20,23 +20,19 @@ impl Payload {
     pub fn new(length: usize, seed: u64) -> Self {
         let mut pattern = vec![0; PATTERN_BYTES + length];
         StdRng::seed_from_u64(seed).fill_bytes(&mut pattern);
-        Self { pattern, length, at: 0, value: Vec::new() }
+        Self { pattern: pattern.into(), length, at: 0 }
     }
 
-    /// The next value.
-    pub fn next(&mut self) -> &[u8] {
+    /// The next value, by reference into the pattern.
+    pub fn next(&mut self) -> Bytes {
         self.at = (self.at + STEP.max(self.length)) % PATTERN_BYTES;
-        &self.pattern[self.at..self.at + self.length]
+        self.pattern.slice(self.at..self.at + self.length)
     }
 
     /// The next value with its first bytes replaced by `stamp`, which must not be longer than it.
-    pub fn next_stamped(&mut self, stamp: &[u8]) -> &[u8] {
-        let mut value = std::mem::take(&mut self.value);
-        value.clear();
-        value.extend_from_slice(stamp);
-        value.extend_from_slice(&self.next()[stamp.len()..]);
-        self.value = value;
-        &self.value
+    pub fn next_stamped(&mut self, stamp: &[u8]) -> Bytes {
+        let plain = self.next();
+        [stamp, &plain[stamp.len()..]].concat().into()
     }
 }
 
@@ -57,7 +53,7 @@ mod tests {
     #[test]
     fn a_stamp_replaces_the_first_bytes() {
         let (mut plain, mut stamped) = (Payload::new(20, 7), Payload::new(20, 7));
-        let expected = plain.next().to_vec();
+        let expected = plain.next();
         let value = stamped.next_stamped(b"stamp");
         assert_eq!(&value[..5], b"stamp");
         assert_eq!(value[5..], expected[5..]);

@@ -3,22 +3,21 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    client::{self, Kind},
     load::Workers,
     options::{Load, Options},
     progress,
     report::{Frame, Report},
     tally::{self, Tally},
 };
-use crate::exit::Failure;
+use crate::{client::catalogue::Part, exit::Failure};
 
 /// Produces and reports; the time runs from the first record to the last answer.
 pub fn run(options: &Options, load: &Load) -> Result<Report, Failure> {
-    let config = client::config(options, Kind::Producer);
-    let settings = client::effective(&config, Kind::Producer)?;
+    let settings = options.properties.effective(Part::Producer);
+    let runtime = super::runtime()?;
     let epoch = Instant::now();
-    let workers = Workers::connect(&config, options, load, epoch)?;
-    let partitions = workers.partitions.len();
+    let workers = Workers::connect(&runtime, options, load, epoch)?;
+    let partitions = workers.partitions;
     let tallies = workers.tallies.clone();
     let tallies: Vec<&Tally> = tallies.iter().map(Arc::as_ref).collect();
 

@@ -8,6 +8,9 @@ use serde::Serialize;
 use super::tally::Totals;
 use crate::output;
 
+/// The client library. The version is the one that the workspace's manifest asks for; a test compares.
+const CLIENT: &str = "krafka 0.28.1";
+
 /// Everything that is needed to judge and to repeat a figure.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -104,7 +107,7 @@ impl Report {
             failed: totals.failed,
             missing: None,
             errors: totals.errors,
-            client: format!("librdkafka {}", rdkafka::util::get_rdkafka_version().1),
+            client: CLIENT.to_owned(),
             settings: frame.settings,
         }
     }
@@ -142,4 +145,16 @@ impl Report {
 /// Three digits after the point are enough for people and stable for programs.
 pub fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_the_one_that_is_linked() {
+        let lock = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock")).unwrap();
+        let (name, version) = CLIENT.split_once(' ').unwrap();
+        assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")), "{CLIENT}");
+    }
 }

@@ -15,6 +15,7 @@ const LATENCY_US_MAX: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;
 
 /// Counters of one client.
+#[derive(Debug)]
 pub struct Tally {
     started: Instant,
     records: AtomicU64,
@@ -24,6 +25,7 @@ pub struct Tally {
 }
 
 /// What cannot be counted by one number.
+#[derive(Debug)]
 struct Detail {
     latency_us: Histogram<u64>,
     errors: BTreeMap<String, u64>,

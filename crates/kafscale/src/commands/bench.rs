@@ -16,7 +16,7 @@ pub fn command() -> Command {
     Command::new("bench")
         .about("Measure a Kafka: throughput and latency percentiles")
         .after_help(
-            "Exit code 1 if records failed or are missing. Run against any Kafka; client settings are librdkafka's.",
+            "Exit code 1 if records failed or are missing. Runs against any Kafka; the report names the client's settings.",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)

@@ -8,7 +8,7 @@ mod catalogue;
 mod define;
 mod file;
 pub mod flags;
-mod nearest;
+pub mod nearest;
 pub mod print;
 mod resolve;
 pub mod value;

@@ -18,6 +18,7 @@ use super::{
     file, nearest,
     value::Value,
 };
+use crate::client;
 
 /// The variable that names the TOML file.
 pub const CONFIG_VARIABLE: &str = "KAFSCALE_CONFIG";
@@ -184,6 +185,8 @@ pub fn known_variables(
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut known: Vec<String> = DEFINITIONS.iter().map(Definition::variable).collect();
     known.push(CONFIG_VARIABLE.to_owned());
+    // Those of the client commands may stand in the same environment.
+    known.extend(client::flags::VARIABLES.iter().map(|name| (*name).to_owned()));
     let mut found = BTreeMap::new();
     for (name, value) in all {
         let Some(name) = name.to_str() else { continue };

@@ -53,5 +53,5 @@ fn a_run_that_loses_records_ends_with_1() {
     let output = kafscale(&arguments, &[]).arg(serve.address()).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let report = String::from_utf8(output.stdout).unwrap();
-    assert!(report.contains("3 x Message production error"), "{report}");
+    assert!(report.contains("3 x MESSAGE_TOO_LARGE"), "{report}");
 }

@@ -99,7 +99,9 @@ fn generated_tables_are_fresh() {
 }
 
 #[test]
-fn the_settings_page_is_fresh() {
-    let fresh = stdout(&kafscale(&["docs", "settings"], &[]));
-    assert_eq!(committed("settings.md"), fresh, "run: kafscale docs settings > docs/settings.md");
+fn whole_pages_are_fresh() {
+    for part in ["settings", "cli"] {
+        let fresh = stdout(&kafscale(&["docs", part], &[]));
+        assert_eq!(committed(&format!("{part}.md")), fresh, "run: kafscale docs {part} > docs/{part}.md");
+    }
 }
