@@ -107,7 +107,9 @@ def topics(world):
               timeout_ms=10000, validate_only=True)
     twice = {"name": world.name("twice"), "num_partitions": 1, "replication_factor": 1, "assignments": [], "configs": []}
     world.ask("CreateTopics", 5, topics=[twice, twice], timeout_ms=10000)
-    for version in (0, 1, 4, 8, 9, 12):
+    for version in (0, 1):
+        world.ask("Metadata", version, topics=[{"name": world.name("t")}])
+    for version in (4, 8, 9, 12):
         world.ask("Metadata", version, topics=[{"name": world.name("t")}, {"name": world.name("gone")}], allow_auto_topic_creation=False)
     world.ask("DeleteTopics", 3, topic_names=[world.name("t"), world.name("gone")], timeout_ms=10000)
     world.until(lambda: world.ask("Metadata", 4, topics=[{"name": world.name("t")}], allow_auto_topic_creation=False).topics[0].error_code == 3)

@@ -178,7 +178,9 @@ class World:
         if key in ("records",):
             return [self.comparable(each) for each in unpack(value)]
         if isinstance(value, (list, tuple)):
-            return [self.comparable(each, key) for each in value]
+            items = [self.comparable(each, key) for each in value]
+            # Topics, groups and members come in any order.
+            return sorted(items, key=repr) if all(isinstance(each, dict) for each in items) else items
         if key in ("member_id", "leader", "members") and isinstance(value, str) and re.search(r"[0-9a-f-]{36}", value):
             return self.known_as(value, "member")
         if key == "topic_id":

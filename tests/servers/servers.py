@@ -223,7 +223,7 @@ def main(arguments):
     kinds = {"kafka": Kafka, "kafscale": Kafscale}
     if len(arguments) < 3 or arguments[0] not in kinds or arguments[1] != "--":
         sys.exit("usage: servers.py kafka|kafscale -- COMMAND with {} for the bootstrap address")
-    places = ["{}", "{2}"] if "{2}" in arguments else ["{}"]
+    places = ["{}", "{2}"] if "{2}" in " ".join(arguments) else ["{}"]
     command = arguments[2:]
     with contextlib.ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="kafscale-tests-")))

@@ -20,6 +20,7 @@ from servers import Server
 
 jars, source, target, topic = sys.argv[1:]
 checks = Checks("mirror-maker")
+target_admin = AdminClient({"bootstrap.servers": target})
 mirrored = f"source.{topic}"
 group = f"{topic}-group"
 
@@ -97,13 +98,13 @@ def until(condition, what, patience_s=90):
 
 def setting():
     resource = ConfigResource(ResourceType.TOPIC, mirrored)
-    (answer,) = AdminClient({"bootstrap.servers": target}).describe_configs([resource]).values()
+    (answer,) = target_admin.describe_configs([resource]).values()
     return answer.result(10)["max.message.bytes"].value
 
 
 def group_offsets():
     asked = ConsumerGroupTopicPartitions(group)
-    (answer,) = AdminClient({"bootstrap.servers": target}).list_consumer_group_offsets([asked]).values()
+    (answer,) = target_admin.list_consumer_group_offsets([asked]).values()
     return {place.topic: place.offset for place in answer.result(10).topic_partitions or []}
 
 
