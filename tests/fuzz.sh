@@ -22,11 +22,8 @@ for target in "$@"; do
     for folder in "fuzz/seeds/$target" "$made/$target"; do
         [ ! -d "$folder" ] || seeds+=("$folder")
     done
-    malloc_limit_mb=64
-    # A zstd frame may announce a window of 128 MiB, the library's bound, and the decoder allocates it at once.
-    [ "$target" = batches ] && malloc_limit_mb=160
     if cargo +nightly fuzz run "$target" "$corpus" "${seeds[@]}" -- \
-        -max_total_time="$seconds" -max_len=65536 -timeout=10 -malloc_limit_mb=$malloc_limit_mb -rss_limit_mb=2048 -print_final_stats=1; then
+        -max_total_time="$seconds" -max_len=65536 -timeout=10 -malloc_limit_mb=64 -rss_limit_mb=2048 -print_final_stats=1; then
         echo "ok fuzz: $target, ${seconds} s"
     else
         echo "FAIL fuzz: $target"

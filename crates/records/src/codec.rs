@@ -1,8 +1,11 @@
 //! The five compression types of records.
 //!
 //! Reading takes what Java and librdkafka write: snappy bare or in Xerial framing, one LZ4 frame, gzip members, zstd frames.
-//! Readers stream, so that what they hold does not depend on what the input claims; only snappy blocks come whole, and a
-//! block cannot grow to more than about 22 times its input.
+//! Readers stream, so that what they hold does not depend on what the input claims: zstd's window is what the frame can
+//! really need, an LZ4 block has at most 8 MiB, and only snappy blocks come whole, which cannot grow to more than about 22
+//! times their input.
+
+mod zstd_frames;
 
 use std::{
     fmt,
@@ -11,6 +14,7 @@ use std::{
 
 use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
 
+use self::zstd_frames::ZstdFrames;
 use crate::BatchError;
 
 /// How the records of a batch are compressed.
@@ -56,18 +60,19 @@ impl Codec {
 
     /// Decompresses into at most `limit` bytes.
     pub fn decompress(self, input: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
+        let cap = limit as u64;
         let corrupt = |_| BatchError::Corrupt { codec: self };
         let mut output = Vec::new();
-        let cap = (limit as u64).saturating_add(1);
-        self.reader(input).map_err(corrupt)?.take(cap).read_to_end(&mut output).map_err(corrupt)?;
+        let reader = self.reader(input, cap).map_err(corrupt)?;
+        reader.take(cap.saturating_add(1)).read_to_end(&mut output).map_err(corrupt)?;
         if output.len() > limit {
-            return Err(BatchError::TooLarge { limit: limit as u64 });
+            return Err(BatchError::TooLarge { limit: cap });
         }
         Ok(output)
     }
 
-    /// The decompressed bytes as a stream.
-    pub(crate) fn reader(self, input: &[u8]) -> io::Result<Box<dyn Read + '_>> {
+    /// The decompressed bytes as a stream, of which the caller reads no more than `limit`.
+    pub(crate) fn reader(self, input: &[u8], limit: u64) -> io::Result<Box<dyn Read + '_>> {
         Ok(match self {
             Self::None => Box::new(input),
             Self::Gzip => Box::new(MultiGzDecoder::new(input)),
@@ -77,7 +82,7 @@ impl Codec {
             },
             Self::Lz4 if !input.starts_with(&LZ4_MAGIC) => return Err(invalid("not an LZ4 frame")),
             Self::Lz4 => Box::new(OneFrame { reader: lz4_flex::frame::FrameDecoder::new(input), done: false }),
-            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
+            Self::Zstd => Box::new(ZstdFrames::new(input, limit)?),
         })
     }
 

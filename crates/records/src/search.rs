@@ -1,13 +1,13 @@
 //! Which record of a batch has a time: what ListOffsets asks.
 //!
 //! The answers are Apache Kafka's: records are looked at in offset order, whatever order their timestamps are in, and a batch
-//! whose header promises nothing late enough is not opened. Compressed records are streamed, so that a search holds a few
-//! tens of kilobytes however far a batch expands; beyond `limit` decompressed bytes it is refused.
+//! whose header promises nothing late enough is not opened. Compressed records are streamed, so that a search holds no more
+//! than the codec's window however far a batch expands; beyond `limit` decompressed bytes it is refused.
 
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::{
-    Batch, BatchError, Header, TimestampType,
+    Batch, BatchError, Codec, Header, TimestampType,
     record::Place,
     varint::{self, Overlong},
 };
@@ -77,6 +77,7 @@ impl From<Place> for Found {
 /// The places of a batch's records as a stream: keys, values and headers are passed over.
 struct Places<'a> {
     header: Header,
+    codec: Codec,
     stream: BufReader<io::Take<Box<dyn Read + 'a>>>,
     limit: u64,
     index: u32,
@@ -86,8 +87,8 @@ impl<'a> Places<'a> {
     fn new(batch: &Batch<'a>, limit: u64) -> Result<Self, BatchError> {
         let header = *batch.header();
         let codec = header.attributes.codec()?;
-        let reader = codec.reader(batch.payload()).map_err(|_| BatchError::Corrupt { codec })?;
-        Ok(Self { header, stream: BufReader::new(reader.take(limit)), limit, index: 0 })
+        let reader = codec.reader(batch.payload(), limit).map_err(|_| BatchError::Corrupt { codec })?;
+        Ok(Self { header, codec, stream: BufReader::new(reader.take(limit)), limit, index: 0 })
     }
 
     fn next(&mut self) -> Result<Option<Place>, BatchError> {
@@ -96,15 +97,11 @@ impl<'a> Places<'a> {
         }
         let place = self.read().map_err(|fault| match fault {
             _ if self.stream.get_ref().limit() == 0 => BatchError::TooLarge { limit: self.limit },
-            Fault::Codec => self.corrupt(),
+            Fault::Codec => BatchError::Corrupt { codec: self.codec },
             Fault::Record => BatchError::Record { index: self.index },
         })?;
         self.index += 1;
         Ok(Some(place))
-    }
-
-    fn corrupt(&self) -> BatchError {
-        self.header.attributes.codec().map_or_else(|error| error, |codec| BatchError::Corrupt { codec })
     }
 
     fn read(&mut self) -> Result<Place, Fault> {

@@ -36,6 +36,7 @@ use kafscale_log::BarrierError;
 use kafscale_runtime::{BoxFuture, Handle as Runtime};
 use kafscale_state::{ExtentView, Handle, Place};
 use kafscale_store::Store;
+use tokio::sync::Semaphore;
 
 pub use cache::Cache;
 pub use content::{Content, ContentError, Slice};
@@ -154,6 +155,8 @@ struct Shared {
     waiters: Arc<Waiters>,
     ahead: ahead::ReadAhead,
     pulse: pulse::Pulse,
+    /// One permit for each batch that may be open at once.
+    opening: Semaphore,
 }
 
 impl Reader {
@@ -168,7 +171,8 @@ impl Reader {
         let loader = Loader::new(Arc::clone(&runtime), Arc::clone(&view), store, Arc::clone(&cache));
         let ahead = ahead::ReadAhead::new(cache.capacity());
         let pulse = pulse::Pulse::new(runtime.now());
-        Self { shared: Arc::new(Shared { runtime, view, cache, loader, waiters, ahead, pulse }) }
+        let opening = Semaphore::new(timestamps::OPEN_AT_ONCE);
+        Self { shared: Arc::new(Shared { runtime, view, cache, loader, waiters, ahead, pulse, opening }) }
     }
 
     /// The replica.

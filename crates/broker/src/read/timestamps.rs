@@ -11,6 +11,7 @@ use kafscale_records::{
     search::{self, Found},
 };
 use kafscale_state::Handle;
+use tokio::sync::oneshot;
 
 use super::{Content, ContentError, Error, Extent, LoadError, Reader, mailbox::Mailbox};
 
@@ -18,8 +19,14 @@ use super::{Content, ContentError, Error, Extent, LoadError, Reader, mailbox::Ma
 const STRIDE: usize = 1_024;
 /// Bytes that one batch may decompress to, so that a bomb costs bounded work. The memory taken is far less.
 const OPEN_MAX: u64 = 1 << 30;
+/// Batches that are open at once, over all searches: each may hold a codec's window, 128 MiB at the very most, and keeps a
+/// core busy.
+pub(super) const OPEN_AT_ONCE: usize = 4;
 /// How long one search waits for the store.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A record that was looked for.
+type Search = Result<Option<Found>, Error>;
 
 /// Which record is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +39,7 @@ pub enum TimeQuery {
 
 impl Reader {
     /// The offset and timestamp of the wanted record; none if there is no such record.
-    pub async fn offset_by_time(&self, partition: Handle, query: TimeQuery) -> Result<Option<Found>, Error> {
+    pub async fn offset_by_time(&self, partition: Handle, query: TimeQuery) -> Search {
         let found = self.search(partition, query).await;
         if found == Err(LoadError::Missing.into()) {
             // The data may have been moved: what this replica applies up to now says where it is.
@@ -42,25 +49,23 @@ impl Reader {
         found
     }
 
-    async fn search(&self, partition: Handle, query: TimeQuery) -> Result<Option<Found>, Error> {
+    async fn search(&self, partition: Handle, query: TimeQuery) -> Search {
         match query {
             TimeQuery::AtOrAfter(timestamp) => self.first_at_or_after(partition, timestamp).await,
             TimeQuery::Greatest => self.greatest(partition).await,
         }
     }
 
-    async fn first_at_or_after(&self, partition: Handle, timestamp: i64) -> Result<Option<Found>, Error> {
+    async fn first_at_or_after(&self, partition: Handle, timestamp: i64) -> Search {
         let log_start = self.log_start(partition)?;
         let mut from = log_start;
         loop {
             let (extents, next) = self.stride(partition, from, &|extent| extent.max_timestamp >= timestamp);
             for extent in extents {
                 let content = self.content(partition, extent).await?;
-                for batch in content.batches() {
-                    let found = search::first_at_or_after(&batch, timestamp, log_start, OPEN_MAX);
-                    if let Some(found) = found.map_err(corrupt)? {
-                        return Ok(Some(found));
-                    }
+                let found = self.open(move || first_in(&content, timestamp, log_start)).await?;
+                if found.is_some() {
+                    return Ok(found);
                 }
             }
             match next {
@@ -72,7 +77,7 @@ impl Reader {
 
     /// Visits the extents by their bounds, the greatest first, until what was found beats all that is left: the extent with
     /// the greatest bound may hold no record that great. Each is read once.
-    async fn greatest(&self, partition: Handle) -> Result<Option<Found>, Error> {
+    async fn greatest(&self, partition: Handle) -> Search {
         let log_start = self.log_start(partition)?;
         let mut best: Option<Found> = None;
         let mut visited = None;
@@ -88,7 +93,7 @@ impl Reader {
                     return Ok(best);
                 }
                 let content = self.content(partition, extent).await?;
-                if let Some(found) = greatest_in(&content, log_start)?
+                if let Some(found) = self.open(move || greatest_in(&content, log_start)).await?
                     && best.is_none_or(|best| (found.timestamp, -found.offset) > (best.timestamp, -best.offset))
                 {
                     best = Some(found);
@@ -108,6 +113,19 @@ impl Reader {
         let content = self.content(partition, holder?).await.ok()?;
         let header = *content.batches().find(|batch| batch.header().base_offset == offset)?.header();
         (header.attributes.timestamp_type() == TimestampType::LogAppendTime).then_some(header.max_timestamp)
+    }
+
+    /// Opens an extent's batches when it is its turn. In a task of its own, which nothing keeps from using its turn.
+    async fn open(&self, look: impl FnOnce() -> Search + Send + 'static) -> Search {
+        let (answer, answered) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        let turn = async move {
+            let _permit = shared.opening.acquire().await;
+            // Whoever asked may be gone.
+            let _ = answer.send(look());
+        };
+        self.shared.runtime.spawn("search", Box::pin(turn));
+        answered.await.map_err(|_| LoadError::Unavailable("the search was cut off".to_owned()))?
     }
 
     fn log_start(&self, partition: Handle) -> Result<i64, Error> {
@@ -181,8 +199,19 @@ fn bound(extent: &Extent) -> Bound {
     (Reverse(extent.max_timestamp), extent.base_offset)
 }
 
+/// The first record of an extent at `timestamp` or later, from `log_start` on.
+fn first_in(content: &Content, timestamp: i64, log_start: i64) -> Search {
+    for batch in content.batches() {
+        let found = search::first_at_or_after(&batch, timestamp, log_start, OPEN_MAX).map_err(corrupt)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
 /// The first record with the greatest timestamp of an extent, from `log_start` on.
-fn greatest_in(content: &Content, log_start: i64) -> Result<Option<Found>, Error> {
+fn greatest_in(content: &Content, log_start: i64) -> Search {
     let mut best: Option<Found> = None;
     for batch in content.batches() {
         if best.is_some_and(|best| best.timestamp >= batch.header().max_timestamp) {
