@@ -36,6 +36,11 @@ struct FlushReason {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Fault {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StoreRequest {
     operation: &'static str,
     outcome: &'static str,
@@ -67,6 +72,7 @@ pub struct Metrics {
     errors: Family<ApiError, Counter>,
     /// Open connections.
     pub connections: Gauge,
+    connections_closed: Family<Fault, Counter>,
     produced_bytes: Counter,
     produced_batches: Counter,
     /// Record bytes that left by Fetch.
@@ -97,6 +103,7 @@ impl Default for Metrics {
             request_seconds: Family::new_with_constructor(seconds),
             errors: Family::default(),
             connections: Gauge::default(),
+            connections_closed: Family::default(),
             produced_bytes: Counter::default(),
             produced_batches: Counter::default(),
             fetched_bytes: Counter::default(),
@@ -128,9 +135,14 @@ impl Metrics {
         );
         registry.register("errors", "Errors in answers by API and Kafka error", self.errors.clone());
         registry.register("connections", "Open connections", self.connections.clone());
+        registry.register(
+            "connections_closed",
+            "Connections closed for what the client did or left undone, by reason",
+            self.connections_closed.clone(),
+        );
         registry.register_with_unit(
             "produced",
-            "Batches accepted into the buffer",
+            "Bytes of batches accepted into the buffer",
             Unit::Bytes,
             self.produced_bytes.clone(),
         );
@@ -185,6 +197,11 @@ impl Metrics {
     /// An answer, or a part of it, carried an error.
     pub fn error(&self, api: ApiKey, error: ErrorCode) {
         self.errors.get_or_create(&ApiError { api: api.facts().name, error: format!("{error:?}") }).inc();
+    }
+
+    /// A connection was closed for what the client did or left undone.
+    pub fn connection_closed(&self, reason: &'static str) {
+        self.connections_closed.get_or_create(&Fault { reason }).inc();
     }
 
     /// Batches went into the buffer.

@@ -1,13 +1,26 @@
 //! The memory that requests may take, over all connections.
 //!
-//! Bytes are reserved as they arrive and given back when the request has been answered. One frame's worth of the budget is
-//! kept for the *oldest incomplete frame* alone: when memory is short, only that connection is read, so that half frames
-//! can never block each other for ever.
+//! Bytes are reserved as they arrive and given back when the request has been answered.
+//!
+//! ```text
+//!   common ............................ every request
+//!   one frame's worth ................. the oldest incomplete frame alone
+//!   reserve ........................... small requests that are not Produce
+//! ```
+//!
+//! When the common part is used up, only the connection with the *oldest incomplete frame* is read on, so that half frames
+//! can never block each other for ever. And since Produce requests wait for the store, for 25 s when it is away, they would
+//! then keep everybody else from being read: so the control path (Metadata, ApiVersions, Fetch of an established session)
+//! has a reserve that no Produce can touch.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+/// Bytes that are kept for small requests that are not Produce: a few hundred of the largest, tens of thousands of the
+/// usual ones.
+pub const RESERVE: u64 = 16 << 20;
 
 /// A shared budget of bytes.
 #[derive(Debug, Clone)]
@@ -17,10 +30,12 @@ pub struct Budget {
 
 #[derive(Debug)]
 struct Shared {
-    /// What all together may take.
-    limit: u64,
-    /// What all but the oldest incomplete frame may take.
+    /// What all but the oldest incomplete frame may take together.
     common_limit: u64,
+    /// What the oldest incomplete frame may take beyond that.
+    frame_max: u64,
+    /// What [`Class::Control`] may take when there is nothing else.
+    reserve_limit: u64,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -28,35 +43,50 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     used: u64,
+    reserve_used: u64,
     next_ticket: u64,
     incomplete: BTreeSet<u64>,
 }
 
+/// Which parts of the budget a request may draw on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A small request that is not Produce: the reserve too.
+    Control,
+    /// Any other.
+    Data,
+}
+
 impl Budget {
-    /// A budget of `limit` bytes for frames of at most `frame_max` bytes; at least two frames must fit.
+    /// A budget of `limit` bytes for frames of at most `frame_max` bytes; at least two frames and [`RESERVE`] must fit.
     pub fn new(limit: u64, frame_max: u64) -> Self {
-        let limit = limit.max(2 * frame_max);
-        let shared = Shared { limit, common_limit: limit - frame_max, state: Mutex::default(), changed: Notify::new() };
+        Self::with_reserve(limit, frame_max, RESERVE)
+    }
+
+    pub(super) fn with_reserve(limit: u64, frame_max: u64, reserve_limit: u64) -> Self {
+        let common_limit = limit.saturating_sub(frame_max + reserve_limit).max(frame_max);
+        let shared = Shared { common_limit, frame_max, reserve_limit, state: Mutex::default(), changed: Notify::new() };
         Self { shared: Arc::new(shared) }
     }
 
     /// A new frame begins to arrive.
-    pub fn begin(&self) -> Reservation {
+    pub fn begin(&self, class: Class) -> Reservation {
         let mut state = self.shared.state.lock();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.incomplete.insert(ticket);
-        Reservation { shared: Arc::clone(&self.shared), ticket, bytes: 0 }
+        Reservation { shared: Arc::clone(&self.shared), class, ticket, common: 0, reserve: 0 }
     }
 
     /// Bytes reserved now.
     pub fn used(&self) -> u64 {
-        self.shared.state.lock().used
+        let state = self.shared.state.lock();
+        state.used + state.reserve_used
     }
 
     /// The most that can be reserved.
     pub fn limit(&self) -> u64 {
-        self.shared.limit
+        self.shared.common_limit + self.shared.frame_max + self.shared.reserve_limit
     }
 }
 
@@ -64,8 +94,12 @@ impl Budget {
 #[derive(Debug)]
 pub struct Reservation {
     shared: Arc<Shared>,
+    class: Class,
     ticket: u64,
-    bytes: u64,
+    /// Bytes of the common part, or of the oldest frame's.
+    common: u64,
+    /// Bytes of the reserve.
+    reserve: u64,
 }
 
 impl Reservation {
@@ -82,16 +116,22 @@ impl Reservation {
         }
     }
 
-    fn try_grow(&mut self, more: u64) -> bool {
+    /// Reserves `more` bytes if there is room.
+    pub fn try_grow(&mut self, more: u64) -> bool {
         let mut state = self.shared.state.lock();
         let is_oldest = state.incomplete.first() == Some(&self.ticket);
-        let limit = if is_oldest { self.shared.limit } else { self.shared.common_limit };
-        let fits = state.used + more <= limit;
-        if fits {
+        let limit = self.shared.common_limit + if is_oldest { self.shared.frame_max } else { 0 };
+        if state.used + more <= limit {
             state.used += more;
-            self.bytes += more;
+            self.common += more;
+            return true;
         }
-        fits
+        let fits_reserve = self.class == Class::Control && state.reserve_used + more <= self.shared.reserve_limit;
+        if fits_reserve {
+            state.reserve_used += more;
+            self.reserve += more;
+        }
+        fits_reserve
     }
 
     /// The frame has arrived whole: from now on another one may be the oldest.
@@ -102,14 +142,15 @@ impl Reservation {
 
     /// Bytes reserved by this one.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.common + self.reserve
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
-        state.used -= self.bytes;
+        state.used -= self.common;
+        state.reserve_used -= self.reserve;
         state.incomplete.remove(&self.ticket);
         drop(state);
         self.shared.changed.notify_waiters();
@@ -124,9 +165,9 @@ mod tests {
 
     #[test]
     fn only_the_oldest_incomplete_frame_may_use_the_last_frame_of_memory() {
-        let budget = Budget::new(300, 100);
-        let mut oldest = budget.begin();
-        let mut other = budget.begin();
+        let budget = Budget::with_reserve(300, 100, 0);
+        let mut oldest = budget.begin(Class::Data);
+        let mut other = budget.begin(Class::Data);
         assert!(other.grow(200).now_or_never().is_some(), "the common part is free");
         assert!(other.grow(1).now_or_never().is_none(), "the rest is kept for the oldest");
         assert!(oldest.grow(100).now_or_never().is_some());
@@ -136,10 +177,10 @@ mod tests {
 
     #[test]
     fn a_completed_frame_makes_the_next_the_oldest_and_its_answer_frees_the_bytes() {
-        let budget = Budget::new(300, 100);
-        let mut first = budget.begin();
+        let budget = Budget::with_reserve(300, 100, 0);
+        let mut first = budget.begin(Class::Data);
         first.grow(200).now_or_never().expect("free");
-        let mut second = budget.begin();
+        let mut second = budget.begin(Class::Data);
         assert!(second.grow(50).now_or_never().is_none());
         first.complete();
         assert!(second.grow(50).now_or_never().is_some());
@@ -151,10 +192,10 @@ mod tests {
 
     #[test]
     fn a_waiting_reservation_wakes_when_bytes_come_back() {
-        let budget = Budget::new(200, 100);
-        let mut first = budget.begin();
+        let budget = Budget::with_reserve(200, 100, 0);
+        let mut first = budget.begin(Class::Data);
         first.grow(150).now_or_never().expect("free");
-        let mut second = budget.begin();
+        let mut second = budget.begin(Class::Data);
         {
             let mut waiting = std::pin::pin!(second.grow(80));
             assert!(waiting.as_mut().now_or_never().is_none());
@@ -162,5 +203,36 @@ mod tests {
             assert!(waiting.now_or_never().is_some());
         }
         assert_eq!(second.bytes(), 80);
+    }
+    #[test]
+    fn small_requests_have_a_reserve_that_no_other_touches() {
+        let budget = Budget::with_reserve(300, 100, 50);
+        let mut first = budget.begin(Class::Data);
+        let mut produce = budget.begin(Class::Data);
+        assert!(
+            first.grow(250).now_or_never().is_some(),
+            "the oldest may take its frame's worth beyond the common part"
+        );
+        assert!(produce.grow(1).now_or_never().is_none());
+        let mut metadata = budget.begin(Class::Control);
+        assert!(metadata.grow(50).now_or_never().is_some());
+        assert!(metadata.grow(1).now_or_never().is_none());
+        assert!(budget.begin(Class::Control).grow(1).now_or_never().is_none());
+        assert!(produce.grow(1).now_or_never().is_none());
+        assert_eq!((budget.used(), budget.limit(), metadata.bytes()), (300, 300, 50));
+        drop(metadata);
+        assert!(budget.begin(Class::Control).grow(50).now_or_never().is_some());
+        drop(first);
+        let mut metadata = budget.begin(Class::Control);
+        assert!(metadata.grow(60).now_or_never().is_some(), "there is room in the common part again");
+        drop(metadata);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn two_frames_and_the_reserve_always_fit() {
+        let budget = Budget::with_reserve(10, 100, 50);
+        assert_eq!(budget.limit(), 250);
+        assert_eq!(Budget::new(256 << 20, 100 << 20).limit(), 256 << 20);
     }
 }

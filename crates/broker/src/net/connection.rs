@@ -2,8 +2,9 @@
 //!
 //! Requests are handed to the session as they arrive and worked on while earlier ones wait; at most
 //! `requests_per_connection_max` at once. Answers leave in the order of the requests; those that are ready together leave
-//! in one vectored write. A half frame without a byte for [`HALF_FRAME_LIMIT`], a peer that reads nothing for
-//! [`WRITE_STALL_LIMIT`] and one that is idle for [`IDLE_LIMIT`] are closed; nobody else notices.
+//! in one vectored write. A half frame without a byte for [`HALF_FRAME_LIMIT`] or slower than [`SLOW_FRAME_RATE`] for
+//! [`SLOW_FRAME_PATIENCE`], a peer that reads nothing for [`WRITE_STALL_LIMIT`] and one that is idle for [`IDLE_LIMIT`] are
+//! closed; nobody else notices.
 
 use std::{io::IoSlice, sync::Arc, time::Duration};
 
@@ -11,18 +12,22 @@ use bytes::{Buf, Bytes};
 use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
 use kafscale_runtime::{BoxFuture, Handle, timeout};
 use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpStream, tcp::WriteHalf},
+    io::{AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
 };
 
-use super::{
-    Budget,
-    frames::{FrameError, Reader, RequestFrame},
-};
+use super::frames::{FrameError, HalfFrame, Reader, RequestFrame, Source};
 use crate::api::{Answer, Session};
 
 /// A half frame must grow within this time.
 pub const HALF_FRAME_LIMIT: Duration = Duration::from_secs(10);
+/// Bytes a second at which a half frame must arrive, since it holds memory that all share: a line of 1 Mbit/s. Clients give
+/// a request up after 30 s by default, so that a frame of more than 4 MiB that is slower has lost its reader anyway; the
+/// largest one, 100 MiB, may take 14 minutes.
+pub const SLOW_FRAME_RATE: u64 = 128 << 10;
+/// How long a half frame may fall short of [`SLOW_FRAME_RATE`]. What came faster before does not count: memory that was
+/// filled at once cannot be held by a trickle.
+pub const SLOW_FRAME_PATIENCE: Duration = Duration::from_secs(30);
 /// A peer must take some of its answers within this time.
 pub const WRITE_STALL_LIMIT: Duration = Duration::from_secs(30);
 /// A connection without requests is closed after this time (`connections.max.idle.ms`).
@@ -44,6 +49,9 @@ pub enum End {
     /// Half a frame and then silence.
     #[error("half a request and then silence for {HALF_FRAME_LIMIT:?}")]
     HalfFrame,
+    /// A frame that does not get on.
+    #[error("half a request that grew by less than {SLOW_FRAME_RATE} bytes a second for {SLOW_FRAME_PATIENCE:?}")]
+    SlowFrame,
     /// Answers are not read.
     #[error("answers were not read for {WRITE_STALL_LIMIT:?}")]
     WriteStall,
@@ -58,31 +66,61 @@ pub enum End {
     Io(#[from] std::io::Error),
 }
 
-/// Serves one connection until it ends. `drain` completes when no further request shall be read.
-pub async fn serve(
+impl End {
+    /// What the metric calls it, if it was the broker who closed because of something that the peer did or left undone.
+    fn fault(&self) -> Option<&'static str> {
+        match self {
+            Self::Input(FrameError::BadLength { .. }) => Some("bad_length"),
+            Self::Refused(_) => Some("refused"),
+            Self::HalfFrame => Some("half_frame"),
+            Self::SlowFrame => Some("slow_frame"),
+            Self::WriteStall => Some("write_stall"),
+            Self::Idle => Some("idle"),
+            Self::Input(_) | Self::Drained | Self::Io(_) => None,
+        }
+    }
+}
+
+/// Serves one socket until it ends, see [`serve`].
+pub(super) async fn serve_socket(
     mut stream: TcpStream,
     session: Arc<Session>,
-    budget: Budget,
     runtime: Handle,
     drain: BoxFuture<'static, ()>,
 ) -> End {
-    let limits = (session.settings().request_bytes_max, session.settings().requests_per_connection_max);
     let (read, write) = stream.split();
+    serve(read, write, session, runtime, drain).await
+}
+
+/// Serves one connection until it ends. `drain` completes when no further request shall be read.
+pub async fn serve<R: Source, W: AsyncWrite + Unpin>(
+    read: R,
+    write: W,
+    session: Arc<Session>,
+    runtime: Handle,
+    drain: BoxFuture<'static, ()>,
+) -> End {
+    let broker = Arc::clone(session.broker());
+    let settings = broker.settings();
     let connection = Connection {
-        reader: Reader::new(read, budget, limits.0),
+        reader: Reader::new(read, broker.request_budget().clone(), settings.request_bytes_max),
         write,
         session,
         runtime,
         pending: FuturesOrdered::new(),
     };
-    connection.run(limits.1, drain).await
+    let end = connection.run(settings.requests_per_connection_max, drain).await;
+    if let Some(fault) = end.fault() {
+        broker.metrics().connection_closed(fault);
+    }
+    end
 }
 
 type Pending = BoxFuture<'static, Answer>;
 
-struct Connection<'a> {
-    reader: Reader<tokio::net::tcp::ReadHalf<'a>>,
-    write: WriteHalf<'a>,
+struct Connection<R, W> {
+    reader: Reader<R>,
+    write: W,
     session: Arc<Session>,
     runtime: Handle,
     pending: FuturesOrdered<Pending>,
@@ -95,7 +133,7 @@ enum Event {
     Tick,
 }
 
-impl Connection<'_> {
+impl<R: Source, W: AsyncWrite + Unpin> Connection<R, W> {
     async fn run(mut self, pending_max: usize, mut drain: BoxFuture<'static, ()>) -> End {
         let mut draining = false;
         let mut watch = Watch::default();
@@ -117,7 +155,10 @@ impl Connection<'_> {
                 }
                 Event::Tick => {
                     tick = self.runtime.sleep(HALF_FRAME_LIMIT);
-                    watch.check(self.reader.half_frame(), self.pending.len(), pending_max)
+                    // While as many requests wait as may, nothing is read: that silence is ours.
+                    let is_read = self.pending.len() < pending_max;
+                    let owed = self.reader.half_frame().filter(|_| is_read);
+                    watch.check(owed, self.pending.is_empty() && self.reader.is_between_frames())
                 }
             };
             if let Err(end) = step {
@@ -188,25 +229,39 @@ impl Connection<'_> {
     }
 }
 
-/// Notices silence by looking once every [`HALF_FRAME_LIMIT`], so that the hot path sets no timers.
+/// Notices silence and slowness by looking once every [`HALF_FRAME_LIMIT`], so that the hot path sets no timers.
 #[derive(Default)]
 struct Watch {
-    half_frame: Option<u64>,
+    owed: Option<HalfFrame>,
+    /// Bytes by which the half frame has fallen behind [`SLOW_FRAME_RATE`].
+    behind: u64,
     idle_ticks: u32,
 }
 
 impl Watch {
-    fn check(&mut self, half_frame: Option<u64>, pending: usize, pending_max: usize) -> Result<(), End> {
-        // While as many requests wait as may, nothing is read: that silence is ours.
-        let stalled = half_frame.is_some() && half_frame == self.half_frame && pending < pending_max;
-        self.half_frame = half_frame;
-        self.idle_ticks = if pending == 0 && half_frame.is_none() { self.idle_ticks + 1 } else { 0 };
-        if stalled {
-            return Err(End::HalfFrame);
-        }
+    /// `owed` is the half frame that the peer owes.
+    fn check(&mut self, owed: Option<HalfFrame>, is_idle: bool) -> Result<(), End> {
+        let before = std::mem::replace(&mut self.owed, owed);
+        self.idle_ticks = if is_idle { self.idle_ticks + 1 } else { 0 };
         if HALF_FRAME_LIMIT * self.idle_ticks >= IDLE_LIMIT {
             return Err(End::Idle);
         }
-        Ok(())
+        match (before, owed) {
+            (Some(before), Some(now)) if before.stretch == now.stretch => self.grown(now.received - before.received),
+            _ => {
+                self.behind = 0;
+                Ok(())
+            }
+        }
+    }
+
+    /// A half frame that was owed all the time since the last look has brought so many bytes.
+    fn grown(&mut self, bytes: u64) -> Result<(), End> {
+        if bytes == 0 {
+            return Err(End::HalfFrame);
+        }
+        self.behind = (self.behind + SLOW_FRAME_RATE * HALF_FRAME_LIMIT.as_secs()).saturating_sub(bytes);
+        let is_slow = self.behind > SLOW_FRAME_RATE * (SLOW_FRAME_PATIENCE - HALF_FRAME_LIMIT).as_secs();
+        if is_slow { Err(End::SlowFrame) } else { Ok(()) }
     }
 }

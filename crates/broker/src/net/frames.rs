@@ -4,17 +4,21 @@
 //! buffer.
 
 use bytes::{Buf, BytesMut};
+use kafscale_protocol::ApiKey;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     net::tcp::ReadHalf,
 };
 
-use super::{Budget, Reservation};
+use super::{Budget, Reservation, budget::Class};
 
-/// Bytes are reserved and read in steps of this much, so that an announced length alone takes no memory.
-const STEP: usize = 64 << 10;
+/// Bytes are reserved and read in steps that begin with this and double, so that an announced length alone takes no memory:
+/// a thousand connections that sent a byte each hold 8 MiB.
+const STEP: usize = 8 << 10;
 /// What a socket is asked for beyond the frame in hand.
 const READ_AHEAD: usize = 8 << 10;
+/// Requests up to this length, Produce excepted, may draw on the budget's reserve.
+const CONTROL_BYTES_MAX: usize = 64 << 10;
 
 /// One request frame without its length prefix.
 #[derive(Debug)]
@@ -66,8 +70,18 @@ pub struct Reader<S> {
     length_max: usize,
     buffer: BytesMut,
     frame: Option<Partial>,
-    progress: u64,
+    received: u64,
+    stretch: u64,
     waits_for_memory: bool,
+}
+
+/// What a peer owes: the rest of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HalfFrame {
+    /// A number that changes when a frame ends, and when the reader took time of its own for it.
+    pub stretch: u64,
+    /// Bytes that the connection has brought so far.
+    pub received: u64,
 }
 
 struct Partial {
@@ -78,39 +92,68 @@ struct Partial {
 impl<S: Source> Reader<S> {
     /// A reader of frames up to `length_max` bytes.
     pub fn new(source: S, budget: Budget, length_max: usize) -> Self {
-        Self { source, budget, length_max, buffer: BytesMut::new(), frame: None, progress: 0, waits_for_memory: false }
+        Self {
+            source,
+            budget,
+            length_max,
+            buffer: BytesMut::new(),
+            frame: None,
+            received: 0,
+            stretch: 0,
+            waits_for_memory: false,
+        }
     }
 
-    /// Whether the peer owes the rest of a frame, and a count that moves with every byte read. While memory is short it is
-    /// not read, so it owes nothing.
-    pub fn half_frame(&self) -> Option<u64> {
+    /// What the peer owes. While memory is short it is not read, so it owes nothing.
+    pub fn half_frame(&self) -> Option<HalfFrame> {
         let is_half = self.frame.is_some() || !self.buffer.is_empty();
-        (is_half && !self.waits_for_memory).then_some(self.progress)
+        let owed = HalfFrame { stretch: self.stretch, received: self.received };
+        (is_half && !self.waits_for_memory).then_some(owed)
+    }
+
+    /// Whether the connection has brought nothing since the last whole frame.
+    pub fn is_between_frames(&self) -> bool {
+        self.frame.is_none() && self.buffer.is_empty()
     }
 
     /// The next frame.
     pub async fn next(&mut self) -> Result<RequestFrame, FrameError> {
         if self.frame.is_none() {
-            let length = self.length().await?;
-            self.frame = Some(Partial { length, reservation: self.budget.begin() });
+            let (length, class) = self.head().await?;
+            self.frame = Some(Partial { length, reservation: self.budget.begin(class) });
         }
-        self.body().await
+        let frame = self.body().await?;
+        self.stretch += 1;
+        Ok(frame)
     }
 
-    async fn length(&mut self) -> Result<usize, FrameError> {
-        while self.buffer.len() < 4 {
+    /// A frame's length, and from the API key behind it what it may draw on. The key stays in the buffer.
+    async fn head(&mut self) -> Result<(usize, Class), FrameError> {
+        loop {
+            if let Some((prefix, rest)) = self.buffer.split_first_chunk() {
+                let length = self.checked(i32::from_be_bytes(*prefix))?;
+                // A request without a key is refused later, when it is whole.
+                let key = rest.first_chunk().map(|key| i16::from_be_bytes(*key));
+                if key.is_some() || length < size_of::<i16>() {
+                    let is_control = length <= CONTROL_BYTES_MAX && key != Some(ApiKey::Produce.code());
+                    self.buffer.advance(size_of::<i32>());
+                    return Ok((length, if is_control { Class::Control } else { Class::Data }));
+                }
+            }
             if self.buffer.is_empty() {
                 self.buffer = BytesMut::new();
                 self.source.readable().await?;
             }
             self.buffer.reserve(READ_AHEAD);
-            if self.source.read_buf(&mut self.buffer).await? == 0 {
-                return Err(if self.buffer.is_empty() { FrameError::Closed } else { FrameError::Truncated(4) });
+            match self.source.read_buf(&mut self.buffer).await? {
+                0 if self.buffer.is_empty() => return Err(FrameError::Closed),
+                0 => return Err(FrameError::Truncated(size_of::<i32>())),
+                read => self.received += read as u64,
             }
-            self.progress += 1;
         }
-        let prefix = self.buffer.split_to(4);
-        let length = i32::from_be_bytes(prefix[..].try_into().expect("four bytes were split off"));
+    }
+
+    fn checked(&self, length: i32) -> Result<usize, FrameError> {
         match usize::try_from(length) {
             Ok(valid) if valid <= self.length_max => Ok(valid),
             _ => Err(FrameError::BadLength { length, limit: self.length_max }),
@@ -123,9 +166,11 @@ impl<S: Source> Reader<S> {
             let reserved = usize::try_from(partial.reservation.bytes()).expect("no more than a frame");
             if reserved < partial.length && reserved <= self.buffer.len() {
                 let step = (partial.length - reserved).min(STEP.max(reserved));
-                self.waits_for_memory = true;
-                partial.reservation.grow(step as u64).await;
-                self.waits_for_memory = false;
+                if !partial.reservation.try_grow(step as u64) {
+                    self.waits_for_memory = true;
+                    partial.reservation.grow(step as u64).await;
+                }
+                self.stretch += u64::from(std::mem::take(&mut self.waits_for_memory));
                 continue;
             }
             if self.buffer.len() >= partial.length {
@@ -139,7 +184,7 @@ impl<S: Source> Reader<S> {
             if read == 0 {
                 return Err(FrameError::Truncated(partial.length));
             }
-            self.progress += 1;
+            self.received += read as u64;
         }
         let mut partial = self.frame.take().expect("begun above");
         partial.reservation.complete();
@@ -189,7 +234,7 @@ mod tests {
     }
 
     fn reader(bytes: Vec<u8>, step: usize) -> Reader<Pieces> {
-        Reader::new(Pieces(bytes, step), Budget::new(1 << 20, 1 << 18), 1 << 18)
+        Reader::new(Pieces(bytes, step), Budget::with_reserve(1 << 20, 1 << 18, 0), 1 << 18)
     }
 
     fn framed(body: &[u8]) -> Vec<u8> {
@@ -240,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_memory_owes_nothing() {
         let mut reader = reader(framed(&vec![7; 200_000])[..100_000].to_vec(), 1 << 20);
-        let mut older = reader.budget.begin();
+        let mut older = reader.budget.begin(Class::Data);
         older.grow(700_000).await;
         assert!(reader.next().now_or_never().is_none());
         assert_eq!(reader.half_frame(), None);
@@ -259,5 +304,18 @@ mod tests {
         assert!(budget.used() <= STEP as u64);
         drop(reader);
         assert_eq!(budget.used(), 0);
+    }
+    #[tokio::test]
+    async fn small_requests_that_are_not_produce_are_read_while_memory_is_short() {
+        let budget = Budget::with_reserve(1 << 20, 1 << 18, 1 << 16);
+        let mut older = budget.begin(Class::Data);
+        older.grow(budget.limit() - (1 << 16)).await;
+        let reader = |body: &[u8]| Reader::new(Pieces(framed(body), 1 << 20), budget.clone(), 1 << 18);
+        let (produce, metadata) = ([0, 0, 0, 9], [0, 3, 0, 9]);
+        assert!(reader(&produce).next().now_or_never().is_none());
+        let mut small = reader(&metadata);
+        assert_eq!(small.next().now_or_never().expect("read").unwrap().bytes, metadata[..]);
+        let large = [&metadata[..], &vec![0; CONTROL_BYTES_MAX]].concat();
+        assert!(reader(&large).next().now_or_never().is_none());
     }
 }

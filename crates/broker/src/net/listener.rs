@@ -17,7 +17,6 @@ use tokio::{
 };
 
 use super::{
-    Budget,
     connection::{self, End},
     frames::FrameError,
 };
@@ -58,12 +57,10 @@ pub fn listen(socket: TcpListener, broker: Arc<Broker>, runtime: Handle) -> std:
     let (closed, all_closed) = watch::channel(0);
     let open = Arc::new(AtomicUsize::new(0));
     let settings = broker.settings();
-    let budget = broker.request_budget().clone();
     let accept = Accept {
         socket,
         connections_max: settings.connections_max,
         broker,
-        budget,
         runtime: Arc::clone(&runtime),
         drained,
         closed,
@@ -78,7 +75,6 @@ struct Accept {
     socket: TcpListener,
     connections_max: usize,
     broker: Arc<Broker>,
-    budget: Budget,
     runtime: Handle,
     drained: watch::Receiver<bool>,
     closed: watch::Sender<usize>,
@@ -109,6 +105,7 @@ impl Accept {
     fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
         if self.open.load(Ordering::SeqCst) >= self.connections_max {
             tracing::warn!(%peer, limit = self.connections_max, "connection refused: too many are open");
+            self.broker.metrics().connection_closed("too_many");
             return;
         }
         if let Err(error) = prepare(&stream) {
@@ -122,7 +119,7 @@ impl Accept {
         let drain: BoxFuture<'static, ()> = Box::pin(async move {
             let _ = drained.wait_for(|drained| *drained).await;
         });
-        let served = connection::serve(stream, session, self.budget.clone(), Arc::clone(&self.runtime), drain);
+        let served = connection::serve_socket(stream, session, Arc::clone(&self.runtime), drain);
         let guard =
             Open { open: Arc::clone(&self.open), closed: self.closed.clone(), broker: Arc::clone(&self.broker) };
         self.runtime.spawn(

@@ -9,5 +9,6 @@ mod frames;
 mod listener;
 
 pub use budget::{Budget, Reservation};
-pub use connection::IDLE_LIMIT;
+pub use connection::{End, HALF_FRAME_LIMIT, IDLE_LIMIT, SLOW_FRAME_PATIENCE, SLOW_FRAME_RATE, serve};
+pub use frames::{FrameError, Source};
 pub use listener::{Listener, listen};

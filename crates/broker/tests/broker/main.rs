@@ -1,6 +1,7 @@
 //! A whole broker on a store in memory, driven through its sessions as a socket would drive it.
 
 mod common;
+mod connections;
 mod describe;
 mod faults;
 mod fetch;

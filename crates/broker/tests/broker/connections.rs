@@ -1,0 +1,234 @@
+//! Whole connections on a virtual clock: what a store that is away, and peers that are slow, do to everybody else.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use kafscale_broker::{
+    Broker, ConnectionId, Settings,
+    net::{self, End, HALF_FRAME_LIMIT, SLOW_FRAME_PATIENCE, SLOW_FRAME_RATE, Source},
+};
+use kafscale_protocol::{
+    ApiKey, Array, Body, ErrorCode, Records, RequestBody, encode_request,
+    messages::{api_versions, metadata, produce},
+    read_response_header,
+};
+use kafscale_records::{BatchBuilder, Codec};
+use kafscale_sim::executor::{Call, World};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf},
+    sync::Notify,
+};
+
+use crate::{
+    common::{Client, NOW_MS},
+    scripted::{Process, story},
+};
+
+/// Bytes of a pipe that the other end has not read.
+const PIPE_BYTES: usize = 256 << 10;
+
+/// The broker's reading end of a pipe. Bytes are there as soon as a read gives some.
+struct Pipe {
+    half: ReadHalf<DuplexStream>,
+    /// Rung with everything that is written.
+    written: Arc<Notify>,
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.half).poll_read(context, buffer)
+    }
+}
+
+impl Source for Pipe {
+    async fn readable(&self) -> std::io::Result<()> {
+        self.written.notified().await;
+        Ok(())
+    }
+}
+
+/// A peer's end of a connection.
+struct Peer {
+    read: ReadHalf<DuplexStream>,
+    write: WriteHalf<DuplexStream>,
+    written: Arc<Notify>,
+    end: Call<End>,
+}
+
+impl Peer {
+    fn connect(process: &Process, broker: &Arc<Broker>, id: u64) -> Self {
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        let (half, write) = tokio::io::split(theirs);
+        let written = Arc::new(Notify::new());
+        let pipe = Pipe { half, written: Arc::clone(&written) };
+        let session = broker.session(ConnectionId(1 << 40 | id));
+        let runtime = process.node.runtime();
+        let served = net::serve(pipe, write, session, runtime, Box::pin(std::future::pending()));
+        let end = process.node.call("connection", served);
+        let (read, write) = tokio::io::split(ours);
+        Self { read, write, written, end }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        self.written.notify_one();
+        self.write.write_all(bytes).await.expect("open");
+    }
+
+    async fn read_frame(&mut self) -> Vec<u8> {
+        let Ok(length) = self.read.read_i32().await else {
+            panic!("no answer, but {:?}", (&mut self.end).await);
+        };
+        let mut frame = vec![0; usize::try_from(length).expect("not negative")];
+        self.read.read_exact(&mut frame).await.expect("a whole answer");
+        frame
+    }
+
+    /// Whether a request is answered, in its version.
+    async fn ask<'a, R: RequestBody<'a>>(&mut self, api: ApiKey, version: i16, request: &R) {
+        self.write(&encode_request(version, 1, Some("t"), request).expect("fits").to_bytes()).await;
+        let frame = self.read_frame().await;
+        assert_eq!(read_response_header(api, version, &frame).expect("a header").0, 1);
+    }
+}
+
+/// A Produce request of one batch with a value of so many bytes.
+fn produce(partition: i32, bytes: usize) -> Bytes {
+    let batch = BatchBuilder::new(Codec::None).record(NOW_MS, None, Some(&vec![7; bytes])).build();
+    let data = produce::PartitionProduceData { index: partition, records: Some(Records::from(batch)) };
+    let topic = produce::TopicProduceData { name: "t", partition_data: Array::from(vec![data]), ..Default::default() };
+    let topic_data = Array::from(vec![topic]);
+    let request = produce::Request { acks: -1, timeout_ms: 30_000, topic_data, ..Default::default() };
+    encode_request(9, 1, Some("t"), &request).expect("fits").to_bytes()
+}
+
+fn error_of(frame: &[u8]) -> ErrorCode {
+    let (_, body) = read_response_header(ApiKey::Produce, 9, frame).expect("a header");
+    let response = produce::Response::read(9, body).expect("an answer");
+    let topic = response.responses.iter().next().expect("one topic");
+    topic.partition_responses.iter().next().expect("one partition").error_code
+}
+
+async fn start(process: &mut Process) -> Arc<Broker> {
+    start_with(process, 1 << 20).await
+}
+
+/// A broker that takes requests of so many bytes, and two of them at once.
+async fn start_with(process: &mut Process, request_bytes_max: usize) -> Arc<Broker> {
+    process.cluster.settings = Settings { request_bytes_max, request_memory: 0, ..Settings::default() };
+    let broker = process.cluster.start().await;
+    Client::connect(&broker).create_topic("t", 8, &[]).await;
+    broker
+}
+
+#[test]
+fn while_the_store_is_away_and_producers_fill_the_memory_others_are_answered() {
+    story(|world: World, memory| async move {
+        let mut process = Process::new(&world, &memory);
+        let broker = start(&mut process).await;
+        process.store.is_away(true);
+        let mut producers: Vec<Peer> = (0..8).map(|id| Peer::connect(&process, &broker, 100 + id)).collect();
+        let sent = futures_of(producers.iter_mut().zip(0..).map(|(peer, partition)| async move {
+            peer.write(&produce(partition, 700_000)).await;
+            error_of(&peer.read_frame().await)
+        }));
+        let others = async {
+            world.sleep(Duration::from_secs(5)).await;
+            let used = broker.request_budget().used();
+            assert!(used > 1 << 20, "only {used} bytes wait: this test shows nothing");
+            for id in 0..20 {
+                let mut peer = Peer::connect(&process, &broker, 200 + id);
+                let asked = world.now();
+                let request = api_versions::Request { client_software_name: "t", client_software_version: "1" };
+                peer.ask(ApiKey::ApiVersions, 3, &request).await;
+                let topic = metadata::MetadataRequestTopic { name: Some("t"), ..Default::default() };
+                let topics = Some(Array::from(vec![topic]));
+                peer.ask(ApiKey::Metadata, 9, &metadata::Request { topics, ..Default::default() }).await;
+                assert!(world.now() - asked < Duration::from_secs(1), "it waited for the store");
+            }
+            process.store.is_away(false);
+        };
+        let (errors, ()) = tokio::join!(sent, others);
+        assert_eq!(errors, [ErrorCode::None; 8]);
+        assert_eq!(broker.request_budget().used(), 0);
+    });
+}
+
+/// All of them side by side.
+async fn futures_of<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    futures_util::future::join_all(futures).await
+}
+
+/// Announces a request of half a megabyte, brings `first` bytes of it and then `piece` bytes every nine seconds, and says how
+/// it ended and after how long.
+async fn trickle(
+    world: &World,
+    process: &Process,
+    broker: &Arc<Broker>,
+    first: usize,
+    piece: usize,
+) -> (End, Duration) {
+    let mut peer = Peer::connect(process, broker, 1);
+    let frame = produce(0, 1 << 19);
+    let mut rest = &frame[..];
+    let mut take = |len: usize| {
+        let (head, tail) = rest.split_at(len.min(rest.len()));
+        rest = tail;
+        head
+    };
+    peer.write(take(first)).await;
+    let began = world.now();
+    let mut end = peer.end;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut end => return (ended.expect("its process lives"), world.now() - began),
+            () = world.sleep(Duration::from_secs(9)) => {
+                // It may be closed at this very moment.
+                peer.written.notify_one();
+                let _ = peer.write.write_all(take(piece)).await;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_half_frame_that_trickles_is_closed_whatever_it_brought_before() {
+    story(|world: World, memory| async move {
+        let mut process = Process::new(&world, &memory);
+        let broker = start(&mut process).await;
+        for first in [20, 300_000] {
+            let (end, after) = trickle(&world, &process, &broker, first, 1).await;
+            assert!(matches!(end, End::SlowFrame), "{end:?}");
+            assert!(after <= SLOW_FRAME_PATIENCE + HALF_FRAME_LIMIT * 2, "{first} bytes were held for {after:?}");
+            assert_eq!(broker.request_budget().used(), 0);
+        }
+        let text = broker.metrics_text();
+        assert!(text.contains("kafscale_connections_closed_total{reason=\"slow_frame\"} 2"), "{text}");
+    });
+}
+
+#[test]
+fn a_slow_line_that_keeps_the_least_rate_is_served() {
+    story(|world: World, memory| async move {
+        let mut process = Process::new(&world, &memory);
+        let broker = start_with(&mut process, 8 << 20).await;
+        let mut peer = Peer::connect(&process, &broker, 1);
+        let frame = produce(0, 6 << 20);
+        let began = world.now();
+        for second in frame.chunks(SLOW_FRAME_RATE as usize) {
+            peer.write(second).await;
+            world.sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(error_of(&peer.read_frame().await), ErrorCode::MessageTooLarge, "an answer, if not a kind one");
+        assert!(world.now() - began > SLOW_FRAME_PATIENCE, "it took long enough to have been noticed");
+    });
+}
