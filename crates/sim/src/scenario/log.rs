@@ -112,7 +112,8 @@ async fn chaos(stage: Stage) -> Result<(), String> {
         drop(session.write(rng.within(1..=60) as usize));
         stage.world.sleep(Duration::from_millis(rng.within(1..=20_000))).await;
         if rng.chance(200) {
-            bucket.black_out(Duration::from_secs(rng.within(1..=40)));
+            // Some outlast the patience of the next opening.
+            bucket.black_out(Duration::from_secs(rng.within(1..=120)));
         }
         match rng.below(4) {
             0 => session.bury(),
