@@ -4,23 +4,57 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
 };
 
 /// Whatever is asked is answered like this: status and S3 code.
 type Refusal = Option<(u16, &'static str)>;
 type Objects = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
+/// From some moment on no write is answered.
+#[derive(Default)]
+pub struct Silence {
+    /// Whether it has begun, and how many writes have met it.
+    state: Mutex<(bool, usize)>,
+    met: Condvar,
+}
+
+impl Silence {
+    pub fn begin(&self) {
+        self.state.lock().unwrap().0 = true;
+    }
+
+    /// Waits until a write hangs.
+    pub fn is_met(&self) {
+        drop(self.met.wait_while(self.state.lock().unwrap(), |(_, met)| *met == 0).unwrap());
+    }
+
+    /// A write arrives; returns only if it may be answered.
+    fn meet(&self) {
+        let mut state = self.state.lock().unwrap();
+        if state.0 {
+            state.1 += 1;
+            self.met.notify_all();
+            drop(self.met.wait_while(state, |(begun, _)| *begun).unwrap());
+        }
+    }
+}
+
 /// Starts one and returns the variables under which a broker finds it; the bucket's name is `bucket`.
 pub fn start(refusal: Refusal) -> Vec<(String, String)> {
+    start_with(refusal, Arc::default())
+}
+
+/// The same, with writes that can be made to hang.
+pub fn start_with(refusal: Refusal, silence: Arc<Silence>) -> Vec<(String, String)> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let objects = Objects::default();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let objects = Arc::clone(&objects);
+            let (objects, silence) = (Arc::clone(&objects), Arc::clone(&silence));
             // A client that goes away ends its thread.
-            std::thread::spawn(move || while answer(&stream, &objects, refusal).is_some() {});
+            std::thread::spawn(move || while answer(&stream, &objects, refusal, &silence).is_some() {});
         }
     });
     let variables = [
@@ -33,7 +67,7 @@ pub fn start(refusal: Refusal) -> Vec<(String, String)> {
 }
 
 /// Reads one request and answers it; nothing at the end of the connection.
-fn answer(stream: &TcpStream, objects: &Objects, refusal: Refusal) -> Option<()> {
+fn answer(stream: &TcpStream, objects: &Objects, refusal: Refusal, silence: &Silence) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -49,6 +83,9 @@ fn answer(stream: &TcpStream, objects: &Objects, refusal: Refusal) -> Option<()>
     let (method, target) = (words.next()?, words.next()?);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let key = path.strip_prefix("/bucket").expect("path style").trim_start_matches('/').to_owned();
+    if method == "PUT" {
+        silence.meet();
+    }
     let mut objects = objects.lock().unwrap();
     let plain = |status, body| (status, String::new(), body);
     let (status, extra, body) = match (method, refusal) {

@@ -4,6 +4,8 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Child,
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -12,7 +14,7 @@ use kafscale_state::entry::{self, Entry};
 use kafscale_store::Body;
 
 use crate::{
-    bucket,
+    bucket::{self, Silence},
     harness::{Serve, kafscale},
 };
 
@@ -47,6 +49,43 @@ fn the_older_of_two_brokers_on_one_bucket_ends_with_4() {
     let address = newer.address();
     let bench = ["bench", "produce", "--records", "1", "--bootstrap-server", &address];
     assert!(kafscale(&bench, &[]).status().unwrap().success(), "the newer one serves");
+}
+
+/// A broker that was told to end while a write hangs, and the client that waits for it.
+fn draining(directory: &Path, arguments: &[&str]) -> (Serve, Child) {
+    let silence = Arc::new(Silence::default());
+    let variables = bucket::start_with(None, Arc::clone(&silence));
+    let arguments = [&["--store", "s3://bucket/prefix"], arguments].concat();
+    let serve = Serve::start_with(directory, &arguments, &variables).ready();
+    silence.begin();
+    let bench = ["bench", "produce", "--records", "1", "--bootstrap-server", &serve.address()];
+    let client = kafscale(&bench, &[]).spawn().unwrap();
+    silence.is_met();
+    serve.signal("-TERM");
+    (serve.says("draining"), client)
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_at_once_and_says_what_that_means() {
+    let directory = tempfile::tempdir().unwrap();
+    let (serve, mut client) = draining(directory.path(), &["--drain-timeout", "1h"]);
+    serve.signal("-INT");
+    let (exit, said) = serve.end();
+    client.kill().unwrap();
+    client.wait().unwrap();
+    assert_eq!(exit.code(), Some(1), "{said}");
+    assert!(said.contains("SIGINT during the drain: ended at once"), "{said}");
+}
+
+#[test]
+fn a_drain_that_overruns_its_time_ends_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let (serve, mut client) = draining(directory.path(), &["--drain-timeout", "100ms"]);
+    let (exit, said) = serve.end();
+    client.kill().unwrap();
+    client.wait().unwrap();
+    assert_eq!(exit.code(), Some(1), "{said}");
+    assert!(said.contains("the drain did not end within 100ms"), "{said}");
 }
 
 /// A directory with a few records, and the files of its log in order.
