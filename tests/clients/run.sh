@@ -4,6 +4,7 @@
 #   tests/clients/run.sh [--bootstrap HOST:PORT [--second HOST:PORT]] [--all | CLIENT...]
 #
 # kcat, python, java, franz-go      one client each: all codecs, reading by assignment, timestamps, administration
+# cli                               the client commands of kafscale itself; it too runs against any Kafka
 # matrix[:LIBRARY,...]              every library in groups of 1 -> 3 -> 1 members, see matrix.py
 # tools, connect, streams, mirror-maker      what ships with Apache Kafka; the last needs a second broker
 #
@@ -15,7 +16,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 setup=$here/../setup.sh
 bootstrap= second=
-all=(kcat python java franz-go matrix tools connect streams mirror-maker)
+all=(kcat python java franz-go cli matrix tools connect streams mirror-maker)
 while [[ "${1:-}" == --* ]]; do
     case $1 in
         --bootstrap) bootstrap=$2 && shift 2 ;;
@@ -39,6 +40,7 @@ suite() { # suite CLIENT: runs its program for a bounded time; 77 means that a t
         python) tool=$("$setup" python) && timeout 300 "$tool" "$here/python/suite.py" "$bootstrap" "$topic" ;;
         java) tool=$("$setup" kafka) && timeout 300 "$here/java/suite.sh" "$tool" "$bootstrap" "$topic" ;;
         franz-go) tool=$("$setup" franz-go-suite) && timeout 300 "$tool" "$bootstrap" "$topic" ;;
+        cli) tool=$("$setup" kafscale) && timeout 300 python3 "$here/cli/suite.py" "$tool" "$bootstrap" "$topic" ;;
         matrix) tool=$("$setup" python) && timeout 1800 "$tool" "$here/matrix.py" "$bootstrap" ;;
         matrix:*) tool=$("$setup" python) && tr , '\n' <<<"${1#*:}" | timeout 900 xargs "$tool" "$here/matrix.py" "$bootstrap" ;;
         tools) jars=$("$setup" kafka) && timeout 600 python3 "$here/tools/suite.py" "$jars" "$bootstrap" "$topic" ;;

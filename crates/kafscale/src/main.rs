@@ -8,11 +8,14 @@
 mod bench;
 mod client;
 mod commands;
+mod consume;
 mod exit;
 mod logging;
 mod output;
 mod serve;
 mod settings;
+mod text;
+mod top;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! The client library's errors as exit codes and advice.
 
-use krafka::error::{ErrorCode, KrafkaError};
+use krafka::error::{ErrorCode, KrafkaError, ProtocolErrorKind};
 
 use crate::exit::{Exit, Failure};
 
@@ -28,6 +28,8 @@ pub fn plain(error: &KrafkaError) -> String {
             // Where the broker said nothing, the library repeats its own name of the code.
             if message.is_empty() || *message == format!("{code:?}") { name } else { format!("{name}: {message}") }
         }
+        // The client refused it before it asked anybody.
+        KrafkaError::Protocol { kind: ProtocolErrorKind::InvalidValue, message } => message.clone(),
         other => other.to_string(),
     }
 }
@@ -45,7 +47,7 @@ fn exit(error: &KrafkaError) -> Exit {
             Exit::Unreachable
         }
         KrafkaError::Auth { .. } => Exit::Denied,
-        KrafkaError::Config { .. } => Exit::Usage,
+        KrafkaError::Config { .. } | KrafkaError::Protocol { kind: ProtocolErrorKind::InvalidValue, .. } => Exit::Usage,
         KrafkaError::UnknownTopic { .. } => Exit::NotFound,
         KrafkaError::Broker { code, .. } => match code {
             ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::GroupIdNotFound => {

@@ -13,10 +13,13 @@ pub mod catalogue;
 mod errors;
 mod file;
 pub mod flags;
+pub mod offsets;
 pub mod print;
 mod properties;
 mod roles;
 mod security;
+pub mod session;
+pub mod versions;
 
 use std::time::Duration;
 
@@ -25,6 +28,7 @@ use krafka::{Kafka, admin::AdminClient};
 pub use errors::{failure, failure_of, plain};
 pub use properties::Properties;
 pub use roles::{consumer, producer};
+pub use session::Session;
 
 use crate::exit::Failure;
 

@@ -38,8 +38,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         _ => unreachable!("clap requires one of the kinds above"),
     };
     match output::Format::of(matches) {
-        output::Format::Table => print!("{}", report.table()),
-        output::Format::Json => println!("{}", serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?),
+        output::Format::Table => output::bytes(report.table().as_bytes())?,
+        output::Format::Json => output::json(&report)?,
     }
     if report.is_whole() { Ok(()) } else { Err(anyhow::anyhow!("not every record made it").into()) }
 }

@@ -16,8 +16,7 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let resolved = settings::from_process(matches)?;
     match output::Format::of(matches) {
-        output::Format::Table => print!("{}", settings::print::table(&resolved.effective)),
-        output::Format::Json => println!("{:#}", settings::print::json(&resolved.effective)),
+        output::Format::Table => output::bytes(settings::print::table(&resolved.effective).as_bytes()),
+        output::Format::Json => output::json(&settings::print::json(&resolved.effective)),
     }
-    Ok(())
 }

@@ -7,10 +7,10 @@ use clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser};
 use kafscale_broker::topic_config::{self, Kind, Treatment};
 use kafscale_protocol::ApiKey;
 
+use super::cli_page;
 use crate::{
-    client,
     exit::{self, Failure},
-    settings,
+    output, settings,
 };
 
 /// The name of a part and what makes it.
@@ -19,7 +19,7 @@ type Part = (&'static str, fn() -> String);
 /// Every part.
 const PARTS: &[Part] = &[
     ("settings", settings::print::markdown),
-    ("cli", cli),
+    ("cli", cli_page::markdown),
     ("apis", apis),
     ("topic-settings", topic_settings),
     ("exit-codes", exit_codes),
@@ -36,22 +36,7 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let wanted = matches.get_one::<String>("part").expect("it is required");
     let part = PARTS.iter().find(|(name, _)| name == wanted);
-    print!("{}", part.expect("clap accepts these parts only").1());
-    Ok(())
-}
-
-/// The text of `docs/cli.md`.
-fn cli() -> String {
-    format!(
-        "# The command line\n\n\
-        <!-- Made by `kafscale docs cli > docs/cli.md`. -->\n\n\
-        Client commands (`bench`) work against any Kafka.\n\n\
-        ## Client properties\n\n\
-        `--set NAME=VALUE` sets one, `--command-config FILE` reads a file of them in the form of Kafka's own tools. Flags \
-        come before `--set`, then variables, then the file. Properties of a file that are not known here are passed \
-        over with a warning; an unknown one in `--set` is an error.\n{}",
-        client::print::markdown()
-    )
+    output::bytes(part.expect("clap accepts these parts only").1().as_bytes())
 }
 
 /// What ApiVersions announces.

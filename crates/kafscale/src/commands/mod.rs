@@ -1,9 +1,20 @@
 //! The commands of `kafscale`: one file each, one list here.
 
+mod arguments;
 mod bench;
+mod cli_page;
+mod cluster;
+mod completions;
 mod config;
+mod configs;
+mod consume;
 mod docs;
+mod groups;
+mod produce;
+mod reset_offsets;
 mod serve;
+mod top;
+mod topics;
 
 use clap::{ArgMatches, Command};
 
@@ -17,7 +28,21 @@ pub fn command_line() -> Command {
         .after_help(exit_codes())
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([serve::command(), config::command(), bench::command(), docs::command()])
+        .subcommands([
+            serve::command(),
+            config::command(),
+            topics::command(),
+            produce::command(),
+            consume::command(),
+            groups::command(),
+            configs::command(),
+            cluster::command(),
+            top::command(),
+            bench::command(),
+            completions::command(),
+            completions::man_command(),
+            docs::command(),
+        ])
 }
 
 /// Runs the command that was asked for.
@@ -25,7 +50,16 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("config", matches)) => config::run(matches),
+        Some(("topics", matches)) => topics::run(matches),
+        Some(("produce", matches)) => produce::run(matches),
+        Some(("consume", matches)) => consume::run(matches),
+        Some(("groups", matches)) => groups::run(matches),
+        Some(("configs", matches)) => configs::run(matches),
+        Some(("cluster", matches)) => cluster::run(matches),
+        Some(("top", matches)) => top::run(matches),
         Some(("bench", matches)) => bench::run(matches),
+        Some(("completions", matches)) => completions::run(matches),
+        Some(("man", matches)) => completions::run_man(matches),
         Some(("docs", matches)) => docs::run(matches),
         _ => unreachable!("clap requires one of the commands above"),
     }
@@ -35,7 +69,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 fn exit_codes() -> String {
     let mut text = "Exit codes:\n".to_owned();
     for (code, meaning) in exit::TABLE {
-        text.push_str(&format!("  {code}  {meaning}\n"));
+        text.push_str(&format!("  {code:>2}  {meaning}\n"));
     }
     text
 }

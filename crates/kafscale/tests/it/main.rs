@@ -4,6 +4,7 @@
 
 mod bench;
 mod bucket;
+mod client;
 mod command_line;
 mod faults;
 mod harness;
