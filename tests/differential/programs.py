@@ -13,13 +13,13 @@ def create(world, topic, partitions=2, version=5, configs=(), **more):
     asked = {"name": world.name(topic), "num_partitions": partitions, "replication_factor": 1, "assignments": [],
              "configs": [{"name": name, "value": value} for name, value in configs], **more}
     answer = world.ask("CreateTopics", version, topics=[asked], timeout_ms=10000)
-    world.until(lambda: served(world, topic))
+    world.until(lambda: all(served(world, topic, partition) for partition in range(max(partitions, 1))))
     return answer
 
 
-def served(world, topic):
-    """Whether partition 0 answers, or the topic does not exist for good."""
-    answer = offsets(world, topic, 0, -1)
+def served(world, topic, partition):
+    """Whether the partition answers, or does not exist for good."""
+    answer = offsets(world, topic, partition, -1)
     return answer is not None and answer.topics[0].partitions[0].error_code not in (5, 6)
 
 

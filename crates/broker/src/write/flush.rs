@@ -36,6 +36,9 @@ pub struct Pace {
     pub tokens_per_second: f64,
     /// Early flushes in one go.
     pub token_burst: f64,
+    /// Whether committed offsets alone wait for the timer. That saves requests, and some clients commit every record and
+    /// wait for the answer: they wait only where it saves money.
+    pub offsets_wait: bool,
 }
 
 impl Pace {
@@ -52,7 +55,7 @@ impl Pace {
             (_, true) => (20.0, 40.0),
             (_, false) => (400.0, 40.0),
         };
-        Self { early_depth, tokens_per_second, token_burst }
+        Self { early_depth, tokens_per_second, token_burst, offsets_wait: requests_cost_money }
     }
 }
 
@@ -94,7 +97,7 @@ impl Tokens {
 pub struct Facts {
     /// Bytes in the buffer.
     pub bytes: u64,
-    /// Whether something in it may be flushed early (offsets alone wait for the timer).
+    /// Whether it holds more than offsets, which may wait.
     pub wants_early: bool,
     /// When its first content came.
     pub since: Instant,
@@ -146,7 +149,8 @@ pub fn decide(facts: &Facts, pace: &Pace, tokens: &mut Tokens, now: Instant) -> 
     if now >= timer {
         return Decision::Flush(Reason::Timer);
     }
-    if !facts.wants_early || facts.in_flight >= pace.early_depth {
+    let waits = pace.offsets_wait && !facts.wants_early;
+    if waits || facts.in_flight >= pace.early_depth {
         return Decision::WaitUntil(timer);
     }
     let token = tokens.ready_at(pace, now);
@@ -222,9 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn content_that_never_flushes_early_waits_for_the_timer() {
+    fn offsets_alone_wait_for_the_timer_where_requests_cost_money() {
         let offsets = Facts { wants_early: false, ..facts() };
         assert_eq!(at(offsets, Latency::Fast, 1000 * MS), Decision::WaitUntil(1250 * MS));
+        let free = Pace::new(Latency::Balanced, false, MS);
+        let decision = decide(&offsets, &free, &mut Tokens::full(&free, Duration::ZERO), 1000 * MS);
+        assert_eq!(decision, Decision::Flush(Reason::Quiet));
     }
 
     #[test]
