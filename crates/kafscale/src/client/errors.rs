@@ -28,10 +28,18 @@ pub fn plain(error: &KrafkaError) -> String {
             // Where the broker said nothing, the library repeats its own name of the code.
             if message.is_empty() || *message == format!("{code:?}") { name } else { format!("{name}: {message}") }
         }
-        // The client refused it before it asked anybody.
-        KrafkaError::Protocol { kind: ProtocolErrorKind::InvalidValue, message } => message.clone(),
+        KrafkaError::Protocol { kind: ProtocolErrorKind::UnknownApiVersion, message } => {
+            format!("this Kafka does not offer it: {message}")
+        }
+        KrafkaError::Protocol { message, .. } if is_bad_name(error) => message.clone(),
         other => other.to_string(),
     }
+}
+
+/// Whether this is a topic's name that the client refused before it asked anybody.
+fn is_bad_name(error: &KrafkaError) -> bool {
+    matches!(error, KrafkaError::Protocol { kind: ProtocolErrorKind::InvalidValue | ProtocolErrorKind::InvalidLength, message }
+        if message.starts_with("topic name"))
 }
 
 /// The code's name as Kafka writes it.
@@ -47,8 +55,10 @@ fn exit(error: &KrafkaError) -> Exit {
             Exit::Unreachable
         }
         KrafkaError::Auth { .. } => Exit::Denied,
-        KrafkaError::Config { .. } | KrafkaError::Protocol { kind: ProtocolErrorKind::InvalidValue, .. } => Exit::Usage,
+        KrafkaError::Config { .. } => Exit::Usage,
+        error if is_bad_name(error) => Exit::Usage,
         KrafkaError::UnknownTopic { .. } => Exit::NotFound,
+        KrafkaError::Protocol { kind: ProtocolErrorKind::UnknownApiVersion, .. } => Exit::Refused,
         KrafkaError::Broker { code, .. } => match code {
             ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::GroupIdNotFound => {
                 Exit::NotFound
@@ -91,6 +101,13 @@ mod tests {
     fn errors_are_told_in_kafkas_words() {
         let error = KrafkaError::broker(ErrorCode::UnknownTopicOrPartition, "UnknownTopicOrPartition");
         assert_eq!(plain(&error), "UNKNOWN_TOPIC_OR_PARTITION");
+        let absent = KrafkaError::protocol_kind(ProtocolErrorKind::UnknownApiVersion, "no ListGroups");
+        assert_eq!(
+            (exit(&absent), plain(&absent)),
+            (Exit::Refused, "this Kafka does not offer it: no ListGroups".into())
+        );
+        let bad = krafka::admin::NewTopic::new("a/b", 1, 1).unwrap_err();
+        assert_eq!((exit(&bad), plain(&bad).contains("illegal character")), (Exit::Usage, true));
         assert_eq!(plain(&KrafkaError::broker(ErrorCode::InvalidTopic, "")), "INVALID_TOPIC_EXCEPTION");
         assert_eq!(plain(&KrafkaError::broker(ErrorCode::Unknown(9999), "")), "error code 9999");
         let error = KrafkaError::broker(ErrorCode::InvalidConfig, "no such key");

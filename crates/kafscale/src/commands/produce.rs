@@ -227,7 +227,7 @@ async fn produce(
     producer.close().await.map_err(failure_of(&what))?;
     bar.finish_and_clear();
     let (written, failed) = (outcomes.written.load(Ordering::Relaxed), outcomes.failed.load(Ordering::Relaxed));
-    logging::say("INFO", &format!("{written} records written"));
+    logging::say("INFO", &format!("{written} {} written", if written == 1 { "record" } else { "records" }));
     if let Some(error) = outcomes.first() {
         return Err(failure(error, &format!("{failed} records were not written")));
     }

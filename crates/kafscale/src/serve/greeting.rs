@@ -64,6 +64,8 @@ impl Greeting<'_> {
             "  kafka-console-consumer.sh --bootstrap-server {address} --topic greetings --partition 0 --offset earliest"
         ));
         let own = std::env::args().next().unwrap_or_else(|| "kafscale".to_owned());
+        lines.push(format!("  echo hello | {own} produce greetings -b {address}"));
+        lines.push(format!("  {own} consume greetings -b {address}"));
         lines.push(format!("  {own} bench e2e --bootstrap-server {address} --topic bench --rate 1000"));
         lines.push(format!("ready: serving Kafka clients at {address}, {} ms after the start", after.as_millis()));
         lines
