@@ -50,9 +50,10 @@ pub trait Row: Serialize {
     fn cells(&self) -> Vec<String>;
 }
 
-/// Prints rows as a table, or as a list of objects.
+/// Prints rows as a table, or as a list of objects. A table without rows is nothing.
 pub fn rows<R: Row>(format: Format, rows: &[R]) -> Result<(), Failure> {
     match format {
+        Format::Table if rows.is_empty() => Ok(()),
         Format::Table => bytes(table(R::HEADINGS, rows.iter().map(Row::cells).collect()).as_bytes()),
         Format::Json => json(&rows),
     }

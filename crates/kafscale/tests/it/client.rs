@@ -72,6 +72,7 @@ fn topics_come_and_go() {
     let settings = client.json(&["configs", "describe", "topic", "orders", "retention.ms"]);
     assert_eq!((&settings[0]["value"], &settings[0]["source"]), (&json!("3600000"), &json!("topic")));
 
+    assert_eq!(client.run(&["topics", "list", "none*"], ""), "");
     client.run(&["topics", "delete", "orders"], "");
     let text = client.refused(&["topics", "describe", "orders"], 9);
     assert!(text.contains("UNKNOWN_TOPIC_OR_PARTITION") && text.contains("topics list"), "{text}");

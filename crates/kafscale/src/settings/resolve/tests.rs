@@ -76,6 +76,8 @@ fn foreign_variables_and_service_links_are_left_alone() {
     let variables = vec![
         ("PATH", "/bin"),
         ("AWS_PROFILE", "dev"),
+        // What the client commands read.
+        ("KAFSCALE_BOOTSTRAP", "127.0.0.1:9092"),
         ("KAFSCALE_SERVICE_HOST", "10.0.0.1"),
         ("KAFSCALE_BROKER_SERVICE_PORT", "9092"),
         ("KAFSCALE_BROKER_SERVICE_PORT_KAFKA", "9092"),
