@@ -42,7 +42,9 @@ pub const GROUP_ID_BYTES_MAX: usize = i16::MAX as usize;
 pub const OFFSET_METADATA_BYTES_MAX: usize = i16::MAX as usize;
 /// Settings of one topic or broker.
 pub const SETTINGS_MAX: usize = 256;
-/// The longest name of a setting, host or rack in bytes.
+/// Groups and client metrics that have settings.
+pub const NAMED_SETTINGS_MAX: usize = 65_536;
+/// The longest name of a setting, of what has settings by its name alone, of a host or a rack, in bytes.
 pub const SETTING_NAME_BYTES_MAX: usize = 255;
 /// The longest value of a setting in bytes.
 pub const SETTING_VALUE_BYTES_MAX: usize = 32 << 10;

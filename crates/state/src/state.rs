@@ -12,7 +12,7 @@ use crate::partition::PartitionView;
 use crate::pid::PidBlocks;
 use crate::producer::{Facts, ProducerState};
 use crate::shard::Shard;
-use crate::topic::{DEFAULT_NAMESPACE, Settings, Topic, TopicId, Topics};
+use crate::topic::{DEFAULT_NAMESPACE, Named, NamedSettings, Settings, Topic, TopicId, Topics};
 use crate::{Handle, Limits, Position, SLOTS, slot};
 
 /// Everything that is known at a position of the log.
@@ -31,6 +31,7 @@ pub struct State {
     pub(crate) next_data_object: u64,
     pub(crate) brokers: Arc<Brokers>,
     pub(crate) topics: Arc<Topics>,
+    pub(crate) named: Arc<NamedSettings>,
     pub(crate) pids: Arc<PidBlocks>,
     /// Partitions with extents below their log start, to be freed.
     pub(crate) trimmed: Arc<std::collections::BTreeSet<Handle>>,
@@ -73,6 +74,7 @@ impl State {
             next_data_object: 0,
             brokers: Arc::default(),
             topics: Arc::default(),
+            named: Arc::default(),
             pids: Arc::default(),
             trimmed: Arc::default(),
             shards: (0..SLOTS).map(|_| Arc::default()).collect(),
@@ -133,6 +135,17 @@ impl State {
     /// Settings of one broker, as they were given.
     pub fn broker_settings(&self, node_id: i32) -> Option<&Settings> {
         self.brokers.settings.get(&node_id)
+    }
+
+    /// Settings of a group or a subscription of client metrics, as they were given; none if none were.
+    pub fn named_settings(&self, kind: Named, name: &str) -> Option<&Settings> {
+        self.named.get(&(kind, name.to_owned()))
+    }
+
+    /// Everything of this kind that has settings, in the order of names.
+    pub fn named(&self, kind: Named) -> impl Iterator<Item = (&str, &Settings)> {
+        let from = self.named.range((kind, String::new())..);
+        from.take_while(move |((of, _), _)| *of == kind).map(|((_, name), settings)| (name.as_str(), settings))
     }
 
     /// `producer.id.expiration.ms`: what was set for all brokers if it is a positive number, else the default.

@@ -1,4 +1,4 @@
-//! Topics: names, ids, settings, and which handles are theirs.
+//! Topics: names, ids, settings, and which handles are theirs. And what else has settings.
 //!
 //! Deleting a topic takes its entry out of the maps and leaves a note; apply then frees its partitions a few at a time.
 
@@ -15,6 +15,25 @@ pub const DEFAULT_NAMESPACE: &str = "";
 
 /// Settings by name.
 pub type Settings = BTreeMap<String, String>;
+
+/// What has settings by its name alone, whether or not there is more of it; the tags are persisted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Named {
+    /// A group.
+    Group = 0,
+    /// A subscription of client metrics.
+    ClientMetrics = 1,
+}
+
+impl Named {
+    pub(crate) fn from_tag(tag: u8) -> Option<Self> {
+        [Self::Group, Self::ClientMetrics].into_iter().find(|kind| *kind as u8 == tag)
+    }
+}
+
+/// Settings of what is known by its name; none of them are empty.
+pub(crate) type NamedSettings = BTreeMap<(Named, String), Settings>;
 
 /// Handles that were given at once: `first..first + count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

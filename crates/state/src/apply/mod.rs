@@ -5,6 +5,7 @@
 //! nothing but the state and the frame.
 
 mod commit;
+mod config;
 mod garbage;
 mod group;
 mod session;
@@ -140,6 +141,7 @@ impl State {
             Entry::TopicDeleted(entry) => self.apply_topic_deleted(frame, entry),
             Entry::PartitionsAdded(entry) => self.apply_partitions_added(entry),
             Entry::ConfigSet(entry) => self.apply_config_set(entry),
+            Entry::NamedConfigSet(entry) => self.apply_named_config_set(entry),
             Entry::Commit(entry) => self.apply_commit(frame, entry),
             Entry::RecordsDeleted(entry) => Ok(self.apply_records_deleted(entry)),
             Entry::PidBlock(entry) => self.apply_pid_block(frame.facts, entry),

@@ -1,14 +1,13 @@
-//! Topics: creation, deletion, more partitions, settings.
+//! Topics: creation, deletion, more partitions.
 
 use std::sync::Arc;
 
+use super::config::are_settings;
 use super::{Frame, FrameFacts};
-use crate::entry::{Change, ConfigSet, PartitionsAdded, Resource, TopicCreated, TopicDeleted};
-use crate::limits::{
-    BROKERS_MAX, DELETED_NAMES_MAX, NAME_BYTES_MAX, SETTING_NAME_BYTES_MAX, SETTING_VALUE_BYTES_MAX, SETTINGS_MAX,
-};
+use crate::entry::{PartitionsAdded, TopicCreated, TopicDeleted};
+use crate::limits::{DELETED_NAMES_MAX, NAME_BYTES_MAX};
 use crate::partition::Partition;
-use crate::topic::{Deleted, Handles, Settings, Topic, Topics};
+use crate::topic::{Deleted, Handles, Topic, Topics};
 use crate::verdict::{Refused, Verdict};
 use crate::{State, slot};
 
@@ -99,62 +98,12 @@ impl State {
         }
         handles
     }
-
-    pub(super) fn apply_config_set(&mut self, entry: &ConfigSet) -> Result<Verdict, Refused> {
-        match entry.resource {
-            Resource::Topic(id) => {
-                let topic = self.topic_by_id(id).ok_or(Refused::UnknownTopic)?;
-                let (number, settings) = (topic.number, changed(&topic.settings, &entry.changes)?);
-                if let Some(topic) = Arc::make_mut(&mut self.topics).by_number.get_mut(&number) {
-                    Arc::make_mut(topic).settings = settings;
-                }
-            }
-            Resource::Brokers => {
-                let settings = changed(&self.brokers.defaults, &entry.changes)?;
-                Arc::make_mut(&mut self.brokers).defaults = settings;
-            }
-            Resource::Broker(node_id) => {
-                let before = self.brokers.settings.get(&node_id);
-                let settings = changed(before.unwrap_or(&Settings::new()), &entry.changes)?;
-                if before.is_none() && self.brokers.settings.len() >= BROKERS_MAX {
-                    return Err(Refused::TooManyBrokers);
-                }
-                let all = &mut Arc::make_mut(&mut self.brokers).settings;
-                match settings.is_empty() {
-                    true => all.remove(&node_id),
-                    false => all.insert(node_id, settings),
-                };
-            }
-        }
-        Ok(Verdict::Done)
-    }
 }
 
 /// Kafka's rule for topic names.
 fn is_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
-}
-
-fn are_settings(settings: &Settings) -> bool {
-    let fits = |(name, value): (&String, &String)| {
-        (1..=SETTING_NAME_BYTES_MAX).contains(&name.len()) && value.len() <= SETTING_VALUE_BYTES_MAX
-    };
-    settings.len() <= SETTINGS_MAX && settings.iter().all(fits)
-}
-
-fn changed(settings: &Settings, changes: &[Change]) -> Result<Settings, Refused> {
-    let mut settings = settings.clone();
-    for change in changes {
-        match &change.value {
-            Some(value) => settings.insert(change.name.clone(), value.clone()),
-            None => settings.remove(&change.name),
-        };
-    }
-    match are_settings(&settings) {
-        true => Ok(settings),
-        false => Err(Refused::InvalidSettings),
-    }
 }
 
 impl Topics {

@@ -48,11 +48,7 @@ impl Body for ConfigSet {
                 writer.zigzag(i64::from(node_id));
             }
         }
-        writer.count(self.changes.len());
-        for change in &self.changes {
-            writer.string(&change.name);
-            writer.optional_string(change.value.as_deref());
-        }
+        write_changes(&self.changes, writer);
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -62,12 +58,23 @@ impl Body for ConfigSet {
             2 => Resource::Broker(reader.signed("node id")?),
             _ => return Err(Malformed("resource")),
         };
-        let count = reader.count(2, "changes")?;
-        let mut changes = Vec::with_capacity(count);
-        for _ in 0..count {
-            changes
-                .push(Change { name: reader.string("setting name")?, value: reader.optional_string("setting value")? });
-        }
-        Ok(Self { resource, changes })
+        Ok(Self { resource, changes: read_changes(reader)? })
     }
+}
+
+pub(super) fn write_changes(changes: &[Change], writer: &mut Writer) {
+    writer.count(changes.len());
+    for change in changes {
+        writer.string(&change.name);
+        writer.optional_string(change.value.as_deref());
+    }
+}
+
+pub(super) fn read_changes(reader: &mut Reader<'_>) -> Result<Vec<Change>, Malformed> {
+    let count = reader.count(2, "changes")?;
+    let mut changes = Vec::with_capacity(count);
+    for _ in 0..count {
+        changes.push(Change { name: reader.string("setting name")?, value: reader.optional_string("setting value")? });
+    }
+    Ok(changes)
 }

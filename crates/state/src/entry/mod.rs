@@ -15,6 +15,7 @@ mod config_set;
 mod feature_level;
 mod group_deleted;
 mod group_saved;
+mod named_config_set;
 mod offsets_saved;
 mod partitions_added;
 mod pid_block;
@@ -37,6 +38,7 @@ pub use feature_level::FeatureLevel;
 pub use group_deleted::GroupDeleted;
 pub use group_saved::GroupSaved;
 pub(crate) use group_saved::{read_content, write_content};
+pub use named_config_set::NamedConfigSet;
 pub use offsets_saved::{Committer, OffsetChange, OffsetsSaved};
 pub use partitions_added::PartitionsAdded;
 pub use pid_block::PidBlock;
@@ -64,6 +66,7 @@ pub enum Kind {
     TopicDeleted = 17,
     PartitionsAdded = 18,
     ConfigSet = 19,
+    NamedConfigSet = 20,
     Commit = 32,
     RecordsDeleted = 33,
     /// Reserved: retention moved the start of partitions.
@@ -111,6 +114,7 @@ pub enum Entry {
     TopicDeleted(TopicDeleted),
     PartitionsAdded(PartitionsAdded),
     ConfigSet(ConfigSet),
+    NamedConfigSet(NamedConfigSet),
     Commit(Commit),
     RecordsDeleted(RecordsDeleted),
     PidBlock(PidBlock),
@@ -176,6 +180,7 @@ impl Entry {
             Self::TopicDeleted(_) => Kind::TopicDeleted,
             Self::PartitionsAdded(_) => Kind::PartitionsAdded,
             Self::ConfigSet(_) => Kind::ConfigSet,
+            Self::NamedConfigSet(_) => Kind::NamedConfigSet,
             Self::Commit(_) => Kind::Commit,
             Self::RecordsDeleted(_) => Kind::RecordsDeleted,
             Self::PidBlock(_) => Kind::PidBlock,
@@ -197,6 +202,7 @@ impl Entry {
             Self::TopicDeleted(body) => write(body, frame),
             Self::PartitionsAdded(body) => write(body, frame),
             Self::ConfigSet(body) => write(body, frame),
+            Self::NamedConfigSet(body) => write(body, frame),
             Self::Commit(body) => write(body, frame),
             Self::RecordsDeleted(body) => write(body, frame),
             Self::PidBlock(body) => write(body, frame),
@@ -241,6 +247,7 @@ fn decode_one(reader: &mut Reader<'_>, index: usize) -> Result<Entry, DecodeErro
         kind if kind == Kind::TopicDeleted as u8 => Entry::TopicDeleted(header.read(body)?),
         kind if kind == Kind::PartitionsAdded as u8 => Entry::PartitionsAdded(header.read(body)?),
         kind if kind == Kind::ConfigSet as u8 => Entry::ConfigSet(header.read(body)?),
+        kind if kind == Kind::NamedConfigSet as u8 => Entry::NamedConfigSet(header.read(body)?),
         kind if kind == Kind::Commit as u8 => Entry::Commit(header.read(body)?),
         kind if kind == Kind::RecordsDeleted as u8 => Entry::RecordsDeleted(header.read(body)?),
         kind if kind == Kind::PidBlock as u8 => Entry::PidBlock(header.read(body)?),

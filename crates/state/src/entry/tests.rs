@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::group::{Classic, Content, Member};
+use crate::topic::Named;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -91,6 +92,14 @@ fn config_set() {
     );
     golden(Entry::ConfigSet(ConfigSet { resource: Resource::Brokers, changes }), "13010a01020161010162016300");
     golden(Entry::ConfigSet(ConfigSet { resource: Resource::Broker(1), changes: vec![] }), "130103020200");
+}
+
+#[test]
+fn named_config_set() {
+    let changes = vec![Change { name: "a".into(), value: Some("b".into()) }];
+    let entry = |kind, changes| Entry::NamedConfigSet(NamedConfigSet { kind, name: "n".into(), changes });
+    golden(entry(Named::Group, changes), "14010900016e010161010162");
+    golden(entry(Named::ClientMetrics, vec![]), "14010401016e00");
 }
 
 fn runs() -> Vec<Extent> {

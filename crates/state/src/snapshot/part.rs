@@ -7,7 +7,7 @@ use crate::broker::Broker;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::{read_settings, write_settings};
 use crate::pid::PidBlock;
-use crate::topic::{Deleted, Handles, Topic, Topics};
+use crate::topic::{Deleted, Handles, Named, NamedSettings, Topic, Topics};
 use crate::{Position, SLOTS, State};
 
 /// Topics in one part.
@@ -36,6 +36,8 @@ pub(super) enum Part {
     GroupsHead,
     /// Tag 9: the groups of a slot that has some.
     Groups(usize),
+    /// Tag 10: settings of groups and client metrics; left out while there are none.
+    Named,
 }
 
 impl Part {
@@ -51,6 +53,9 @@ impl Part {
             parts.push(Self::GroupsHead);
         }
         parts.extend((0..SLOTS).filter(|slot| !state.groups.slots[*slot].is_empty()).map(Self::Groups));
+        if !state.named.is_empty() {
+            parts.push(Self::Named);
+        }
         parts
     }
 
@@ -65,6 +70,7 @@ impl Part {
             Self::Shard(_) => 7,
             Self::GroupsHead => 8,
             Self::Groups(_) => 9,
+            Self::Named => 10,
         }
     }
 
@@ -95,6 +101,7 @@ impl Part {
             Self::Shard(index) => shard::encode(state, index, writer),
             Self::GroupsHead => group::encode_head(state, writer),
             Self::Groups(slot) => group::encode(&state.groups.slots[slot], writer),
+            Self::Named => encode_named(&state.named, writer),
         }
     }
 }
@@ -134,6 +141,7 @@ impl Order {
             }
             8 => group::decode_head(state, reader),
             9 => group::decode(state, reader),
+            10 => decode_named(Arc::make_mut(&mut state.named), reader),
             _ => Err(Malformed("tag")),
         }
     }
@@ -299,6 +307,26 @@ fn decode_deleted(topics: &mut Topics, reader: &mut Reader<'_>) -> Result<(), Ma
         true => Ok(()),
         false => Err(Malformed("deleted names")),
     }
+}
+
+fn encode_named(named: &NamedSettings, writer: &mut Writer) {
+    for ((kind, name), settings) in named {
+        writer.u8(*kind as u8);
+        writer.string(name);
+        write_settings(settings, writer);
+    }
+}
+
+fn decode_named(named: &mut NamedSettings, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+    while reader.remaining() > 0 {
+        let kind = Named::from_tag(reader.u8("kind")?).ok_or(Malformed("kind"))?;
+        let key = (kind, reader.string("name")?);
+        if named.last_key_value().is_some_and(|(last, _)| *last >= key) {
+            return Err(Malformed("order of names"));
+        }
+        named.insert(key, read_settings(reader)?);
+    }
+    Ok(())
 }
 
 fn encode_pids(state: &State, writer: &mut Writer) {

@@ -1,10 +1,11 @@
 //! Snapshots: nothing is lost in them, and broken ones are refused by name.
 
 use kafscale_state::entry::{
-    BrokerJoined, Change, Cluster, Commit, Committer, ConfigSet, Entry, GroupSaved, ObjectRef, OffsetChange,
-    OffsetsSaved, RecordsDeleted, Resource, Sequencer, TopicDeleted,
+    BrokerJoined, Change, Cluster, Commit, Committer, ConfigSet, Entry, GroupSaved, NamedConfigSet, ObjectRef,
+    OffsetChange, OffsetsSaved, RecordsDeleted, Resource, Sequencer, TopicDeleted,
 };
 use kafscale_state::snapshot::{self, SnapshotError};
+use kafscale_state::topic::Named;
 use kafscale_state::{Handle, Limits, State, invariants};
 use proptest::prelude::*;
 
@@ -38,6 +39,9 @@ fn told(state: &State) -> String {
     told += &format!("{:?} {:?}\n", state.brokers().collect::<Vec<_>>(), state.broker_defaults());
     told += &format!("{:?}\n", state.group_weight());
     state.groups().for_each(|(id, group)| told += &format!("{id} {group:?}\n"));
+    for kind in [Named::Group, Named::ClientMetrics] {
+        told += &format!("{:?}\n", state.named(kind).collect::<Vec<_>>());
+    }
     for topic in state.topics() {
         told += &format!("{topic:?}\n");
         for handle in topic.handles() {
@@ -122,6 +126,18 @@ fn sample() -> World {
     world.say(Entry::RecordsDeleted(RecordsDeleted { starts: vec![(first, 4)] }));
     world.say(Entry::TopicDeleted(TopicDeleted { id: 8 }));
     world
+}
+
+#[test]
+fn settings_of_groups_and_client_metrics_are_kept() {
+    let mut world = sample();
+    for kind in [Named::ClientMetrics, Named::Group] {
+        let changes = vec![Change { name: "a".into(), value: Some("1".into()) }];
+        world.say(Entry::NamedConfigSet(NamedConfigSet { kind, name: "n".into(), changes }));
+    }
+    let decoded = decoded(&world.state, Limits { garbage_per_frame: 0, ..Limits::default() });
+    assert_eq!(told(&decoded), told(&world.state));
+    assert_eq!(decoded.named(Named::Group).map(|(name, _)| name).collect::<Vec<_>>(), ["n"]);
 }
 
 #[test]

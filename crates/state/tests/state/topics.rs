@@ -1,7 +1,10 @@
 //! Topics: names, handles, deletion, settings.
 
-use kafscale_state::entry::{Change, ConfigSet, Entry, PartitionsAdded, RecordsDeleted, Resource, TopicDeleted};
+use kafscale_state::entry::{
+    Change, ConfigSet, Entry, NamedConfigSet, PartitionsAdded, RecordsDeleted, Resource, TopicDeleted,
+};
 use kafscale_state::topic::Handles;
+use kafscale_state::topic::Named;
 use kafscale_state::verdict::{Refused, RunRefused, StartRefused, Verdict};
 use kafscale_state::{Limits, State};
 
@@ -174,6 +177,24 @@ fn a_producer_goes_on_under_the_name_of_a_topic_that_was_re_created() {
     // Another topic that is new: nothing can have been written to it before.
     let other = world.topic("u", 3, 1);
     assert_eq!(world.write(other, before, run(3, &[1])), out_of_order);
+}
+
+#[test]
+fn what_is_known_by_name_has_settings_until_the_last_is_gone() {
+    let mut world = World::new();
+    let mut set = |kind, name: &str, value: Option<&str>| {
+        let changes = vec![Change { name: "a".into(), value: value.map(Into::into) }];
+        world.say(Entry::NamedConfigSet(NamedConfigSet { kind, name: name.into(), changes }))
+    };
+    assert_eq!(set(Named::Group, "g", Some("1")), Verdict::Done);
+    assert_eq!(set(Named::ClientMetrics, "g", Some("2")), Verdict::Done);
+    assert_eq!(set(Named::Group, "h", Some("3")), Verdict::Done);
+    assert_eq!(set(Named::Group, "h", None), Verdict::Done);
+    assert_eq!(set(Named::Group, "", Some("1")), Verdict::Refused(Refused::InvalidName));
+    let names = |kind| world.state.named(kind).map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!((names(Named::Group), names(Named::ClientMetrics)), (vec!["g"], vec!["g"]));
+    let value = world.state.named_settings(Named::ClientMetrics, "g").and_then(|settings| settings.get("a"));
+    assert_eq!(value.map(String::as_str), Some("2"));
 }
 
 #[test]
