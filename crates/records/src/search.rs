@@ -1,4 +1,4 @@
-//! Which record of a batch has a time: what ListOffsets asks.
+//! Which record of a batch has a time: what ListOffsets asks; and which have no key: what compaction asks.
 //!
 //! The answers are Apache Kafka's: records are looked at in offset order, whatever order their timestamps are in, and a batch
 //! whose header promises nothing late enough is not opened. Compressed records are streamed, so that a search holds no more
@@ -36,7 +36,7 @@ pub fn first_at_or_after(
         return Ok(first_of(header));
     }
     let mut places = Places::new(batch, limit)?;
-    while let Some(place) = places.next()? {
+    while let Some(Passed { place, .. }) = places.next()? {
         if place.timestamp >= timestamp && place.offset >= from_offset {
             return Ok(Some(place.into()));
         }
@@ -55,12 +55,27 @@ pub fn max_timestamp(batch: &Batch<'_>, from_offset: i64, limit: u64) -> Result<
     }
     let mut places = Places::new(batch, limit)?;
     let mut latest: Option<Found> = None;
-    while let Some(place) = places.next()? {
+    while let Some(Passed { place, .. }) = places.next()? {
         if place.offset >= from_offset && latest.is_none_or(|latest| place.timestamp > latest.timestamp) {
             latest = Some(place.into());
         }
     }
     Ok(latest)
+}
+
+/// The indexes within the batch of the first `most` records that have no key.
+pub fn keyless(batch: &Batch<'_>, most: usize, limit: u64) -> Result<Vec<u32>, BatchError> {
+    let mut places = Places::new(batch, limit)?;
+    let mut found = Vec::new();
+    while found.len() < most {
+        let index = places.index;
+        match places.next()? {
+            None => break,
+            Some(place) if !place.has_key => found.push(index),
+            Some(_) => {}
+        }
+    }
+    Ok(found)
 }
 
 /// With the broker's time all records have the same one, so the first answers.
@@ -72,6 +87,12 @@ impl From<Place> for Found {
     fn from(place: Place) -> Self {
         Self { offset: place.offset, timestamp: place.timestamp }
     }
+}
+
+/// A record that was passed over.
+struct Passed {
+    place: Place,
+    has_key: bool,
 }
 
 /// The places of a batch's records as a stream: keys, values and headers are passed over.
@@ -91,20 +112,20 @@ impl<'a> Places<'a> {
         Ok(Self { header, codec, stream: BufReader::new(reader.take(limit)), limit, index: 0 })
     }
 
-    fn next(&mut self) -> Result<Option<Place>, BatchError> {
+    fn next(&mut self) -> Result<Option<Passed>, BatchError> {
         if i64::from(self.index) >= i64::from(self.header.record_count) {
             return Ok(None);
         }
-        let place = self.read().map_err(|fault| match fault {
+        let passed = self.read().map_err(|fault| match fault {
             _ if self.stream.get_ref().limit() == 0 => BatchError::TooLarge { limit: self.limit },
             Fault::Codec => BatchError::Corrupt { codec: self.codec },
             Fault::Record => BatchError::Record { index: self.index },
         })?;
         self.index += 1;
-        Ok(Some(place))
+        Ok(Some(passed))
     }
 
-    fn read(&mut self) -> Result<Place, Fault> {
+    fn read(&mut self) -> Result<Passed, Fault> {
         let length = varint::read_i32(|| self.byte())?;
         let mut left = u64::try_from(length).map_err(|_| Fault::Record)?;
         let mut byte = || {
@@ -114,8 +135,10 @@ impl<'a> Places<'a> {
         let _attributes = byte()?;
         let timestamp_delta = varint::read_i64(&mut byte)?;
         let offset_delta = varint::read_i32(&mut byte)?;
+        let key_length = varint::read_i32(&mut byte)?;
         self.skip(left)?;
-        Place::new(&self.header, timestamp_delta, offset_delta).ok_or(Fault::Record)
+        let place = Place::new(&self.header, timestamp_delta, offset_delta).ok_or(Fault::Record)?;
+        Ok(Passed { place, has_key: key_length >= 0 })
     }
 
     fn byte(&mut self) -> Result<u8, Fault> {
