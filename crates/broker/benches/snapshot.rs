@@ -66,7 +66,7 @@ async fn main() {
     let store = Arc::new(MemoryStore::new());
     let broker = Broker::start(store, TokioRuntime::handle(), Arc::new(Metrics::default()), settings).await;
     let broker = broker.expect("an empty store serves");
-    let session = broker.session(ConnectionId(1));
+    let session = broker.session(ConnectionId(1), "/127.0.0.1");
     let topic = create_topics::CreatableTopic {
         name: "wide",
         num_partitions: PARTITIONS,

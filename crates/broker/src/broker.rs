@@ -28,6 +28,7 @@ use crate::{
     read::{Cache, Reader, Waiters, sessions::Sessions},
     replica::{Applier, Audience, Own, Replica, ReplicaView, Stopped},
     snapshot::{self, Snapshotter},
+    telemetry::Telemetry,
     write::{ProducerIds, StateJudge, Writer},
 };
 
@@ -92,6 +93,8 @@ pub struct Broker {
     producer_ids: ProducerIds,
     reader: Reader,
     fetch_sessions: Mutex<Sessions>,
+    config_changes: tokio::sync::Mutex<()>,
+    telemetry: Telemetry,
     budget: Budget,
     metrics: Arc<Metrics>,
     ended: watch::Receiver<Option<Ended>>,
@@ -156,6 +159,8 @@ impl Broker {
             producer_ids,
             reader,
             fetch_sessions: Mutex::default(),
+            config_changes: tokio::sync::Mutex::default(),
+            telemetry: Telemetry::default(),
             budget,
             metrics,
             ended,
@@ -166,9 +171,9 @@ impl Broker {
 }
 
 impl Broker {
-    /// One connection's side of this broker.
-    pub fn session(self: &Arc<Self>, id: ConnectionId) -> Arc<Session> {
-        Arc::new(Session::new(Arc::clone(self), id))
+    /// One connection's side of this broker. `host` is where its client is, as groups show it.
+    pub fn session(self: &Arc<Self>, id: ConnectionId, host: &str) -> Arc<Session> {
+        Arc::new(Session::new(Arc::clone(self), id, host))
     }
 
     /// Waits until this replica has applied everything that was appended anywhere before the call. Answers that claim an
@@ -296,6 +301,16 @@ impl Broker {
     /// Incremental fetch sessions of all connections.
     pub fn fetch_sessions(&self) -> &Mutex<Sessions> {
         &self.fetch_sessions
+    }
+
+    /// Client instances that push their metrics.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Held while settings are read, changed and written: a change of a list depends on what it was.
+    pub fn config_changes(&self) -> &tokio::sync::Mutex<()> {
+        &self.config_changes
     }
 
     /// Memory for requests.

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`net`] | sockets, framing, the memory budget of requests |
 //! | [`api`] | what each Kafka API means, one file each |
+//! | [`config`] | settings that clients see and change: what they may be, which value is in force |
 //! | [`write`] | batches and entries on their way into the log |
 //! | [`read`] | records on their way out: cache, loading, fetch sessions, time look-ups |
 //! | [`replica`] | this broker's copy of the state and its applier |
 //! | [`snapshot`] | snapshots of the state, and what may be trimmed after them |
+//! | [`telemetry`] | metrics that clients push |
 //! | `patient` | asking the store again during a start |
 //! | [`broker`] | one broker from start to drain |
 //!
@@ -16,8 +18,9 @@
 
 pub mod api;
 pub mod broker;
-pub mod broker_config;
+mod client_metrics;
 pub mod cluster;
+pub mod config;
 pub mod metrics;
 pub mod net;
 mod patient;
@@ -27,7 +30,7 @@ pub mod read;
 pub mod replica;
 pub mod settings;
 pub mod snapshot;
-pub mod topic_config;
+pub mod telemetry;
 pub mod write;
 
 pub use broker::{Broker, Ended, StartError};

@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::write::Reason;
+use crate::{client_metrics::ClientMetrics, write::Reason};
 
 /// A label of one API.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,6 +89,7 @@ pub struct Metrics {
     store_requests: Family<StoreRequest, Counter>,
     store_bytes: Family<StoreOperation, Counter<u64, AtomicU64>>,
     store_seconds: StoreLatency,
+    client_metrics: ClientMetrics,
 }
 
 fn seconds() -> Histogram {
@@ -117,6 +118,7 @@ impl Default for Metrics {
             store_requests: Family::default(),
             store_bytes: Family::default(),
             store_seconds: Family::new_with_constructor(seconds),
+            client_metrics: ClientMetrics::default(),
         };
         metrics.register();
         metrics
@@ -168,6 +170,12 @@ impl Metrics {
             Unit::Seconds,
             self.store_seconds.clone(),
         );
+        self.client_metrics.register(&mut registry);
+    }
+
+    /// What clients pushed.
+    pub fn client_metrics(&self) -> &ClientMetrics {
+        &self.client_metrics
     }
 
     /// Something that another part counts, as it is now.

@@ -7,10 +7,7 @@ use kafscale_protocol::{
     messages::api_versions::{ApiVersion, FinalizedFeatureKey, Request, Response, SupportedFeatureKey},
 };
 
-use super::{Answer, Call, Refusal, Session};
-
-/// The features that clients look for, and the highest level that is both supported and finalized here.
-const FEATURES: &[(&str, i16, i16)] = &[("metadata.version", 7, 29)];
+use super::{Answer, Call, Refusal, Session, features::FEATURES};
 
 /// What the catalogue of the protocol crate advertises.
 fn api_keys() -> Vec<ApiVersion> {
@@ -18,17 +15,23 @@ fn api_keys() -> Vec<ApiVersion> {
 }
 
 /// Answers with everything that is served.
-pub async fn handle(_session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
+pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
     if call.version >= 3 && !(is_valid(request.client_software_name) && is_valid(request.client_software_version)) {
         return call.respond(&Response { error_code: ErrorCode::InvalidRequest, ..Default::default() });
     }
-    let supported =
-        FEATURES.iter().map(|&(name, min_version, max_version)| SupportedFeatureKey { name, min_version, max_version });
-    let finalized = FEATURES.iter().map(|&(name, _, level)| FinalizedFeatureKey {
-        name,
-        max_version_level: level,
-        min_version_level: level,
+    if call.version >= 3 {
+        session.set_software(request.client_software_name, request.client_software_version);
+    }
+    let supported = FEATURES.iter().map(|feature| SupportedFeatureKey {
+        name: feature.name,
+        min_version: feature.min,
+        max_version: feature.level,
+    });
+    let finalized = FEATURES.iter().map(|feature| FinalizedFeatureKey {
+        name: feature.name,
+        max_version_level: feature.level,
+        min_version_level: feature.level,
     });
     call.respond(&Response {
         api_keys: Array::from(api_keys()),

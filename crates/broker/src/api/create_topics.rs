@@ -15,14 +15,14 @@ use super::{
     Answer, Call, Refusal, Session,
     topic_creation::{Created, NotCreated, Wanted},
 };
-use crate::topic_config;
-
-/// DescribeConfigs' source of a value that was set on the topic, and of one that was not.
-const SOURCE_TOPIC: i8 = 1;
-const SOURCE_DEFAULT: i8 = 5;
+use crate::config::{
+    definition::Definition,
+    layers::{Layers, Source},
+    topic,
+};
 
 /// Partitions that one request may create, as in Kafka.
-const PARTITIONS_MAX: u32 = 10_000;
+pub(super) const PARTITIONS_MAX: u32 = 10_000;
 
 /// Creates what can be created; every topic has its own result. All of them ride in one object.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
@@ -42,17 +42,20 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
     let results = results.await;
     let configs: Vec<_> = topics.iter().map(|topic| (topic.name, settings_of(topic).unwrap_or_default())).collect();
     let configs: BTreeMap<&str, BTreeMap<String, String>> = configs.into_iter().collect();
+    let state = session.broker().replica().snapshot();
     let mut responses: Vec<CreatableTopicResult<'_>> = Vec::with_capacity(results.len() + twice.len());
     for (name, result) in &results {
         if let Err((code, _)) = result {
             session.broker().metrics().error(ApiKey::CreateTopics, *code);
         }
-        responses.push(response(name, result, &configs[name]));
+        let layers = Layers::of_settings(&state, session.settings().node_id, &configs[name]);
+        responses.push(response(name, result, &layers));
     }
     responses.extend(twice.iter().map(|name| CreatableTopicResult {
         name,
         error_code: ErrorCode::InvalidRequest,
         error_message: Some("duplicate topic name in the request"),
+        configs: Some(Array::EMPTY),
         ..Default::default()
     }));
     call.respond(&Response { topics: Array::from(responses), ..Default::default() })
@@ -71,6 +74,7 @@ fn refuse_all(session: &Session, call: &Call, topics: &[CreatableTopic<'_>]) -> 
         name: topic.name,
         error_code: ErrorCode::PolicyViolation,
         error_message: Some(&text),
+        configs: Some(Array::EMPTY),
         ..Default::default()
     });
     call.respond(&Response { topics: refused.collect(), ..Default::default() })
@@ -125,7 +129,7 @@ fn settings_of(topic: &CreatableTopic<'_>) -> Result<BTreeMap<String, String>, N
 fn response<'a>(
     name: &'a str,
     result: &'a Result<Created, NotCreated>,
-    settings: &'a BTreeMap<String, String>,
+    layers: &Layers<'a>,
 ) -> CreatableTopicResult<'a> {
     match result {
         Ok(created) => CreatableTopicResult {
@@ -133,24 +137,28 @@ fn response<'a>(
             topic_id: Uuid(created.id.to_be_bytes()),
             num_partitions: created.partitions as i32,
             replication_factor: 1,
-            configs: Some(Array::from(configs(settings))),
+            configs: Some(Array::from(configs(layers))),
             ..Default::default()
         },
         Err((error_code, text)) => {
-            CreatableTopicResult { name, error_code: *error_code, error_message: Some(text), ..Default::default() }
+            let configs = Some(Array::EMPTY);
+            CreatableTopicResult {
+                name,
+                error_code: *error_code,
+                error_message: Some(text),
+                configs,
+                ..Default::default()
+            }
         }
     }
 }
 
-fn configs(settings: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs<'_>> {
-    let config = |definition: &'static topic_config::Definition| {
-        let given = settings.get(definition.name);
-        CreatableTopicConfigs {
-            name: definition.name,
-            value: Some(given.map_or(definition.default, String::as_str)),
-            config_source: if given.is_some() { SOURCE_TOPIC } else { SOURCE_DEFAULT },
-            ..Default::default()
-        }
+fn configs<'a>(layers: &Layers<'a>) -> Vec<CreatableTopicConfigs<'a>> {
+    let config = |definition: &'static Definition| CreatableTopicConfigs {
+        name: definition.name,
+        value: Some(layers.value(definition)),
+        config_source: layers.of(definition).next().map_or(Source::Default, |given| given.source) as i8,
+        ..Default::default()
     };
-    topic_config::DEFINITIONS.iter().map(config).collect()
+    topic::DEFINITIONS.iter().map(config).collect()
 }

@@ -1,4 +1,5 @@
-//! DescribeConfigs (32): the settings of topics and of this broker, each with its value in force and where it comes from.
+//! DescribeConfigs (32): the settings of topics, brokers, groups and client metrics, each with its value in force and where it
+//! comes from.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -9,26 +10,21 @@ use kafscale_protocol::{
         Response,
     },
 };
-use kafscale_state::{State, Topic};
+use kafscale_state::{State, Topic, topic::Named};
 
-use super::{Answer, Call, Refusal, Session, error_codes, topic_creation::check_name};
-use crate::{
-    broker_config::{self, BrokerConfig},
-    topic_config::{self, Definition, Kind},
+use super::{
+    Answer, Call, Refusal, Session,
+    config_resource::{Refused, Resource},
+    error_codes,
+};
+use crate::config::{
+    broker::{self, BrokerConfig},
+    definition::{Definition, Settings},
+    group,
+    layers::{Given, Layers, Source},
+    topic,
 };
 
-/// Kafka's types of resources.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-
-/// Kafka's sources of a value.
-const SOURCE_TOPIC: i8 = 1;
-const SOURCE_ALL_BROKERS: i8 = 3;
-const SOURCE_START: i8 = 4;
-const SOURCE_DEFAULT: i8 = 5;
-
-/// Why a resource cannot be described: Kafka's code and words.
-type Refused = (ErrorCode, String);
 /// The settings of one resource.
 type Configs<'a> = Vec<DescribeConfigsResourceResult<'a>>;
 
@@ -39,7 +35,7 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
     let broker = session.broker();
     let reached = broker.barrier().await;
     let state = broker.replica().snapshot();
-    let own = broker_config::describe(session.settings(), state.producer_id_expiration_ms());
+    let own = broker::describe(session.settings(), &state);
     let view = View { request: &request, state: &state, node_id: session.settings().node_id, own: &own };
     let mut seen = BTreeSet::new();
     let resources = request.resources.iter().filter(|asked| seen.insert((asked.resource_type, asked.resource_name)));
@@ -76,83 +72,96 @@ struct View<'a> {
     request: &'a Request<'a>,
     state: &'a State,
     node_id: i32,
-    own: &'a [BrokerConfig],
+    own: &'a [BrokerConfig<'a>],
 }
 
 impl<'a> View<'a> {
     fn describe(&self, asked: &DescribeConfigsResource<'a>) -> Result<Configs<'a>, Refused> {
         let keys: Option<BTreeSet<&str>> = asked.configuration_keys.as_ref().map(|keys| keys.iter().collect());
         let wanted = |name: &str| keys.as_ref().is_none_or(|keys| keys.is_empty() || keys.contains(name));
-        match asked.resource_type {
-            TOPIC => {
-                let topic = self.topic(asked.resource_name)?;
-                let wanted = topic_config::DEFINITIONS.iter().filter(|definition| wanted(definition.name));
-                Ok(wanted.map(|definition| self.topic_config(topic, definition)).collect())
+        Ok(match Resource::parse(asked.resource_type, asked.resource_name, self.node_id)? {
+            Resource::Topic(name) => {
+                let unknown = || (ErrorCode::UnknownTopicOrPartition, "no topic has this name".to_owned());
+                let layers = self.layers(self.state.topic(name).ok_or_else(unknown)?);
+                let wanted = topic::DEFINITIONS.iter().filter(|definition| wanted(definition.name));
+                wanted.map(|definition| self.layered(definition.name, definition, layers.of(definition))).collect()
             }
             // All brokers together: what was set for all of them while they run.
-            BROKER if asked.resource_name.is_empty() => {
+            Resource::Brokers => {
                 let defaults = self.state.broker_defaults().iter().filter(|(name, _)| wanted(name));
-                Ok(defaults.map(|(name, value)| all_brokers_config(name, value)).collect())
+                defaults.filter_map(|(name, value)| self.of_all_brokers(name, value)).collect()
             }
-            BROKER => {
-                self.check_node(asked.resource_name)?;
+            Resource::Broker(_) => {
                 let wanted = self.own.iter().filter(|config| wanted(config.name));
-                Ok(wanted.map(|config| self.broker_config(config)).collect())
+                wanted.map(|config| self.of_broker(config)).collect()
             }
-            other => Err((ErrorCode::InvalidRequest, format!("resources of type {other} have no settings here"))),
-        }
-    }
-
-    fn topic(&self, name: &str) -> Result<&'a Topic, Refused> {
-        check_name(name)?;
-        let unknown = || (ErrorCode::UnknownTopicOrPartition, "no topic has this name".to_owned());
-        self.state.topic(name).ok_or_else(unknown)
-    }
-
-    fn check_node(&self, name: &str) -> Result<(), Refused> {
-        match name.parse::<i32>() {
-            Ok(node_id) if node_id == self.node_id => Ok(()),
-            Ok(node_id) => {
-                let text = format!("this is broker {} and not {node_id}", self.node_id);
-                Err((ErrorCode::InvalidRequest, text))
+            resource @ Resource::Named(kind, name) => {
+                let source = if kind == Named::Group { Source::Group } else { Source::ClientMetrics };
+                let settings = self.state.named_settings(kind, name);
+                let wanted = resource.definitions().iter().filter(|definition| wanted(definition.name));
+                let given = |definition| given(settings, definition, source, kind == Named::Group);
+                wanted.map(|definition| self.layered(definition.name, definition, given(definition))).collect()
             }
-            Err(_) => Err((ErrorCode::InvalidRequest, format!("broker id {name} is not a number"))),
-        }
+        })
     }
 
-    fn topic_config(&self, topic: &'a Topic, definition: &'static Definition) -> DescribeConfigsResourceResult<'a> {
-        let given = topic.setting(definition.name);
-        let of_topic = given.map(|value| synonym(definition.name, value, SOURCE_TOPIC));
-        let of_broker =
-            broker_config::of_topic(definition.name).map(|name| synonym(name, definition.default, SOURCE_DEFAULT));
+    fn layers(&self, topic: &'a Topic) -> Layers<'a> {
+        Layers::of_topic(self.state, self.node_id, topic)
+    }
+
+    /// A setting with everything that was given for it, the value in force first.
+    fn layered(
+        &self,
+        name: &'a str,
+        definition: &'static Definition,
+        given: impl Iterator<Item = Given<'a>>,
+    ) -> DescribeConfigsResourceResult<'a> {
+        let given: Vec<Given<'a>> = given.collect();
+        let first = given.first();
         DescribeConfigsResourceResult {
-            name: definition.name,
-            value: Some(given.unwrap_or(definition.default)),
-            config_source: if given.is_some() { SOURCE_TOPIC } else { SOURCE_DEFAULT },
-            synonyms: self.synonyms([of_topic, of_broker]),
-            config_type: type_code(definition.kind),
+            name,
+            value: Some(first.map_or(definition.default, |given| given.value)),
+            config_source: first.map_or(Source::Default, |given| given.source) as i8,
+            synonyms: self.synonyms(&given),
+            config_type: definition.kind.code(),
             documentation: self.documentation(definition.doc),
             ..Default::default()
         }
     }
 
-    fn broker_config(&self, config: &'a BrokerConfig) -> DescribeConfigsResourceResult<'a> {
-        let source = if config.is_default { SOURCE_DEFAULT } else { SOURCE_START };
-        let value = config.value.as_deref();
+    fn of_all_brokers(&self, name: &'a str, value: &'a str) -> Option<DescribeConfigsResourceResult<'a>> {
+        let definition = broker::dynamic(name)?;
+        let config = self.own.iter().find(|config| config.name == name)?;
+        let source = |layer: &&Given<'a>| matches!(layer.source, Source::AllBrokers | Source::Default);
+        let given: Vec<Given<'a>> = config.layers.iter().filter(source).copied().collect();
+        let described = self.layered(config.name, definition, given.into_iter());
+        Some(DescribeConfigsResourceResult { value: Some(value), ..described })
+    }
+
+    fn of_broker(&self, config: &'a BrokerConfig<'a>) -> DescribeConfigsResourceResult<'a> {
+        let own = config.value.as_deref().map(|value| Given { name: config.name, value, source: config.source });
+        let own: Vec<Given<'a>> = own.into_iter().collect();
+        let layers = if config.layers.is_empty() { &own } else { &config.layers };
         DescribeConfigsResourceResult {
             name: config.name,
-            value,
-            read_only: true,
-            config_source: source,
-            synonyms: self.synonyms([value.map(|value| synonym(config.name, value, source)), None]),
-            config_type: type_code(config.kind),
+            value: config.value.as_deref(),
+            read_only: broker::dynamic(config.name).is_none(),
+            config_source: config.source as i8,
+            synonyms: self.synonyms(layers),
+            config_type: config.kind.code(),
             documentation: self.documentation(config.doc),
             ..Default::default()
         }
     }
 
-    fn synonyms(&self, from: [Option<DescribeConfigsSynonym<'a>>; 2]) -> Array<'a, DescribeConfigsSynonym<'a>> {
-        from.into_iter().flatten().filter(|_| self.request.include_synonyms).collect()
+    fn synonyms(&self, given: &[Given<'a>]) -> Array<'a, DescribeConfigsSynonym<'a>> {
+        let given = given.iter().filter(|_| self.request.include_synonyms);
+        let synonym = |given: &Given<'a>| DescribeConfigsSynonym {
+            name: given.name,
+            value: Some(given.value),
+            source: given.source as i8,
+        };
+        given.map(synonym).collect()
     }
 
     fn documentation(&self, text: &'a str) -> Option<&'a str> {
@@ -160,23 +169,16 @@ impl<'a> View<'a> {
     }
 }
 
-fn all_brokers_config<'a>(name: &'a str, value: &'a str) -> DescribeConfigsResourceResult<'a> {
-    let config_source = SOURCE_ALL_BROKERS;
-    DescribeConfigsResourceResult { name, value: Some(value), config_source, ..Default::default() }
-}
-
-fn synonym<'a>(name: &'a str, value: &'a str, source: i8) -> DescribeConfigsSynonym<'a> {
-    DescribeConfigsSynonym { name, value: Some(value), source }
-}
-
-/// Kafka's number of a type.
-fn type_code(kind: Kind) -> i8 {
-    match kind {
-        Kind::Boolean => 1,
-        Kind::Word(_) => 2,
-        Kind::Int(..) => 3,
-        Kind::Long(..) => 5,
-        Kind::Double(..) => 6,
-        Kind::List(_) | Kind::FreeList => 7,
-    }
+/// What was given for a setting of a group or of client metrics; for groups the default is one of the broker's.
+fn given<'a>(
+    settings: Option<&'a Settings>,
+    definition: &'static Definition,
+    source: Source,
+    has_default: bool,
+) -> impl Iterator<Item = Given<'a>> + use<'a> {
+    let own = settings.and_then(|settings| settings.get(definition.name));
+    let own = own.map(|value| Given { name: definition.name, value, source });
+    let name = group::of_broker(definition.name);
+    let default = Given { name, value: definition.default, source: Source::Default };
+    own.into_iter().chain(has_default.then_some(default))
 }

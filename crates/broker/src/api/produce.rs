@@ -12,25 +12,45 @@ use kafscale_log::BarrierError;
 use kafscale_protocol::{
     ApiKey, Array, ErrorCode, RequestHeader,
     messages::produce::{
-        PartitionProduceData, PartitionProduceResponse, Request, Response, TopicProduceData, TopicProduceResponse,
+        BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, Request, Response, TopicProduceData,
+        TopicProduceResponse,
     },
 };
-use kafscale_records::{Batch, BatchError, Codec, edit};
+use kafscale_records::{Batch, BatchError, Codec, edit, search};
 use kafscale_runtime::{BoxFuture, timeout};
 use kafscale_state::{Handle, State, Topic, entry::Producer};
 
 use super::{Answer, Call, LEADER_EPOCH, Refusal, Session, error_codes};
 use crate::{
     Broker,
-    topic_config::TopicConfig,
+    config::{layers::Layers, topic::TopicConfig},
     write::{Append, BatchResult, STALL, Waiting, replies},
 };
 
 /// The shortest time that a request waits for the store, however little the client asks for.
 const WAIT_MIN_MS: i32 = 1_000;
 
-/// Why a batch goes no further, in Kafka's code and in words.
-type Rejected = (ErrorCode, String);
+/// Records that one answer tells of at most where a batch is refused for some of them.
+const RECORD_ERRORS_MAX: usize = 100;
+/// Bytes to which a batch may decompress where records are looked at.
+const DECOMPRESSED_MAX: u64 = 256 << 20;
+
+/// Why a batch goes no further.
+#[derive(Debug, Clone)]
+struct Rejected {
+    /// Kafka's code.
+    code: ErrorCode,
+    /// The same in words; may be empty.
+    text: String,
+    /// Which records of the batch are to blame, if not all, and what for.
+    records: Vec<(u32, &'static str)>,
+}
+
+impl Rejected {
+    fn new(code: ErrorCode, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), records: Vec::new() }
+    }
+}
 
 /// Of a batch that was sent to be appended, what its answer needs.
 #[derive(Clone, Copy)]
@@ -123,7 +143,8 @@ pub fn begin(
 /// written, so this replica had all there is.
 async fn confirm_absences(broker: &Broker, judged: &mut [Result<Sent, Rejected>], appended: &mut [BatchResult]) {
     let is_unknown = |judged: &Result<_, Rejected>| {
-        matches!(judged, Err((ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition, _)))
+        let code = judged.as_ref().err().map(|rejected| rejected.code);
+        matches!(code, Some(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition))
     };
     let is_gap = |result: &BatchResult| matches!(result, Err(crate::write::Error::OutOfOrderSequence));
     if !judged.iter().any(is_unknown) && !appended.iter().any(is_gap) {
@@ -135,7 +156,7 @@ async fn confirm_absences(broker: &Broker, judged: &mut [Result<Sent, Rejected>]
         BarrierError::Unavailable(_) => crate::write::Error::StoreStalled,
     };
     for judged in judged.iter_mut().filter(|judged| is_unknown(judged)) {
-        *judged = Err((error_codes::of_barrier(&error), "the log cannot be asked for its end".to_owned()));
+        *judged = Err(Rejected::new(error_codes::of_barrier(&error), "the log cannot be asked for its end"));
     }
     appended.iter_mut().filter(|result| is_gap(result)).for_each(|result| *result = Err(instead));
 }
@@ -167,7 +188,7 @@ fn millis(ms: i32) -> std::time::Duration {
 fn judge(session: &Session, frame: &[u8], request: &Request<'_>, version: i16) -> Vec<Result<Accepted, Rejected>> {
     let refused = |code, text: &str| -> Vec<Result<Accepted, Rejected>> {
         let count = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
-        vec![Err((code, text.to_owned())); count].into_iter().collect()
+        vec![Err(Rejected::new(code, text)); count]
     };
     if request.transactional_id.is_some() {
         return refused(ErrorCode::InvalidRequest, "transactions are not supported yet");
@@ -176,12 +197,14 @@ fn judge(session: &Session, frame: &[u8], request: &Request<'_>, version: i16) -
         return refused(ErrorCode::InvalidRequiredAcks, "acks must be -1, 0 or 1");
     }
     let now_ms = session.broker().cluster_time_ms();
+    let node_id = session.settings().node_id;
     // Checksums take their time: the state is not locked meanwhile.
-    let mut targets = session.broker().replica().read(|state| find_targets(state, request, version)).into_iter();
+    let mut targets =
+        session.broker().replica().read(|state| find_targets(state, node_id, request, version)).into_iter();
     let mut judged = Vec::with_capacity(targets.len());
     for topic_data in request.topic_data.iter() {
         for data in topic_data.partition_data.iter() {
-            let target = targets.next().expect("one for each partition").map_err(|code| (code, String::new()));
+            let target = targets.next().expect("one for each partition").map_err(|code| Rejected::new(code, ""));
             judged
                 .push(target.and_then(|(handle, config)| judge_batch(frame, &data, handle, &config, version, now_ms)));
         }
@@ -190,10 +213,16 @@ fn judge(session: &Session, frame: &[u8], request: &Request<'_>, version: i16) -
 }
 
 /// Every partition of the request and its topic's settings, in order.
-fn find_targets(state: &State, request: &Request<'_>, version: i16) -> Vec<Result<(Handle, TopicConfig), ErrorCode>> {
+fn find_targets(
+    state: &State,
+    node_id: i32,
+    request: &Request<'_>,
+    version: i16,
+) -> Vec<Result<(Handle, TopicConfig), ErrorCode>> {
     let mut targets = Vec::new();
     for topic_data in request.topic_data.iter() {
-        let topic = find_topic(state, &topic_data, version).map(|topic| (topic, TopicConfig::new(topic.settings())));
+        let topic = find_topic(state, &topic_data, version);
+        let topic = topic.map(|topic| (topic, TopicConfig::new(&Layers::of_topic(state, node_id, topic))));
         targets.extend(topic_data.partition_data.iter().map(|data| {
             let (topic, config) = topic.as_ref().map_err(|code| *code)?;
             let handle = u32::try_from(data.index).ok().and_then(|index| topic.handle(index));
@@ -221,23 +250,26 @@ fn judge_batch(
 ) -> Result<Accepted, Rejected> {
     let bytes = data.records.as_ref().and_then(|records| records.borrowed()).unwrap_or_default();
     if bytes.is_empty() {
-        return Err((ErrorCode::InvalidRecord, "a partition without a record batch".to_owned()));
+        return Err(Rejected::new(ErrorCode::InvalidRecord, "a partition without a record batch"));
     }
-    let batch = Batch::validate(bytes).map_err(|error| (batch_code(&error), error.to_string()))?;
+    let batch = Batch::validate(bytes).map_err(|error| Rejected::new(batch_code(&error), error.to_string()))?;
     let header = batch.header();
     if bytes.len() > config.batch_bytes_max {
         let text = format!("a batch of {} bytes is above max.message.bytes {}", bytes.len(), config.batch_bytes_max);
-        return Err((ErrorCode::MessageTooLarge, text));
+        return Err(Rejected::new(ErrorCode::MessageTooLarge, text));
     }
     if header.attributes.is_transactional() {
-        return Err((ErrorCode::InvalidTxnState, "transactions are not supported yet".to_owned()));
+        return Err(Rejected::new(ErrorCode::InvalidTxnState, "transactions are not supported yet"));
     }
     if version < 7 && header.attributes.codec() == Ok(Codec::Zstd) {
-        return Err((ErrorCode::UnsupportedCompressionType, "zstd needs Produce version 7".to_owned()));
+        return Err(Rejected::new(ErrorCode::UnsupportedCompressionType, "zstd needs Produce version 7"));
     }
     let stamp = config.log_append_time.then_some(now_ms);
     if stamp.is_none() {
         check_timestamps(header.base_timestamp, header.max_timestamp, config, now_ms)?;
+    }
+    if config.compact {
+        check_keys(&batch)?;
     }
     let start = bytes.as_ptr() as usize - frame.as_ptr() as usize;
     let producer = (header.producer_id >= 0).then_some((
@@ -260,9 +292,22 @@ fn check_timestamps(base: i64, max: i64, config: &TopicConfig, now_ms: i64) -> R
     let too_new = max >= 0 && max.saturating_sub(now_ms) > config.timestamp_after_max_ms;
     if too_old || too_new {
         let text = format!("timestamps {base} to {max} are out of the range that the topic allows at {now_ms}");
-        return Err((ErrorCode::InvalidTimestamp, text));
+        return Err(Rejected::new(ErrorCode::InvalidTimestamp, text));
     }
     Ok(())
+}
+
+/// Compaction keeps the last record of each key, so every record needs one.
+fn check_keys(batch: &Batch<'_>) -> Result<(), Rejected> {
+    let keyless = search::keyless(batch, RECORD_ERRORS_MAX, DECOMPRESSED_MAX);
+    let keyless = keyless.map_err(|error| Rejected::new(batch_code(&error), error.to_string()))?;
+    if keyless.is_empty() {
+        return Ok(());
+    }
+    let text = "One or more records have been rejected due to record errors";
+    let records =
+        keyless.into_iter().map(|index| (index, "Compacted topic cannot accept message without key")).collect();
+    Err(Rejected { records, ..Rejected::new(ErrorCode::InvalidRecord, text) })
 }
 
 /// Kafka's code for a batch that is refused as it is.
@@ -318,9 +363,14 @@ fn partition_response<'a>(
 ) -> PartitionProduceResponse<'a> {
     let mut response = PartitionProduceResponse { index, base_offset: -1, ..Default::default() };
     match judged {
-        Err((code, text)) => {
+        Err(Rejected { code, text, records }) => {
             response.error_code = *code;
             response.error_message = (!text.is_empty()).then_some(text);
+            let record = |&(index, text): &(u32, _)| BatchIndexAndErrorMessage {
+                batch_index: index as i32,
+                batch_index_error_message: Some(text),
+            };
+            response.record_errors = records.iter().map(record).collect();
         }
         Ok(sent) => match appended.next().expect("every accepted batch has a result") {
             Ok(at) => {

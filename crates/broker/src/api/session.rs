@@ -1,6 +1,6 @@
 //! One connection's side of the broker, without its socket.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use kafscale_protocol::{ApiKey, RequestHeader};
@@ -8,22 +8,29 @@ use kafscale_runtime::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::{
-    Answer, Call, Refusal, api_versions, create_topics, delete_topics, describe_cluster, describe_configs,
-    describe_topic_partitions, fetch, find_coordinator, init_producer_id, list_offsets, metadata,
-    offset_for_leader_epoch, produce,
+    Answer, Call, Refusal, acls, alter_configs, api_versions, create_partitions, create_topics, delegation_tokens,
+    delete_records, delete_topics, describe_cluster, describe_configs, describe_producers, describe_quorum,
+    describe_topic_partitions, features, fetch, find_coordinator, init_producer_id, list_config_resources,
+    list_offsets, log_dirs, metadata, offset_for_leader_epoch, produce, quotas, reassignments, scram, telemetry,
+    unregister_broker,
 };
 use crate::{Broker, ConnectionId, Settings};
+
+/// Characters that are kept of the name of a client's software, and of its version.
+const SOFTWARE_CHARS_MAX: usize = 64;
 
 /// See the module. Dropping it tells the write path that the connection is gone.
 pub struct Session {
     broker: Arc<Broker>,
     id: ConnectionId,
+    host: String,
+    software: OnceLock<(String, String)>,
     fetches: Arc<Mutex<()>>,
 }
 
 impl Session {
-    pub(crate) fn new(broker: Arc<Broker>, id: ConnectionId) -> Self {
-        Self { broker, id, fetches: Arc::default() }
+    pub(crate) fn new(broker: Arc<Broker>, id: ConnectionId, host: &str) -> Self {
+        Self { broker, id, host: host.to_owned(), software: OnceLock::new(), fetches: Arc::default() }
     }
 
     /// The broker.
@@ -39,6 +46,23 @@ impl Session {
     /// Which connection this is.
     pub fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    /// Where the client is, as Kafka's tools show it.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What the client called its software when it asked for ApiVersions, and the version; empty before.
+    pub fn software(&self) -> (&str, &str) {
+        self.software.get().map_or(("", ""), |(name, version)| (name, version))
+    }
+
+    /// The client says what its software is; the first word counts.
+    pub(super) fn set_software(&self, name: &str, version: &str) {
+        // A connection must not keep much of what it says.
+        let kept = |text: &str| text.chars().take(SOFTWARE_CHARS_MAX).collect();
+        self.software.get_or_init(|| (kept(name), kept(version)));
     }
 
     /// Held by a Fetch from its start until its answer has left, so that a peer that does not read holds no more than one.
@@ -114,14 +138,41 @@ async fn dispatch(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> 
         ApiKey::ListOffsets => list_offsets::handle(session, call).await,
         ApiKey::Metadata => metadata::handle(session, call).await,
         ApiKey::ApiVersions => api_versions::handle(session, call).await,
+        ApiKey::AlterClientQuotas => quotas::handle_alter(session, call).await,
+        ApiKey::AlterConfigs => alter_configs::handle(session, call).await,
+        ApiKey::AlterPartitionReassignments => reassignments::handle_alter(session, call).await,
+        ApiKey::AlterReplicaLogDirs => log_dirs::handle_alter(session, call).await,
+        ApiKey::AlterUserScramCredentials => scram::handle_alter(session, call).await,
+        ApiKey::CreateAcls => acls::handle_create(session, call).await,
+        ApiKey::CreateDelegationToken => delegation_tokens::handle_create(session, call).await,
+        ApiKey::CreatePartitions => create_partitions::handle(session, call).await,
         ApiKey::CreateTopics => create_topics::handle(session, call).await,
+        ApiKey::DeleteAcls => acls::handle_delete(session, call).await,
+        ApiKey::DeleteRecords => delete_records::handle(session, call).await,
         ApiKey::DeleteTopics => delete_topics::handle(session, call).await,
+        ApiKey::DescribeAcls => acls::handle_describe(session, call).await,
+        ApiKey::DescribeClientQuotas => quotas::handle_describe(session, call).await,
         ApiKey::DescribeCluster => describe_cluster::handle(session, call).await,
         ApiKey::DescribeConfigs => describe_configs::handle(session, call).await,
+        ApiKey::DescribeDelegationToken => delegation_tokens::handle_describe(session, call).await,
+        ApiKey::DescribeLogDirs => log_dirs::handle(session, call).await,
+        ApiKey::DescribeProducers => describe_producers::handle(session, call).await,
+        ApiKey::DescribeQuorum => describe_quorum::handle(session, call).await,
         ApiKey::DescribeTopicPartitions => describe_topic_partitions::handle(session, call).await,
+        ApiKey::DescribeUserScramCredentials => scram::handle_describe(session, call).await,
+        ApiKey::ElectLeaders => reassignments::handle_elect(session, call).await,
+        ApiKey::ExpireDelegationToken => delegation_tokens::handle_expire(session, call).await,
         ApiKey::FindCoordinator => find_coordinator::handle(session, call).await,
+        ApiKey::GetTelemetrySubscriptions => telemetry::handle_get(session, call).await,
+        ApiKey::IncrementalAlterConfigs => alter_configs::handle_incremental(session, call).await,
         ApiKey::InitProducerId => init_producer_id::handle(session, call).await,
+        ApiKey::ListConfigResources => list_config_resources::handle(session, call).await,
+        ApiKey::ListPartitionReassignments => reassignments::handle_list(session, call).await,
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(session, call).await,
+        ApiKey::RenewDelegationToken => delegation_tokens::handle_renew(session, call).await,
+        ApiKey::PushTelemetry => telemetry::handle_push(session, call).await,
+        ApiKey::UnregisterBroker => unregister_broker::handle(session, call).await,
+        ApiKey::UpdateFeatures => features::handle(session, call).await,
         _ => unreachable!("what is not served is refused before"),
     }
 }

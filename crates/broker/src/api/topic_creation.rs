@@ -12,7 +12,7 @@ use kafscale_state::{
 };
 
 use super::{Session, error_codes};
-use crate::topic_config;
+use crate::config::topic;
 
 /// A topic as it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,20 +39,19 @@ pub struct Wanted<'a> {
 
 /// Kafka's rules for topic names (`Topic.validate`).
 pub fn check_name(name: &str) -> Result<(), NotCreated> {
-    let invalid = |text: String| Err((ErrorCode::InvalidTopicException, text));
-    if name.is_empty() {
-        return invalid("topic name is empty".to_owned());
-    }
-    if name == "." || name == ".." {
-        return invalid("topic name cannot be \".\" or \"..\"".to_owned());
-    }
-    if name.len() > limits::NAME_BYTES_MAX {
-        return invalid(format!("topic name is longer than {} characters", limits::NAME_BYTES_MAX));
-    }
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
-        return invalid("topic name may hold ASCII letters, digits, '.', '_' and '-' only".to_owned());
-    }
-    Ok(())
+    let most = limits::NAME_BYTES_MAX;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let reason = match name {
+        "" => "the empty string is not allowed".to_owned(),
+        "." | ".." => format!("'{name}' is not allowed"),
+        // Kafka repeats the name, which may be longer than a text of an answer can be.
+        _ if name.len() > most => format!("the length of the name is longer than the max allowed length {most}"),
+        _ if !name.bytes().all(legal) => {
+            format!("'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")
+        }
+        _ => return Ok(()),
+    };
+    Err((ErrorCode::InvalidTopicException, format!("Topic name is invalid: {reason}")))
 }
 
 impl Session {
@@ -64,9 +63,7 @@ impl Session {
             let most = limits::Limits::default().partitions_per_topic;
             return Err((ErrorCode::InvalidPartitions, format!("a topic has 1 to {most} partitions")));
         }
-        for (name, value) in &wanted.settings {
-            topic_config::check(name, value).map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
-        }
+        topic::check_all(&wanted.settings).map_err(|error| (error.code(), error.to_string()))?;
         self.broker().replica().read(|state| {
             let colliding = |name: &str| name.replace('.', "_");
             if state.topic(wanted.name).is_some() {
@@ -122,7 +119,7 @@ fn refused_code(refused: Refused) -> ErrorCode {
 }
 
 /// Random bits with the version and variant of a random UUID (RFC 9562).
-fn uuid_v4(bits: u128) -> u128 {
+pub(super) fn uuid_v4(bits: u128) -> u128 {
     let version = 0xf_u128 << 76;
     let variant = 0b11_u128 << 62;
     bits & !(version | variant) | 4 << 76 | 0b10 << 62

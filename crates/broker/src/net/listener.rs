@@ -112,7 +112,7 @@ impl Accept {
             tracing::debug!(%peer, %error, "socket options were not accepted");
         }
         self.next_id += 1;
-        let session = self.broker.session(ConnectionId(self.next_id));
+        let session = self.broker.session(ConnectionId(self.next_id), &format!("/{}", peer.ip()));
         self.open.fetch_add(1, Ordering::SeqCst);
         self.broker.metrics().connections.inc();
         let mut drained = self.drained.clone();

@@ -71,7 +71,7 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 impl Client {
     pub fn connect(broker: &Arc<Broker>) -> Self {
         let id = ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed));
-        Self { session: broker.session(id), correlation_id: AtomicI32::new(0) }
+        Self { session: broker.session(id, "/127.0.0.1"), correlation_id: AtomicI32::new(0) }
     }
 
     /// Sends a request; it has taken its place when this returns.

@@ -70,7 +70,7 @@ impl Peer {
         let (half, write) = tokio::io::split(theirs);
         let written = Arc::new(Notify::new());
         let pipe = Pipe { half, written: Arc::clone(&written) };
-        let session = broker.session(ConnectionId(1 << 40 | id));
+        let session = broker.session(ConnectionId(1 << 40 | id), "/127.0.0.1");
         let runtime = process.node.runtime();
         let served = net::serve(pipe, write, session, runtime, Box::pin(std::future::pending()));
         let end = process.node.call("connection", served);

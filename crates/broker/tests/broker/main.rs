@@ -1,5 +1,6 @@
 //! A whole broker on a store in memory, driven through its sessions as a socket would drive it.
 
+mod administration;
 mod common;
 mod connections;
 mod describe;
@@ -9,8 +10,11 @@ mod hostile;
 mod idempotence;
 mod incompatibilities;
 mod list_offsets;
+mod partitions;
 mod produce;
 mod scripted;
+mod settings;
 mod sockets;
+mod telemetry;
 mod topics;
 mod versions;

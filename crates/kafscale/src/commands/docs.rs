@@ -4,7 +4,11 @@
 use std::fmt::Write;
 
 use clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser};
-use kafscale_broker::topic_config::{self, Kind, Treatment};
+use kafscale_broker::config::{
+    client_metrics,
+    definition::{Definition, Kind, Treatment},
+    group, topic,
+};
 use kafscale_protocol::ApiKey;
 
 use super::cli_page;
@@ -22,6 +26,7 @@ const PARTS: &[Part] = &[
     ("cli", cli_page::markdown),
     ("apis", apis),
     ("topic-settings", topic_settings),
+    ("named-settings", named_settings),
     ("exit-codes", exit_codes),
 ];
 
@@ -58,17 +63,31 @@ fn apis() -> String {
 
 /// Every setting of a topic and what becomes of it.
 fn topic_settings() -> String {
+    table(topic::DEFINITIONS)
+}
+
+/// Those of groups and client metrics.
+fn named_settings() -> String {
+    let all: Vec<Definition> = [group::DEFINITIONS, client_metrics::DEFINITIONS].concat();
+    table(&all)
+}
+
+fn table(settings: &[Definition]) -> String {
     let mut text = "| Setting | Values | Default | Here | |\n|---|---|---|---|---|\n".to_owned();
-    for setting in topic_config::DEFINITIONS {
+    for setting in settings {
         let values = match setting.kind {
             Kind::Boolean => "`true`, `false`".to_owned(),
-            Kind::Int(min, max) | Kind::Long(min, max) => match max {
-                i64::MAX => format!("from {min}"),
-                max => format!("{min} to {max}"),
+            Kind::Int(min, max) | Kind::Long(min, max) => match (min, max) {
+                (i64::MIN, _) => "a number".to_owned(),
+                (min, i64::MAX) => format!("from {min}"),
+                (min, max) => format!("{min} to {max}"),
             },
+            Kind::Level(min, max) => format!("-1, {min} to {max}"),
             Kind::Double(min, max) => format!("{min} to {max}"),
+            Kind::List([]) => "a list".to_owned(),
             Kind::Word(words) | Kind::List(words) => format!("`{}`", words.join("`, `")),
-            Kind::FreeList => "a list".to_owned(),
+            Kind::WordOr(words, beginning) => format!("`{}`, `{beginning}`...", words.join("`, `")),
+            Kind::Replicas => "`*`, a list of replicas".to_owned(),
         };
         let treatment = match setting.treatment {
             Treatment::Enforced => "enforced",

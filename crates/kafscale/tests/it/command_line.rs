@@ -87,9 +87,12 @@ fn help_lists_settings_and_exit_codes() {
 
 #[test]
 fn generated_tables_are_fresh() {
-    for (part, page) in
-        [("apis", "compatibility.md"), ("topic-settings", "compatibility.md"), ("exit-codes", "running.md")]
-    {
+    for (part, page) in [
+        ("apis", "compatibility.md"),
+        ("topic-settings", "compatibility.md"),
+        ("named-settings", "compatibility.md"),
+        ("exit-codes", "running.md"),
+    ] {
         let fresh = stdout(&kafscale(&["docs", part], &[]));
         assert!(
             committed(page).contains(&format!("`kafscale docs {part}`. -->\n{fresh}\n")),

@@ -305,33 +305,6 @@ impl ApiKey {
                 | Self::OffsetDelete
                 | Self::ConsumerGroupHeartbeat
                 | Self::ConsumerGroupDescribe
-                | Self::DeleteRecords
-                | Self::DescribeAcls
-                | Self::CreateAcls
-                | Self::DeleteAcls
-                | Self::AlterConfigs
-                | Self::AlterReplicaLogDirs
-                | Self::DescribeLogDirs
-                | Self::CreatePartitions
-                | Self::CreateDelegationToken
-                | Self::RenewDelegationToken
-                | Self::ExpireDelegationToken
-                | Self::DescribeDelegationToken
-                | Self::ElectLeaders
-                | Self::IncrementalAlterConfigs
-                | Self::AlterPartitionReassignments
-                | Self::ListPartitionReassignments
-                | Self::DescribeClientQuotas
-                | Self::AlterClientQuotas
-                | Self::DescribeUserScramCredentials
-                | Self::AlterUserScramCredentials
-                | Self::DescribeQuorum
-                | Self::UpdateFeatures
-                | Self::DescribeProducers
-                | Self::UnregisterBroker
-                | Self::GetTelemetrySubscriptions
-                | Self::PushTelemetry
-                | Self::ListConfigResources
         )
     }
 

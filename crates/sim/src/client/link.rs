@@ -165,7 +165,7 @@ async fn serve(
     outbox: mpsc::Sender<(Instant, Bytes)>,
 ) {
     let node = &running.node;
-    let session = running.broker.session(id);
+    let session = running.broker.session(id, "/127.0.0.1");
     let mut pending = FuturesOrdered::new();
     let mut open = true;
     while open || !pending.is_empty() {
