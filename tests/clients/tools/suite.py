@@ -85,6 +85,26 @@ step("configs describe a topic", "configs", "--describe", "--topic", topic, has=
 step("configs delete a setting", "configs", "--alter", "--topic", topic, "--delete-config", "max.message.bytes", has="Completed updating config")
 step("configs describe all of a topic", "configs", "--describe", "--all", "--topic", topic, has="max.message.bytes=1048588")
 step("configs refuse a bad value", "configs", "--alter", "--topic", topic, "--add-config", "max.message.bytes=many", has="Invalid value many", lacks=())
+step("configs refuse an unknown setting", "configs", "--alter", "--topic", topic, "--add-config", "no.such.setting=1",
+     has="Unknown topic config name: no.such.setting", lacks=())
+step("configs of an unknown topic", "configs", "--alter", "--topic", f"{topic}-unknown", "--add-config", "retention.ms=1",
+     has=f"The topic '{topic}-unknown' does not exist", lacks=())
+step("configs with a list", "configs", "--alter", "--topic", topic, "--add-config", "cleanup.policy=[compact,delete]", has="Completed updating config")
+step("configs describe a list", "configs", "--describe", "--topic", topic, has="cleanup.policy=compact,delete")
+step("configs delete a list", "configs", "--alter", "--topic", topic, "--delete-config", "cleanup.policy", has="Completed updating config")
+step("configs alter a group", "configs", "--alter", "--group", f"{group}-settings", "--add-config", "consumer.session.timeout.ms=50000",
+     has="Completed updating config")
+step("configs describe a group", "configs", "--describe", "--group", f"{group}-settings", has="consumer.session.timeout.ms=50000")
+step("configs refuse a group's bad value", "configs", "--alter", "--group", f"{group}-settings", "--add-config", "consumer.session.timeout.ms=1",
+     has="must be greater than or equal to group.consumer.min.session.timeout.ms", lacks=())
+step("configs alter the default of brokers", "configs", "--alter", "--entity-type", "brokers", "--entity-default", "--add-config", "log.retention.ms=7200000",
+     has="Completed updating default config")
+step("configs describe the default of brokers", "configs", "--describe", "--entity-type", "brokers", "--entity-default",
+     has="log.retention.ms=7200000")
+step("configs delete the default of brokers", "configs", "--alter", "--entity-type", "brokers", "--entity-default", "--delete-config", "log.retention.ms",
+     has="Completed updating default config")
+step("configs refuse what is set at the start", "configs", "--alter", "--entity-type", "brokers", "--entity-default", "--add-config", "num.partitions=3",
+     has="Cannot update these configs dynamically", lacks=())
 step("configs describe brokers", "configs", "--describe", "--entity-type", "brokers", "--all", has="All configs for broker")
 step("console producer", "console-producer", "--topic", topic, "--reader-property", "parse.key=true", "--reader-property", "key.separator=:", stdin=records)
 step("get offsets", "get-offsets", "--topic", topic, has=rf"{topic}:0:\d+")
@@ -113,6 +133,8 @@ step("consumer groups delete again", "consumer-groups", "--delete", "--group", g
 step("groups list", "groups", "--list", has=rf"{group}-848\s+Consumer\s+consumer")
 step("delete records", "delete-records", "--offset-json-file",
      plan("records.json", {"partitions": [{"topic": topic, "partition": 0, "offset": 1}], "version": 1}), has="low_watermark: 1")
+step("delete records beyond the end", "delete-records", "--offset-json-file",
+     plan("beyond.json", {"partitions": [{"topic": topic, "partition": 0, "offset": 100000}], "version": 1}), has="OffsetOutOfRange|out of range|not valid", lacks=())
 step("earliest offset after that", "get-offsets", "--topic", topic, "--time", "earliest", has=rf"{topic}:0:1")
 step("log dirs", "log-dirs", "--describe", "--topic-list", topic, has=[r'"logDir"', rf'"partition":"{topic}-0"'])
 step("metadata quorum", "metadata-quorum", "describe", "--status", has=r"ClusterId:\s+\S+")
@@ -124,6 +146,20 @@ step("reassignments, none", "reassign-partitions", "--list", has="No partition r
 step("preferred leader election", "leader-election", "--election-type", "preferred", "--topic", topic, "--partition", 0,
      has="Valid replica already elected|Successfully completed")
 step("client metrics list", "client-metrics", "--list")
+step("client metrics alter", "client-metrics", "--alter", "--name", f"{topic}-metrics", "--metrics", "org.apache.kafka.producer.", "--interval", 60000,
+     has="Altered client metrics config")
+step("client metrics describe", "client-metrics", "--describe", "--name", f"{topic}-metrics", has=["interval.ms=60000", "metrics=org.apache.kafka.producer."])
+step("client metrics list afterwards", "client-metrics", "--list", has=f"{topic}-metrics")
+step("client metrics refuse a bad pattern", "client-metrics", "--alter", "--name", f"{topic}-metrics", "--match", "nobody=x",
+     has="Illegal client matching pattern: nobody=x", lacks=())
+step("client metrics delete", "client-metrics", "--delete", "--name", f"{topic}-metrics", has="Deleted client metrics config")
+step("acls, none without an authorizer", "acls", "--list", has="No Authorizer is configured", lacks=())
+step("acls refuse a rule", "acls", "--add", "--allow-principal", "User:a", "--operation", "Read", "--topic", topic,
+     has="No Authorizer is configured", lacks=())
+step("quotas, none", "configs", "--describe", "--entity-type", "users", "--entity-name", "nobody")
+step("reassignment to a broker that is not there", "reassign-partitions", "--execute", "--reassignment-json-file",
+     plan("moves.json", {"version": 1, "partitions": [{"topic": topic, "partition": 0, "replicas": [77]}]}), has="77", lacks=())
+step("features refuse a level that is not there", "features", "upgrade", "--feature", "metadata.version=99", has="only supports versions 7-", lacks=())
 step("consumer perf test", "consumer-perf-test", "--topic", topic, "--num-records", 20, "--timeout", 20000, has=r"20\d\d-\d\d-\d\d .*, 2\d, ")
 step("verifiable producer", "verifiable-producer", "--topic", topic, "--max-messages", 20, has='"name":"tool_data","sent":20,"acked":20')
 step("verifiable consumer", "verifiable-consumer", "--topic", topic, "--group-id", f"{group}-verifiable", "--max-messages", 20, "--reset-policy", "earliest",
