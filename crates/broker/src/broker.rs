@@ -23,6 +23,7 @@ use crate::{
     ConnectionId, Settings,
     api::Session,
     cluster::{Cluster, ClusterError},
+    groups::Coordinator,
     metrics::Metrics,
     net::Budget,
     read::{Cache, Reader, Waiters, sessions::Sessions},
@@ -95,6 +96,7 @@ pub struct Broker {
     fetch_sessions: Mutex<Sessions>,
     config_changes: tokio::sync::Mutex<()>,
     telemetry: Telemetry,
+    groups: Coordinator,
     budget: Budget,
     metrics: Arc<Metrics>,
     ended: watch::Receiver<Option<Ended>>,
@@ -147,6 +149,13 @@ impl Broker {
         }
         let budget = Budget::new(settings.request_memory as u64, settings.request_bytes_max as u64);
         let producer_ids = ProducerIds::default();
+        let groups = Coordinator::start(
+            Arc::clone(&runtime),
+            Arc::clone(&lone),
+            Arc::clone(&replica),
+            writer.clone(),
+            settings.groups.clone(),
+        );
         let broker = Arc::new(Self {
             store,
             hedged,
@@ -161,6 +170,7 @@ impl Broker {
             fetch_sessions: Mutex::default(),
             config_changes: tokio::sync::Mutex::default(),
             telemetry: Telemetry::default(),
+            groups,
             budget,
             metrics,
             ended,
@@ -198,6 +208,7 @@ impl Broker {
     /// Flushes and answers what was taken in; long polls are answered with what there is.
     pub async fn drain(&self) {
         self.reader.end_waits();
+        self.groups.end();
         self.writer.drain().await;
     }
 
@@ -226,6 +237,7 @@ impl Broker {
         let loads = self.reader.loader().counts();
         let backlog = self.replica.read(|state| state.backlog());
         let log = self.lone.figures();
+        let (groups, members) = self.groups.counts();
         for (name, value) in [
             ("cache_hits", hits),
             ("cache_misses", misses),
@@ -239,6 +251,8 @@ impl Broker {
             ("request_memory_limit_bytes", self.budget.limit()),
             ("extents", backlog.used),
             ("extents_limit", backlog.cap),
+            ("groups", groups),
+            ("group_members", members),
             ("log_tail", log.tail),
             ("log_creates", log.creates),
             ("log_repeats", log.repeats),
@@ -311,6 +325,11 @@ impl Broker {
     /// Held while settings are read, changed and written: a change of a list depends on what it was.
     pub fn config_changes(&self) -> &tokio::sync::Mutex<()> {
         &self.config_changes
+    }
+
+    /// Groups.
+    pub fn groups(&self) -> &Coordinator {
+        &self.groups
     }
 
     /// Memory for requests.

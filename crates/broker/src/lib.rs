@@ -21,6 +21,7 @@ pub mod broker;
 mod client_metrics;
 pub mod cluster;
 pub mod config;
+pub mod groups;
 pub mod metrics;
 pub mod net;
 mod patient;
@@ -34,7 +35,7 @@ pub mod telemetry;
 pub mod write;
 
 pub use broker::{Broker, Ended, StartError};
-pub use settings::{Latency, Settings};
+pub use settings::{GroupSettings, Latency, Settings};
 
 /// Numbers one connection within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,18 +1,31 @@
-//! A bug that the simulation plants to prove that it would be caught. Compiled only with the feature `planted-bugs`.
+//! Bugs that the simulation plants to prove that they would be caught. Compiled only with the feature `planted-bugs`.
 //!
 //! The choice is per thread, so that tests that run side by side do not disturb each other.
 
 use std::cell::Cell;
 
+/// A bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// Producers are answered when their batches are handed to the log, not when they count.
+    AcknowledgesEarly,
+    /// A static member whose place was taken goes on as if it still had it.
+    StaticMemberNotFenced,
+    /// A member that asks before the leader has assigned gets what it had in the generation before.
+    OldAssignment,
+    /// A member's commit is let through under any generation; apply has a switch of its own.
+    NoGenerationCheck,
+}
+
 thread_local! {
-    static ACKNOWLEDGES_EARLY: Cell<bool> = const { Cell::new(false) };
+    static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
 }
 
-/// Makes brokers on this thread answer producers when their batches are handed to the log, not when they count.
-pub fn acknowledge_early(planted: bool) {
-    ACKNOWLEDGES_EARLY.set(planted);
+/// Plants a bug in the brokers of this thread, or takes it out.
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
 }
 
-pub(crate) fn acknowledges_early() -> bool {
-    ACKNOWLEDGES_EARLY.get()
+pub(crate) fn is(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
 }

@@ -34,6 +34,41 @@ pub struct Settings {
     pub snapshot_frames: u64,
     /// How long a producer's idempotence state is kept without a batch (`producer.id.expiration.ms`).
     pub producer_expiration: Duration,
+    /// Groups and their offsets.
+    pub groups: GroupSettings,
+}
+
+/// Settings of the group coordinator, by Kafka's names and with its defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// How long the first rebalance of an empty group waits for more members (`group.initial.rebalance.delay.ms`).
+    pub initial_rebalance_delay: Duration,
+    /// The shortest session timeout that members may ask for (`group.min.session.timeout.ms`).
+    pub session_timeout_min: Duration,
+    /// The longest (`group.max.session.timeout.ms`).
+    pub session_timeout_max: Duration,
+    /// Members of one group (`group.max.size`). What a group weighs is bounded as well.
+    pub max_size: u32,
+    /// The longest metadata of a committed offset, in characters (`offset.metadata.max.bytes`).
+    pub offset_metadata_max: usize,
+    /// How long the offsets of a group without members are kept (`offsets.retention.minutes`).
+    pub offsets_retention: Duration,
+    /// How often expired offsets are looked for (`offsets.retention.check.interval.ms`).
+    pub offsets_retention_check: Duration,
+}
+
+impl Default for GroupSettings {
+    fn default() -> Self {
+        Self {
+            initial_rebalance_delay: Duration::from_secs(3),
+            session_timeout_min: Duration::from_secs(6),
+            session_timeout_max: Duration::from_secs(30 * 60),
+            max_size: i32::MAX as u32,
+            offset_metadata_max: 4_096,
+            offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
+            offsets_retention_check: Duration::from_secs(10 * 60),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -53,6 +88,7 @@ impl Default for Settings {
             default_partitions: 1,
             snapshot_frames: 10_000,
             producer_expiration: Duration::from_secs(24 * 60 * 60),
+            groups: GroupSettings::default(),
         }
     }
 }

@@ -39,7 +39,7 @@ const BOARD: &[Planted] = &[
     },
     Planted {
         name: "acknowledged before the log counts",
-        plant: broker::acknowledge_early,
+        plant: |on| broker::plant(on.then_some(broker::Bug::AcknowledgesEarly)),
         scenario: "broker-crashes",
         seeds: 20,
     },

@@ -3,7 +3,7 @@
 use kafscale_log::BarrierError;
 use kafscale_protocol::ErrorCode;
 
-use crate::{read, write};
+use crate::{groups, read, write};
 
 /// What became of a batch.
 pub fn of_write(error: write::Error) -> ErrorCode {
@@ -24,6 +24,42 @@ pub fn of_entry(error: write::EntryError) -> ErrorCode {
     match error {
         write::EntryError::TimedOut | write::EntryError::StoreStalled => ErrorCode::RequestTimedOut,
         write::EntryError::Stopped => ErrorCode::NotController,
+    }
+}
+
+/// What became of a request to a group.
+pub fn of_group(error: groups::Error) -> ErrorCode {
+    match error {
+        groups::Error::InvalidGroupId => ErrorCode::InvalidGroupId,
+        groups::Error::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+        groups::Error::UnknownMember => ErrorCode::UnknownMemberId,
+        groups::Error::MemberIdRequired => ErrorCode::MemberIdRequired,
+        groups::Error::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+        groups::Error::GroupFull => ErrorCode::GroupMaxSizeReached,
+        groups::Error::FencedInstance => ErrorCode::FencedInstanceId,
+        groups::Error::IllegalGeneration => ErrorCode::IllegalGeneration,
+        groups::Error::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        groups::Error::NotCoordinator => ErrorCode::NotCoordinator,
+        groups::Error::NotAvailable => ErrorCode::CoordinatorNotAvailable,
+        groups::Error::Unsaveable => ErrorCode::UnknownServerError,
+        groups::Error::GroupNotFound => ErrorCode::GroupIdNotFound,
+        groups::Error::GroupNotEmpty => ErrorCode::NonEmptyGroup,
+    }
+}
+
+/// Why one offset was not committed or deleted.
+pub fn of_offset(error: groups::OffsetError) -> ErrorCode {
+    match error {
+        groups::OffsetError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+        groups::OffsetError::NoRoom => ErrorCode::InvalidCommitOffsetSize,
+    }
+}
+
+/// A log that cannot be asked for its end, where a group is meant.
+pub fn of_group_barrier(error: &BarrierError) -> ErrorCode {
+    match error {
+        BarrierError::Fenced(_) => ErrorCode::NotCoordinator,
+        BarrierError::Unavailable(_) => ErrorCode::CoordinatorNotAvailable,
     }
 }
 

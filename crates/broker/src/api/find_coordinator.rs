@@ -1,7 +1,4 @@
 //! FindCoordinator (10): any broker could coordinate; the answer names this one.
-//!
-//! Groups and transactions are not served yet. Clients that only assign partitions ask nevertheless, and take an address
-//! for an answer but would retry an error for ever.
 
 use std::sync::Arc;
 

@@ -9,10 +9,11 @@ use tokio::sync::Mutex;
 
 use super::{
     Answer, Call, Refusal, acls, alter_configs, api_versions, create_partitions, create_topics, delegation_tokens,
-    delete_records, delete_topics, describe_cluster, describe_configs, describe_producers, describe_quorum,
-    describe_topic_partitions, features, fetch, find_coordinator, init_producer_id, list_config_resources,
-    list_offsets, log_dirs, metadata, offset_for_leader_epoch, produce, quotas, reassignments, scram, telemetry,
-    unregister_broker,
+    delete_groups, delete_records, delete_topics, describe_cluster, describe_configs, describe_groups,
+    describe_producers, describe_quorum, describe_topic_partitions, features, fetch, find_coordinator, heartbeat,
+    init_producer_id, join_group, leave_group, list_config_resources, list_groups, list_offsets, log_dirs, metadata,
+    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, quotas, reassignments, scram,
+    sync_group, telemetry, unregister_broker,
 };
 use crate::{Broker, ConnectionId, Settings};
 
@@ -173,6 +174,16 @@ async fn dispatch(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> 
         ApiKey::PushTelemetry => telemetry::handle_push(session, call).await,
         ApiKey::UnregisterBroker => unregister_broker::handle(session, call).await,
         ApiKey::UpdateFeatures => features::handle(session, call).await,
+        ApiKey::OffsetCommit => offset_commit::handle(session, call).await,
+        ApiKey::OffsetFetch => offset_fetch::handle(session, call).await,
+        ApiKey::JoinGroup => join_group::handle(session, call).await,
+        ApiKey::Heartbeat => heartbeat::handle(session, call).await,
+        ApiKey::LeaveGroup => leave_group::handle(session, call).await,
+        ApiKey::SyncGroup => sync_group::handle(session, call).await,
+        ApiKey::DescribeGroups => describe_groups::handle(session, call).await,
+        ApiKey::ListGroups => list_groups::handle(session, call).await,
+        ApiKey::DeleteGroups => delete_groups::handle(session, call).await,
+        ApiKey::OffsetDelete => offset_delete::handle(session, call).await,
         _ => unreachable!("what is not served is refused before"),
     }
 }

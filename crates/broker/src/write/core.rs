@@ -233,7 +233,7 @@ impl Core {
                 self.quiet.flushed();
                 let (draft, flight) = self.buffer.close(now);
                 #[cfg(feature = "planted-bugs")]
-                if crate::planted::acknowledges_early() {
+                if crate::planted::is(crate::planted::Bug::AcknowledgesEarly) {
                     self.acknowledge_early(&flight, judge);
                 }
                 self.bytes_in_flight += flight.bytes;

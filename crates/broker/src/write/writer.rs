@@ -84,22 +84,27 @@ impl Writer {
         self.shared.changed.notify_one();
     }
 
-    /// Appends one entry and returns what apply said of it. One that `may_wait` causes no flush before the timer.
-    pub async fn submit(
+    /// Appends one entry and returns what apply said of it. It has taken its place when this returns; the future is the
+    /// verdict. One that `may_wait` causes no flush before the timer.
+    pub fn submit(
         &self,
         connection: Option<ConnectionId>,
         entry: Entry,
         may_wait: bool,
-    ) -> Result<Verdict, EntryError> {
+    ) -> impl Future<Output = Result<Verdict, EntryError>> + Send + use<> {
         let (sender, verdict) = oneshot::channel();
         let now = self.shared.runtime.now();
-        self.shared.core.lock().submit(connection, Submitted { entry, verdict: sender }, may_wait, now)?;
+        let taken = self.shared.core.lock().submit(connection, Submitted { entry, verdict: sender }, may_wait, now);
         self.shared.changed.notify_one();
-        let outcome = kafscale_runtime::timeout(&*self.shared.runtime, STALL, verdict).await;
-        if let Some(connection) = connection {
-            self.answered(connection);
+        let writer = self.clone();
+        async move {
+            taken?;
+            let outcome = kafscale_runtime::timeout(&*writer.shared.runtime, STALL, verdict).await;
+            if let Some(connection) = connection {
+                writer.answered(connection);
+            }
+            outcome.map_err(|_| EntryError::TimedOut)?.map_err(|_| EntryError::Stopped)
         }
-        outcome.map_err(|_| EntryError::TimedOut)?.map_err(|_| EntryError::Stopped)
     }
 
     /// A request of this connection that went through here was answered.

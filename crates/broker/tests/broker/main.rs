@@ -6,6 +6,7 @@ mod connections;
 mod describe;
 mod faults;
 mod fetch;
+mod groups;
 mod hostile;
 mod idempotence;
 mod incompatibilities;

@@ -56,6 +56,7 @@ struct Script {
     reads_begun: u64,
     snapshots_take: Duration,
     date: Option<StoreDate>,
+    costs_money: bool,
 }
 
 /// One process's way to a shared memory.
@@ -68,13 +69,18 @@ pub struct Scripted {
 impl Scripted {
     pub fn new(memory: &Arc<MemoryStore>, runtime: Handle) -> Arc<Self> {
         let (creates, reads, snapshots_take) = (Creates::Fine, Reads::Fine, Duration::ZERO);
-        let script = Script { creates, left: 0, reads, reads_begun: 0, snapshots_take, date: None };
+        let script = Script { creates, left: 0, reads, reads_begun: 0, snapshots_take, date: None, costs_money: false };
         Arc::new(Self { memory: Arc::clone(memory), runtime, script: Mutex::new(script) })
     }
 
     /// How long it takes to write a snapshot.
     pub fn snapshots_take(&self, duration: Duration) {
         self.script.lock().snapshots_take = duration;
+    }
+
+    /// Makes it a store that bills every request.
+    pub fn costs_money(&self) {
+        self.script.lock().costs_money = true;
     }
 
     /// What becomes of every create from now on.
@@ -190,7 +196,12 @@ impl Store for Scripted {
 
     fn facts(&self) -> Facts {
         let put_latency_hint = Duration::from_millis(5);
-        Facts { requests_cost_money: false, may_hedge: false, exclusive: false, put_latency_hint }
+        Facts {
+            requests_cost_money: self.script.lock().costs_money,
+            may_hedge: false,
+            exclusive: false,
+            put_latency_hint,
+        }
     }
 }
 

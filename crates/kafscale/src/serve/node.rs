@@ -160,6 +160,15 @@ fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Sett
         cache_bytes: settings.cache_memory.bytes(),
         auto_create_topics: settings.auto_create_topics,
         default_partitions: settings.num_partitions,
+        groups: kafscale_broker::GroupSettings {
+            initial_rebalance_delay: settings.group_initial_rebalance_delay,
+            session_timeout_min: settings.group_min_session_timeout,
+            session_timeout_max: settings.group_max_session_timeout,
+            max_size: settings.group_max_size,
+            offset_metadata_max: settings.offset_metadata_max_bytes as usize,
+            offsets_retention: settings.offsets_retention,
+            offsets_retention_check: settings.offsets_retention_check_interval,
+        },
         ..kafscale_broker::Settings::default()
     }
 }

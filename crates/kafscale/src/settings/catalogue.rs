@@ -68,6 +68,23 @@ settings! {
         /// Partitions of a topic whose creator does not say how many, as Kafka's `num.partitions`.
         num_partitions: u32 = "1", "N";
     }
+    "Groups" {
+        /// How long the first rebalance of an empty group waits for more members, as Kafka's
+        /// `group.initial.rebalance.delay.ms`.
+        group_initial_rebalance_delay: Duration = "3s", "TIME";
+        /// Shortest session timeout that a member may ask for, as Kafka's `group.min.session.timeout.ms`.
+        group_min_session_timeout: Duration = "6s", "TIME";
+        /// Longest session timeout that a member may ask for, as Kafka's `group.max.session.timeout.ms`.
+        group_max_session_timeout: Duration = "30m", "TIME";
+        /// Members of one group, as Kafka's `group.max.size`. What a group weighs is bounded as well.
+        group_max_size: u32 = "2147483647", "N";
+        /// Longest metadata of a committed offset in characters, as Kafka's `offset.metadata.max.bytes`.
+        offset_metadata_max_bytes: u32 = "4096", "N";
+        /// How long the offsets of a group without members are kept, as Kafka's `offsets.retention.minutes`.
+        offsets_retention: Duration = "7d", "TIME";
+        /// How often expired offsets are looked for, as Kafka's `offsets.retention.check.interval.ms`.
+        offsets_retention_check_interval: Duration = "10m", "TIME";
+    }
     "Process" {
         /// How long a shutdown may take to flush and answer what was accepted.
         drain_timeout: Duration = "20s", "TIME";
@@ -88,6 +105,18 @@ impl Settings {
         }
         if self.max_connections == 0 {
             return conflict("max-connections must be at least 1");
+        }
+        if self.group_min_session_timeout > self.group_max_session_timeout {
+            return conflict("group-min-session-timeout must not exceed group-max-session-timeout");
+        }
+        if self.group_max_size == 0 || self.group_max_size > i32::MAX as u32 {
+            return conflict("group-max-size must be 1 to 2147483647");
+        }
+        if self.offset_metadata_max_bytes > 32_767 / 3 {
+            return conflict("offset-metadata-max-bytes must be at most 10922");
+        }
+        if self.offsets_retention.is_zero() || self.offsets_retention_check_interval.is_zero() {
+            return conflict("offsets-retention and offsets-retention-check-interval must not be zero");
         }
         if self.num_partitions == 0 {
             return conflict("num-partitions must be at least 1");

@@ -291,21 +291,7 @@ catalogue! {
 impl ApiKey {
     /// Whether this broker answers it. The others are messages that are only known here, and are not advertised.
     pub const fn is_served(self) -> bool {
-        !matches!(
-            self,
-            Self::OffsetCommit
-                | Self::OffsetFetch
-                | Self::JoinGroup
-                | Self::Heartbeat
-                | Self::LeaveGroup
-                | Self::SyncGroup
-                | Self::DescribeGroups
-                | Self::ListGroups
-                | Self::DeleteGroups
-                | Self::OffsetDelete
-                | Self::ConsumerGroupHeartbeat
-                | Self::ConsumerGroupDescribe
-        )
+        !matches!(self, Self::ConsumerGroupHeartbeat | Self::ConsumerGroupDescribe)
     }
 
     /// The key on the wire.

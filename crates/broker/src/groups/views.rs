@@ -1,0 +1,118 @@
+//! Groups as administrators see them: what is in memory where there is something, else what was saved.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use kafscale_state::group::{self, Content};
+
+use super::{
+    Coordinator,
+    classic::{Group, Member, Phase},
+    subscription,
+};
+
+/// A group in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: String,
+    /// Kafka's protocol type.
+    pub protocol_type: String,
+    /// Where it is.
+    pub phase: Phase,
+}
+
+/// A group with its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Where it is.
+    pub phase: Phase,
+    /// Kafka's protocol type.
+    pub protocol_type: String,
+    /// The chosen protocol, while it is stable.
+    pub protocol: String,
+    /// Its members.
+    pub members: Vec<DescribedMember>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedMember {
+    /// Its id.
+    pub id: String,
+    /// Its `group.instance.id`.
+    pub instance_id: Option<String>,
+    /// As its client calls itself.
+    pub client_id: String,
+    /// Where its client is.
+    pub client_host: String,
+    /// What it said to the chosen protocol, while the group is stable.
+    pub metadata: Bytes,
+    /// What it was given, while the group is stable.
+    pub assignment: Bytes,
+}
+
+impl Coordinator {
+    /// All groups, by id.
+    pub fn list(&self) -> Vec<Listed> {
+        let table = self.shared.table.lock();
+        let mut listed: Vec<Listed> = self.shared.replica.read(|state| {
+            let unknown = state.groups().filter(|(id, _)| !table.rows.contains_key(*id));
+            unknown.map(|(id, group)| saved(id, group)).collect()
+        });
+        listed.extend(table.rows.values().map(|row| Listed {
+            id: row.group.id().to_owned(),
+            protocol_type: row.group.protocol_type().to_owned(),
+            phase: row.group.phase(),
+        }));
+        listed.sort_by(|a, b| a.id.cmp(&b.id));
+        listed
+    }
+
+    /// A group, if there is one.
+    pub fn describe(&self, id: &str) -> Option<Described> {
+        self.shared.look(id, |group, _| {
+            let stable = group.phase() == Phase::Stable;
+            let protocol = group.protocol().filter(|_| stable).unwrap_or_default().to_owned();
+            let member = |member: &Member| DescribedMember {
+                id: member.id.clone(),
+                instance_id: member.instance_id.clone(),
+                client_id: member.client_id.clone(),
+                client_host: member.client_host.clone(),
+                metadata: if stable { member.metadata(&protocol) } else { Bytes::new() },
+                assignment: if stable { member.assignment.clone() } else { Bytes::new() },
+            };
+            Described {
+                phase: group.phase(),
+                protocol_type: group.protocol_type().to_owned(),
+                members: group.members().map(member).collect(),
+                protocol,
+            }
+        })
+    }
+
+    /// The topics that the members of a group read; none if that cannot be known, and then any may be among them.
+    pub fn subscribed(&self, id: &str) -> Option<BTreeSet<String>> {
+        self.shared.look(id, |group, _| subscribed(group)).flatten()
+    }
+}
+
+/// As Kafka counts it: an empty group reads nothing, and only consumers tell what they read.
+pub(super) fn subscribed(group: &Group) -> Option<BTreeSet<String>> {
+    if group.phase() == Phase::Empty {
+        return Some(BTreeSet::new());
+    }
+    let protocol = group.protocol().filter(|_| group.protocol_type() == subscription::CONSUMER)?;
+    let mut topics = BTreeSet::new();
+    for member in group.members() {
+        let metadata = member.metadata(protocol);
+        topics.extend(subscription::topics(&metadata)?.into_iter().map(str::to_owned));
+    }
+    Some(topics)
+}
+
+fn saved(id: &str, group: &group::Group) -> Listed {
+    let Content::Classic(classic) = group.content();
+    let phase = if classic.members.is_empty() { Phase::Empty } else { Phase::Stable };
+    Listed { id: id.to_owned(), protocol_type: classic.protocol_type.clone(), phase }
+}
