@@ -26,7 +26,9 @@ while [[ "${1:-}" == --* ]]; do
         *) echo "unknown option $1" >&2; exit 2 ;;
     esac
 done
-[ $# -gt 0 ] || set -- kcat python java franz-go
+# The newer group protocol is not served yet.
+classic=librdkafka,kafka-python,aiokafka,kcat,java,franz-go,sarama,kafka-go,kafkajs,platformatic
+[ $# -gt 0 ] || set -- kcat python java franz-go "matrix:$classic"
 if [ -z "$bootstrap" ]; then
     addresses=(--bootstrap {})
     [[ " $* " == *" mirror-maker "* ]] && addresses+=(--second {2})
