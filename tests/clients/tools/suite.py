@@ -24,7 +24,8 @@ jars, bootstrap, topic = sys.argv[1:4]
 kept = Path(sys.argv[4]) if len(sys.argv) > 4 else None
 checks = Checks("tools")
 group = f"{topic}-group"
-work = Path(tempfile.mkdtemp(prefix="kafscale-tools-"))
+scratch = tempfile.TemporaryDirectory(prefix="kafscale-tools-")  # removed at exit
+work = Path(scratch.name)
 
 def run(tool, *arguments, stdin="", patience_s=60, end_after=None):
     """Runs a tool; returns what it printed. `end_after` ends a tool that never does once its output contains the text."""
