@@ -5,9 +5,12 @@
 //! is what a coordinator owns, and what a clone of the state shares until one side writes. Offsets are kept by handle, so
 //! those of a deleted topic are dead at once; a sweep takes them out a few slots per frame.
 
+mod consumer;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use consumer::{Consumer, ConsumerMember, LEFT_STATIC_EPOCH, MemberState, Partitions, Pattern};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Handle, SLOTS, State};
@@ -31,6 +34,8 @@ pub struct Group {
 pub enum Content {
     /// Members choose one of them to assign (tag 0). A group that only holds offsets is a classic one without members.
     Classic(Classic),
+    /// The coordinator assigns (tag 1; KIP-848).
+    Consumer(Consumer),
 }
 
 /// A classic group after a finished rebalance.
@@ -95,6 +100,7 @@ impl Content {
     pub fn has_members(&self) -> bool {
         match self {
             Self::Classic(classic) => !classic.members.is_empty(),
+            Self::Consumer(consumer) => !consumer.members.is_empty(),
         }
     }
 
@@ -102,6 +108,7 @@ impl Content {
     pub(crate) fn weight(&self) -> u64 {
         match self {
             Self::Classic(classic) => classic.members.iter().map(Member::weight).sum(),
+            Self::Consumer(consumer) => consumer.weight(),
         }
     }
 }

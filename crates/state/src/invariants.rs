@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::group::{Content, slot_of};
-use crate::limits::U48_MAX;
+use crate::limits::{GROUP_ID_BYTES_MAX, U48_MAX};
 use crate::object::{Object, ObjectId, Place};
 use crate::partition::Partition;
 use crate::{Handle, SLOTS, State, slot};
@@ -212,10 +212,7 @@ pub fn groups_are_sound(state: &State) -> Result<(), Broken> {
             let saved = group.revision > 0 || group.content == Content::default();
             hold!(groups_are_sound, saved, "group {id} was never saved: {group:?}");
             hold!(groups_are_sound, group.saved_ms <= state.cluster_time_ms, "group {id} is from the future");
-            let Content::Classic(classic) = &group.content;
-            let led = classic.leader.as_ref().is_none_or(|leader| classic.member(leader).is_some());
-            let ordered = classic.members.windows(2).all(|pair| pair[0].id < pair[1].id);
-            hold!(groups_are_sound, led && ordered && classic.generation >= 0, "group {id}: {classic:?}");
+            hold!(groups_are_sound, content_is_sound(&group.content), "group {id}: {:?}", group.content);
             for (handle, committed) in &group.offsets {
                 let swept = index < SLOTS - state.groups.unswept;
                 let live = state.partition(*handle).is_some();
@@ -227,4 +224,15 @@ pub fn groups_are_sound(state: &State) -> Result<(), Broken> {
     }
     hold!(groups_are_sound, weight == state.groups.weight, "groups weigh {weight}, counted {}", state.groups.weight);
     Ok(())
+}
+
+fn content_is_sound(content: &Content) -> bool {
+    match content {
+        Content::Classic(classic) => {
+            let led = classic.leader.as_ref().is_none_or(|leader| classic.member(leader).is_some());
+            let ordered = classic.members.windows(2).all(|pair| pair[0].id < pair[1].id);
+            led && ordered && classic.generation >= 0
+        }
+        Content::Consumer(consumer) => consumer.is_sound(GROUP_ID_BYTES_MAX),
+    }
 }

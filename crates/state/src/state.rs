@@ -12,7 +12,7 @@ use crate::partition::PartitionView;
 use crate::pid::PidBlocks;
 use crate::producer::{Facts, ProducerState};
 use crate::shard::Shard;
-use crate::topic::{DEFAULT_NAMESPACE, Named, NamedSettings, Settings, Topic, TopicId, Topics};
+use crate::topic::{DEFAULT_NAMESPACE, Named, NamedSettings, Settings, Topic, TopicId, Topics, TopicsVersion};
 use crate::{Handle, Limits, Position, SLOTS, slot};
 
 /// Everything that is known at a position of the log.
@@ -172,6 +172,12 @@ impl State {
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
         let numbers = self.topics.by_name.values().flat_map(|names| names.values());
         numbers.filter_map(|number| self.topics.by_number.get(number).map(Arc::as_ref))
+    }
+
+    /// Which topics there are, with how many partitions.
+    pub fn topics_version(&self) -> TopicsVersion {
+        let Topics { next_number, next_handle, by_number, .. } = &*self.topics;
+        TopicsVersion { next_number: *next_number, next_handle: *next_handle, count: by_number.len() }
     }
 
     /// How many topics there are.

@@ -126,6 +126,15 @@ pub(crate) struct Deleted {
     pub(crate) time_ms: i64,
 }
 
+/// Changes whenever a topic comes, grows or goes. New topics take new numbers and new partitions new handles, so only a
+/// topic that goes leaves both as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicsVersion {
+    pub(crate) next_number: u32,
+    pub(crate) next_handle: Handle,
+    pub(crate) count: usize,
+}
+
 /// All topics, and what remains of the deleted ones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Topics {

@@ -117,6 +117,9 @@ pub enum Refused {
     /// The member commits under another generation than the group's.
     #[error("the group has another generation")]
     IllegalGeneration,
+    /// The member of a KIP-848 group commits under another epoch than its own.
+    #[error("the member has another epoch")]
+    StaleMemberEpoch,
     /// The group, or all groups together, weigh more than they may.
     #[error("too many groups, or one that is too large")]
     TooManyGroups,
@@ -401,6 +404,7 @@ impl Refused {
             Self::GroupNotEmpty => 18,
             Self::UnknownMember => 19,
             Self::IllegalGeneration => 20,
+            Self::StaleMemberEpoch => 23,
             Self::TooManyGroups => 21,
             Self::InvalidGroup => 22,
         }

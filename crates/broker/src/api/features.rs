@@ -24,7 +24,8 @@ pub struct Feature {
 }
 
 /// All of them.
-pub const FEATURES: &[Feature] = &[Feature { name: "metadata.version", min: 7, level: 30 }];
+pub const FEATURES: &[Feature] =
+    &[Feature { name: "metadata.version", min: 7, level: 30 }, Feature { name: "group.version", min: 1, level: 1 }];
 
 const UPGRADE: i8 = 1;
 

@@ -9,9 +9,6 @@ use kafscale_protocol::{
 
 use super::{Answer, Call, Refusal, Session, error_codes};
 
-/// The type of groups whose members assign.
-const CLASSIC: &str = "classic";
-
 /// Answers after a barrier: a group that is not listed does not exist. An empty filter lets everything pass; case does not
 /// matter.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
@@ -23,15 +20,16 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
     let passes = |filter: &Array<'_, &str>, value: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(value))
     };
-    let is_classic_wanted = passes(&request.types_filter, CLASSIC);
     let groups = session.broker().groups().list();
-    let wanted = groups.iter().filter(|group| is_classic_wanted && passes(&request.states_filter, group.phase.name()));
+    let wanted = groups
+        .iter()
+        .filter(|group| passes(&request.types_filter, group.kind) && passes(&request.states_filter, group.phase));
     let groups: Array<'_, _> = wanted
         .map(|group| ListedGroup {
             group_id: &group.id,
             protocol_type: &group.protocol_type,
-            group_state: group.phase.name(),
-            group_type: CLASSIC,
+            group_state: group.phase,
+            group_type: group.kind,
         })
         .collect();
     call.respond(&Response { error_code: ErrorCode::None, groups, ..Default::default() })

@@ -10,6 +10,8 @@ mod alter_configs;
 mod api_versions;
 mod call;
 mod config_resource;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delegation_tokens;

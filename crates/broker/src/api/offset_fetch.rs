@@ -200,7 +200,11 @@ fn tell<'a>(
     caught_up: Result<(), ErrorCode>,
 ) -> Told<'a> {
     let group_id = group.group_id;
-    if let Err(error_code) = may_tell(session, group_id, caught_up) {
+    let may_fetch = || {
+        let judged = session.broker().groups().may_fetch(group_id, group.member_id, group.member_epoch);
+        judged.map_err(error_codes::of_group)
+    };
+    if let Err(error_code) = may_tell(session, group_id, caught_up).and_then(|()| may_fetch()) {
         return Told { group_id, topics: Vec::new(), error_code };
     }
     let topics = match &group.topics {

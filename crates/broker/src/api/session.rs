@@ -8,12 +8,12 @@ use kafscale_runtime::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::{
-    Answer, Call, Refusal, acls, alter_configs, api_versions, create_partitions, create_topics, delegation_tokens,
-    delete_groups, delete_records, delete_topics, describe_cluster, describe_configs, describe_groups,
-    describe_producers, describe_quorum, describe_topic_partitions, features, fetch, find_coordinator, heartbeat,
-    init_producer_id, join_group, leave_group, list_config_resources, list_groups, list_offsets, log_dirs, metadata,
-    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, quotas, reassignments, scram,
-    sync_group, telemetry, unregister_broker,
+    Answer, Call, Refusal, acls, alter_configs, api_versions, consumer_group_describe, consumer_group_heartbeat,
+    create_partitions, create_topics, delegation_tokens, delete_groups, delete_records, delete_topics,
+    describe_cluster, describe_configs, describe_groups, describe_producers, describe_quorum,
+    describe_topic_partitions, features, fetch, find_coordinator, heartbeat, init_producer_id, join_group, leave_group,
+    list_config_resources, list_groups, list_offsets, log_dirs, metadata, offset_commit, offset_delete, offset_fetch,
+    offset_for_leader_epoch, produce, quotas, reassignments, scram, sync_group, telemetry, unregister_broker,
 };
 use crate::{Broker, ConnectionId, Settings};
 
@@ -84,7 +84,7 @@ impl Session {
         let (header, body) = RequestHeader::read(&frame)?;
         let body_at = frame.len() - body.len();
         let started = self.broker.runtime().now();
-        let Some(api) = ApiKey::from_code(header.api_key).filter(|api| api.is_served()) else {
+        let Some(api) = ApiKey::from_code(header.api_key) else {
             return Err(Refusal::Closed(format!("api key {} is not served", header.api_key)));
         };
         if api == ApiKey::ApiVersions && !api.facts().serves(header.api_version) {
@@ -184,6 +184,7 @@ async fn dispatch(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> 
         ApiKey::ListGroups => list_groups::handle(session, call).await,
         ApiKey::DeleteGroups => delete_groups::handle(session, call).await,
         ApiKey::OffsetDelete => offset_delete::handle(session, call).await,
-        _ => unreachable!("what is not served is refused before"),
+        ApiKey::ConsumerGroupHeartbeat => consumer_group_heartbeat::handle(session, call).await,
+        ApiKey::ConsumerGroupDescribe => consumer_group_describe::handle(session, call).await,
     }
 }

@@ -143,6 +143,7 @@ fn is_current(state: &State, (group, member, generation): &Key) -> bool {
         None => false,
         Some(content) if member.is_empty() => !content.has_members(),
         Some(Content::Classic(classic)) => classic.generation == *generation && classic.member(member).is_some(),
+        Some(Content::Consumer(consumer)) => consumer.member(member).is_some_and(|member| member.epoch == *generation),
     }
 }
 

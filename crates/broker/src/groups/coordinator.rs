@@ -21,8 +21,10 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{
     Error, STALE, WEIGHT_MAX,
-    classic::{Group, JoinAnswer, JoinRequest, Leaving, SyncAnswer, SyncRequest},
+    classic::{JoinAnswer, JoinRequest, Leaving, SyncAnswer, SyncRequest},
     commits::Commits,
+    consumer,
+    group::Group,
     retention,
 };
 use crate::{replica::Replica, settings::GroupSettings, write::Writer};
@@ -126,10 +128,13 @@ impl Coordinator {
         let mut answer = Some(answer);
         let may_create = request.member_id.is_empty();
         let found = shared.step(group, may_create, |row, now| {
+            let row = row.for_classic()?;
             if let Some(answer) = answer.take() {
                 row.join(request, new_id, answer, now, settings);
             }
+            Ok(())
         });
+        let found = found.flatten();
         if let (Err(error), Some(answer)) = (found, answer) {
             let error = if error == Error::GroupNotFound { Error::UnknownMember } else { error };
             let _ = answer.send(Err((error, known)));
@@ -146,10 +151,13 @@ impl Coordinator {
         }
         let mut answer = Some(answer);
         let found = self.shared.step(group, false, |row, now| {
+            let row = row.as_classic().ok_or(Error::UnknownMember)?;
             if let Some(answer) = answer.take() {
                 row.sync(request, answer, now);
             }
+            Ok(())
         });
+        let found = found.flatten();
         if let (Err(error), Some(answer)) = (found, answer) {
             let error = if error == Error::GroupNotFound { Error::UnknownMember } else { error };
             let _ = answer.send(Err(error));
@@ -168,7 +176,10 @@ impl Coordinator {
         if group.is_empty() {
             return Err(Error::InvalidGroupId);
         }
-        let beaten = self.shared.look(group, |row, now| row.heartbeat(member_id, instance_id, generation, now));
+        let beaten = self.shared.look(group, |row, now| {
+            let row = row.as_classic().ok_or(Error::UnknownMember)?;
+            row.heartbeat(member_id, instance_id, generation, now)
+        });
         beaten.unwrap_or(Err(Error::UnknownMember))
     }
 
@@ -178,10 +189,49 @@ impl Coordinator {
             return Err(Error::InvalidGroupId);
         }
         let settings = &self.shared.settings;
-        match self.shared.step(group, false, |row, now| row.leave(leaving, now, settings)) {
+        let left = self.shared.step(group, false, |row, now| match row.as_classic() {
+            Some(row) => row.leave(leaving, now, settings),
+            None => vec![Err(Error::UnknownMember); leaving.len()],
+        });
+        match left {
             Err(Error::GroupNotFound) => Ok(vec![Err(Error::UnknownMember); leaving.len()]),
             left => left,
         }
+    }
+
+    /// An id for a member that has none.
+    pub fn member_id(&self) -> String {
+        uuid(self.shared.runtime.random_u128())
+    }
+
+    /// A member of a KIP-848 group joins, lives or leaves. What has changed is saved before the answer.
+    pub async fn consumer_heartbeat(
+        &self,
+        group: &str,
+        beat: &consumer::Heartbeat<'_>,
+    ) -> Result<consumer::Answer, Error> {
+        let shared = &self.shared;
+        let reply = shared.step(group, beat.joins(), |row, now| {
+            let row =
+                if beat.joins() { row.for_consumers()? } else { row.as_consumer().ok_or(Error::GroupNotFound)? };
+            shared.replica.read(|state| row.heartbeat(beat, state, now, &shared.settings))
+        });
+        match reply.flatten()? {
+            consumer::Reply::Now(answer) => Ok(answer),
+            consumer::Reply::Later(answer) => answer.await.unwrap_or(Err(Error::NotCoordinator)),
+        }
+    }
+
+    /// Whether a client may ask for offsets as a member in this epoch. Classic groups do not ask for it.
+    pub fn may_fetch(&self, group: &str, member_id: Option<&str>, epoch: i32) -> Result<(), Error> {
+        if member_id.is_none() && epoch < 0 {
+            return Ok(());
+        }
+        let judged = self.shared.look(group, |row, _| match row.as_consumer() {
+            Some(row) => row.check_epoch_of(member_id.unwrap_or_default(), epoch),
+            None => Ok(()),
+        });
+        judged.unwrap_or(Ok(()))
     }
 
     /// Deletes a group that has no members, and its offsets.
@@ -189,7 +239,7 @@ impl Coordinator {
         let shared = &self.shared;
         let deleted = {
             let mut table = shared.table.lock();
-            if table.rows.get(group).is_some_and(|row| row.group.members().len() > 0) {
+            if table.rows.get(group).is_some_and(|row| row.group.member_count() > 0) {
                 return Err(Error::GroupNotEmpty);
             }
             // Who was invited is unknown afterwards, as in Kafka.
@@ -207,7 +257,7 @@ impl Coordinator {
     /// How many groups and members are in memory.
     pub fn counts(&self) -> (u64, u64) {
         let table = self.shared.table.lock();
-        let members = table.rows.values().map(|row| row.group.members().len() as u64).sum();
+        let members = table.rows.values().map(|row| row.group.member_count() as u64).sum();
         (table.rows.len() as u64, members)
     }
 
@@ -247,7 +297,7 @@ impl Shared {
         let now = self.runtime.now();
         let loaded: Vec<Group> = self.replica.read(|state| {
             let groups = state.groups().filter(|(_, group)| group.content().has_members());
-            groups.map(|(id, group)| Group::load(id, group, now)).collect()
+            groups.map(|(id, group)| Group::load(id, group, now, &self.settings)).collect()
         });
         let mut table = self.table.lock();
         for group in loaded {
@@ -285,7 +335,7 @@ impl Shared {
     }
 
     fn load(&self, id: &str, now: Instant) -> Option<Group> {
-        self.replica.read(|state| state.group(id).map(|saved| Group::load(id, saved, now)))
+        self.replica.read(|state| state.group(id).map(|saved| Group::load(id, saved, now, &self.settings)))
     }
 
     fn bring(&self, table: &mut Table, id: &str, may_create: bool, now: Instant) -> Result<(), Error> {
@@ -358,7 +408,7 @@ impl Shared {
                 if let Some(mut row) = table.remove(id) {
                     row.group.fail(error);
                 }
-                let saved = self.load(id, now).filter(|group| group.members().len() > 0);
+                let saved = self.load(id, now).filter(|group| group.member_count() > 0);
                 saved.into_iter().for_each(|group| table.insert(group));
                 self.changed.notify_one();
             }
@@ -378,7 +428,7 @@ impl Shared {
             table.wakes.pop_first();
             if let Some(row) = table.rows.get_mut(&id) {
                 row.wake_at = None;
-                row.group.tick(now, &self.settings);
+                self.replica.read(|state| row.group.tick(state, now, &self.settings));
             }
             self.settle(table, &id);
         }

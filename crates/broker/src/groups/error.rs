@@ -31,6 +31,21 @@ pub enum Error {
     /// Not the group's generation.
     #[error("not the current generation")]
     IllegalGeneration,
+    /// Not the epoch of the member of a KIP-848 group: it must give up all that it owns and join again.
+    #[error("the member must abandon all its partitions and rejoin")]
+    FencedMemberEpoch,
+    /// Not the epoch that the member has now: it may try again with that.
+    #[error("not the member's current epoch")]
+    StaleMemberEpoch,
+    /// The member that has this `group.instance.id` has not left.
+    #[error("another member has this instance id and has not left")]
+    UnreleasedInstance,
+    /// There is no such assignor.
+    #[error("the assignor is not supported; supported are uniform and range")]
+    UnsupportedAssignor,
+    /// The expression cannot be compiled, or is too large.
+    #[error("the regular expression is invalid or too large")]
+    InvalidPattern,
     /// The members must join again.
     #[error("the group is rebalancing")]
     RebalanceInProgress,
@@ -76,6 +91,7 @@ impl From<Refused> for Error {
         match refused {
             Refused::UnknownMember => Self::UnknownMember,
             Refused::IllegalGeneration => Self::IllegalGeneration,
+            Refused::StaleMemberEpoch => Self::StaleMemberEpoch,
             Refused::GroupNotFound => Self::GroupNotFound,
             Refused::GroupNotEmpty => Self::GroupNotEmpty,
             Refused::GroupChanged => Self::NotCoordinator,

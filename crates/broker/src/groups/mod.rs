@@ -10,21 +10,24 @@
 //! ```
 //!
 //! Members, timers and waiting joins live in memory; heartbeats never reach the log. A group is saved once when a
-//! rebalance ends, and the assignments are handed out only after apply took it. A broker that starts goes on from what was
+//! rebalance ends, a KIP-848 group whenever an epoch or a member's state changes, and the assignments are handed out only
+//! after apply took it. A broker that starts goes on from what was
 //! saved, without a rebalance: members get a fresh session timeout. The rules are those of Apache Kafka's group
-//! coordinator (KIP-134, 345, 389, 394, 814).
+//! coordinator (KIP-134, 345, 389, 394, 814, 848).
 //!
 //! What must always hold:
 //! 1. Nobody hears of an assignment or of a committed offset before the entry was applied here.
-//! 2. A member commits only under the group's current generation: the coordinator checks it early, apply decides.
+//! 2. A member commits only under the group's current generation, or its own epoch: the coordinator checks it early, apply decides.
 //! 3. A save names the revision that it follows. If another coordinator saved in between, this one forgets what it knows
 //!    of the group and loads it anew.
 //! 4. What clients can make this hold is weighed and bounded.
 
 pub mod classic;
 mod commits;
+pub mod consumer;
 mod coordinator;
 mod error;
+mod group;
 mod offsets;
 mod retention;
 pub mod subscription;
@@ -33,8 +36,9 @@ mod views;
 pub use commits::Commit;
 pub use coordinator::Coordinator;
 pub use error::{Error, OffsetError};
+pub use group::Group;
 pub use kafscale_state::group::slot_of;
-pub use views::{Described, DescribedMember, Listed};
+pub use views::{Described, DescribedConsumers, DescribedMember, Listed};
 
 use std::time::Duration;
 

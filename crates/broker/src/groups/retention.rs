@@ -12,11 +12,7 @@ use kafscale_state::{
     group,
 };
 
-use super::{
-    classic::{Group, Phase},
-    coordinator::Shared,
-    views,
-};
+use super::{coordinator::Shared, group::Group, views};
 
 /// Entries of one round: the rest waits for the next.
 const ENTRIES_MAX: usize = 1_000;
@@ -48,9 +44,9 @@ fn due(shared: &Arc<Shared>) -> Vec<Entry> {
             let read = match (has_members, loaded) {
                 (false, None) => Some(Default::default()),
                 (false, Some(_)) => continue,
-                (true, Some(row)) if row.group.phase() == Phase::Stable => views::subscribed(&row.group),
+                (true, Some(row)) if row.group.is_stable() => views::subscribed(&row.group),
                 (true, Some(_)) => continue,
-                (true, None) => views::subscribed(&Group::load(id, saved, now)),
+                (true, None) => views::subscribed(&Group::load(id, saved, now, &shared.settings)),
             };
             let Some(read) = read else { continue };
             let unread = |handle: &Handle| {

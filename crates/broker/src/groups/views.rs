@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use kafscale_state::group::{self, Content};
+use kafscale_state::group::{self, Consumer, Content};
 
 use super::{
-    Coordinator,
-    classic::{Group, Member, Phase},
-    subscription,
+    Coordinator, Group,
+    classic::{self, Member, Phase},
+    consumer, subscription,
 };
 
 /// A group in a list.
@@ -18,11 +18,24 @@ pub struct Listed {
     pub id: String,
     /// Kafka's protocol type.
     pub protocol_type: String,
-    /// Where it is.
-    pub phase: Phase,
+    /// Where it is, by Kafka's name.
+    pub phase: &'static str,
+    /// Its type, by Kafka's name.
+    pub kind: &'static str,
 }
 
-/// A group with its members.
+/// A KIP-848 group with its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedConsumers {
+    /// Where it is, by Kafka's name.
+    pub phase: &'static str,
+    /// The assignor that it uses.
+    pub assignor: &'static str,
+    /// All of it.
+    pub content: Consumer,
+}
+
+/// A classic group with its members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
     /// Where it is.
@@ -64,14 +77,26 @@ impl Coordinator {
             id: row.group.id().to_owned(),
             protocol_type: row.group.protocol_type().to_owned(),
             phase: row.group.phase(),
+            kind: row.group.kind(),
         }));
         listed.sort_by(|a, b| a.id.cmp(&b.id));
         listed
     }
 
-    /// A group, if there is one.
+    /// A KIP-848 group, if there is one.
+    pub fn describe_consumers(&self, id: &str) -> Option<DescribedConsumers> {
+        let described = self.shared.look(id, |group, _| {
+            let group = group.as_consumer()?;
+            let (phase, assignor) = (group.phase().name(), group.assignor().name());
+            Some(DescribedConsumers { phase, assignor, content: group.content().clone() })
+        });
+        described.flatten()
+    }
+
+    /// A classic group, if there is one.
     pub fn describe(&self, id: &str) -> Option<Described> {
-        self.shared.look(id, |group, _| {
+        let described = self.shared.look(id, |group, _| {
+            let group = group.as_classic()?;
             let stable = group.phase() == Phase::Stable;
             let protocol = group.protocol().filter(|_| stable).unwrap_or_default().to_owned();
             let member = |member: &Member| DescribedMember {
@@ -82,13 +107,14 @@ impl Coordinator {
                 metadata: if stable { member.metadata(&protocol) } else { Bytes::new() },
                 assignment: if stable { member.assignment.clone() } else { Bytes::new() },
             };
-            Described {
+            Some(Described {
                 phase: group.phase(),
                 protocol_type: group.protocol_type().to_owned(),
                 members: group.members().map(member).collect(),
                 protocol,
-            }
-        })
+            })
+        });
+        described.flatten()
     }
 
     /// The topics that the members of a group read; none if that cannot be known, and then any may be among them.
@@ -99,6 +125,18 @@ impl Coordinator {
 
 /// As Kafka counts it: an empty group reads nothing, and only consumers tell what they read.
 pub(super) fn subscribed(group: &Group) -> Option<BTreeSet<String>> {
+    match group {
+        Group::Classic(group) => read_by_classic(group),
+        Group::Consumer(group) => {
+            let content = group.content();
+            let named = content.members.iter().flat_map(|member| &member.topics);
+            let matched = content.patterns.iter().flat_map(|pattern| &pattern.topics);
+            Some(named.chain(matched).cloned().collect())
+        }
+    }
+}
+
+fn read_by_classic(group: &classic::Group) -> Option<BTreeSet<String>> {
     if group.phase() == Phase::Empty {
         return Some(BTreeSet::new());
     }
@@ -112,7 +150,14 @@ pub(super) fn subscribed(group: &Group) -> Option<BTreeSet<String>> {
 }
 
 fn saved(id: &str, group: &group::Group) -> Listed {
-    let Content::Classic(classic) = group.content();
-    let phase = if classic.members.is_empty() { Phase::Empty } else { Phase::Stable };
-    Listed { id: id.to_owned(), protocol_type: classic.protocol_type.clone(), phase }
+    let (protocol_type, phase, kind) = match group.content() {
+        Content::Classic(classic) => {
+            let phase = if classic.members.is_empty() { Phase::Empty } else { Phase::Stable };
+            (classic.protocol_type.clone(), phase.name(), "classic")
+        }
+        Content::Consumer(content) => {
+            (subscription::CONSUMER.to_owned(), consumer::Phase::of(content).name(), "consumer")
+        }
+    };
+    Listed { id: id.to_owned(), protocol_type, phase, kind }
 }

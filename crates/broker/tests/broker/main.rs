@@ -3,6 +3,7 @@
 mod administration;
 mod common;
 mod connections;
+mod consumer_groups;
 mod describe;
 mod faults;
 mod fetch;

@@ -289,11 +289,6 @@ catalogue! {
 }
 
 impl ApiKey {
-    /// Whether this broker answers it. The others are messages that are only known here, and are not advertised.
-    pub const fn is_served(self) -> bool {
-        !matches!(self, Self::ConsumerGroupHeartbeat | Self::ConsumerGroupDescribe)
-    }
-
     /// The key on the wire.
     pub const fn code(self) -> i16 {
         self as i16
@@ -319,7 +314,7 @@ impl ApiKey {
 
     /// What ApiVersions announces, by ascending key.
     pub fn advertised() -> impl Iterator<Item = api_versions::ApiVersion> {
-        Self::ALL.iter().filter(|api| api.is_served()).map(|api| api.advertisement())
+        Self::ALL.iter().map(|api| api.advertisement())
     }
 
     /// What ApiVersions announces of this API.
@@ -343,7 +338,7 @@ mod tests {
                 api_versions::ApiVersion { api_key: api.code(), min_version: min, max_version: api.facts().max };
             assert_eq!(api.advertisement(), expected);
         }
-        assert_eq!(ApiKey::advertised().count(), ApiKey::ALL.iter().filter(|api| api.is_served()).count());
+        assert_eq!(ApiKey::advertised().count(), ApiKey::ALL.len());
         assert_eq!(ApiKey::Produce.facts().min, 3);
     }
 }

@@ -157,6 +157,12 @@ fn may_commit(content: Option<&Content>, by: &Committer) -> Result<(), Refused> 
             let is_current = is_current || crate::planted::is(crate::planted::Bug::NoGenerationCheck);
             if is_current { Ok(()) } else { Err(Refused::IllegalGeneration) }
         }
+        (Committer::Member { id, epoch }, Some(Content::Consumer(consumer))) => {
+            let is_current = consumer.member(id).ok_or(Refused::UnknownMember)?.epoch == *epoch;
+            #[cfg(feature = "planted-bugs")]
+            let is_current = is_current || crate::planted::is(crate::planted::Bug::NoGenerationCheck);
+            if is_current { Ok(()) } else { Err(Refused::StaleMemberEpoch) }
+        }
     }
 }
 
@@ -166,16 +172,22 @@ fn has_expired(group: &Group, handle: Handle, since_ms: i64, now_ms: i64) -> boo
     if let Some(expires_ms) = committed.expires_ms {
         return expires_ms <= now_ms;
     }
-    let Content::Classic(classic) = &group.content;
     // While it has members the coordinator lets only those expire that nobody reads.
-    let lived_on = !classic.protocol_type.is_empty() && classic.members.is_empty();
+    let was_joined = match &group.content {
+        Content::Classic(classic) => !classic.protocol_type.is_empty(),
+        Content::Consumer(_) => true,
+    };
+    let lived_on = was_joined && !group.content.has_members();
     let left_ms = if lived_on { committed.committed_ms.max(group.saved_ms) } else { committed.committed_ms };
     left_ms <= since_ms && since_ms <= now_ms
 }
 
 /// Whether it agrees with itself.
 fn is_sound(content: &Content) -> bool {
-    let Content::Classic(classic) = content;
+    let classic = match content {
+        Content::Classic(classic) => classic,
+        Content::Consumer(consumer) => return consumer.is_sound(GROUP_ID_BYTES_MAX),
+    };
     let Classic { generation, protocol, leader, members, .. } = classic;
     let ordered = members.windows(2).all(|pair| pair[0].id < pair[1].id);
     let led = leader.as_ref().is_none_or(|leader| classic.member(leader).is_some());

@@ -1,8 +1,10 @@
-//! `GroupSaved`: a group finished a rebalance, or lost its last member.
+//! `GroupSaved`: a classic group finished a rebalance or lost its last member; a KIP-848 group took another step.
 
 use super::{Body, Kind};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::group::{Classic, Content, Member};
+
+mod consumer;
 
 /// The entry. It says all of the group but its offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +42,17 @@ pub(crate) fn write_content(content: &Content, writer: &mut Writer) {
             writer.u8(0);
             write_classic(classic, writer);
         }
+        Content::Consumer(consumer) => {
+            writer.u8(1);
+            consumer::write(consumer, writer);
+        }
     }
 }
 
 pub(crate) fn read_content(reader: &mut Reader<'_>) -> Result<Content, Malformed> {
     match reader.u8("type of group")? {
         0 => read_classic(reader).map(Content::Classic),
+        1 => consumer::read(reader).map(Content::Consumer),
         _ => Err(Malformed("type of group")),
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! The hex below is a persisted format: if a test here fails, old logs can no longer be read. Add a version instead.
 
-use proptest::collection::{btree_map, vec};
+use std::sync::Arc;
+
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::group::{Classic, Content, Member};
+use crate::group::{Classic, Consumer, ConsumerMember, Content, Member, MemberState, Partitions, Pattern};
 use crate::topic::Named;
 
 fn hex(bytes: &[u8]) -> String {
@@ -156,6 +158,39 @@ fn group_saved() {
     golden(
         Entry::GroupSaved(GroupSaved { group: "g".into(), expected: 0, content: Content::default() }),
         "400109016700000000000000",
+    );
+}
+
+#[test]
+fn consumer_group_saved() {
+    let member = ConsumerMember {
+        id: "m-1".into(),
+        instance_id: Some("i".into()),
+        rack_id: None,
+        client_id: "c".into(),
+        client_host: "/::1".into(),
+        rebalance_timeout_ms: 64,
+        topics: vec!["t".into(), "u".into()],
+        pattern: Some("v.*".into()),
+        assignor: None,
+        epoch: 3,
+        previous_epoch: 2,
+        state: MemberState::UnreleasedPartitions,
+        target: Partitions::from([1, 2, 300]),
+        assigned: Partitions::from([0, 1]),
+        revoking: Partitions::new(),
+    };
+    let content = Content::Consumer(Consumer {
+        epoch: 5,
+        assignment_epoch: 4,
+        topics: vec![(7, 300)],
+        patterns: vec![Pattern { source: "v.*".into(), topics: vec!["v1".into()] }],
+        members: vec![Arc::new(member)],
+    });
+    golden(
+        Entry::GroupSaved(GroupSaved { group: "g".into(), expected: 300, content }),
+        "40014c0167ac02010a080100000000000000000000000000000007ac020103762e2a0102763101036d2d31010169000163042f3a3a31\
+         800102017401750103762e2a00060402030101aa0202000100",
     );
 }
 
@@ -318,6 +353,55 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     ]
 }
 
+fn any_consumer() -> impl Strategy<Value = Consumer> {
+    let text = "[a-z.]{0,6}";
+    let partitions = || btree_set(any::<u32>(), 0..4);
+    let state = prop_oneof![
+        Just(MemberState::Stable),
+        Just(MemberState::UnrevokedPartitions),
+        Just(MemberState::UnreleasedPartitions)
+    ];
+    let said = (text, option::of(text), option::of(text), vec(text, 0..3), option::of(text), any::<i32>());
+    let reached = (any::<i32>(), any::<i32>(), state, partitions(), partitions(), partitions());
+    let member = (said, reached).prop_map(
+        |(
+            (id, instance_id, rack_id, topics, pattern, rebalance_timeout_ms),
+            (epoch, previous_epoch, state, a, b, c),
+        )| {
+            let (assignor, client_id, client_host) = (pattern.clone(), id.clone(), id.clone());
+            let (target, assigned, revoking) = (a, b, c);
+            Arc::new(ConsumerMember {
+                id,
+                instance_id,
+                rack_id,
+                client_id,
+                client_host,
+                rebalance_timeout_ms,
+                topics,
+                pattern,
+                assignor,
+                epoch,
+                previous_epoch,
+                state,
+                target,
+                assigned,
+                revoking,
+            })
+        },
+    );
+    let pattern = (text, vec(text, 0..3)).prop_map(|(source, topics)| Pattern { source, topics });
+    let topics = vec((any::<u128>(), any::<u32>()), 0..3);
+    (any::<i32>(), any::<i32>(), topics, vec(pattern, 0..2), vec(member, 0..3)).prop_map(
+        |(epoch, assignment_epoch, topics, patterns, members)| Consumer {
+            epoch,
+            assignment_epoch,
+            topics,
+            patterns,
+            members,
+        },
+    )
+}
+
 fn any_group_entry() -> impl Strategy<Value = Entry> {
     let text = "[a-z.]{0,6}";
     let bytes = || vec(any::<u8>(), 0..4);
@@ -335,11 +419,12 @@ fn any_group_entry() -> impl Strategy<Value = Entry> {
             }
         },
     );
-    let content = (text, any::<i32>(), option::of(text), option::of(text), vec(member, 0..3)).prop_map(
+    let classic = (text, any::<i32>(), option::of(text), option::of(text), vec(member, 0..3)).prop_map(
         |(protocol_type, generation, protocol, leader, members)| {
             Content::Classic(Classic { protocol_type, generation, protocol, leader, members })
         },
     );
+    let content = prop_oneof![classic, any_consumer().prop_map(Content::Consumer)];
     let expected = any::<u64>();
     let by = prop_oneof![
         (text, any::<i32>()).prop_map(|(id, epoch)| Committer::Member { id, epoch }),

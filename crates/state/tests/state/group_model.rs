@@ -178,7 +178,7 @@ impl Groups {
         assert_eq!(ids, self.groups.keys().cloned().collect::<Vec<_>>());
         for (id, model) in &self.groups {
             let group = state.group(id).expect("listed above");
-            let Content::Classic(classic) = group.content();
+            let Content::Classic(classic) = group.content() else { panic!("{id} is classic") };
             let members: Vec<_> = classic.members.iter().map(|member| member.id.clone()).collect();
             assert_eq!((group.revision(), group.saved_ms()), (model.revision, model.saved_ms), "{id}");
             assert_eq!((classic.generation, members), (model.generation, model.members.clone()), "{id}");

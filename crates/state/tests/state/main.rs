@@ -2,6 +2,7 @@
 
 mod commit;
 mod common;
+mod consumer_groups;
 mod group_model;
 mod groups;
 mod model;

@@ -139,9 +139,13 @@ impl Group {
         }
     }
 
+    /// A group without members whose generations go on from another life's.
+    pub fn after(id: &str, generation: i32, revision: u64) -> Self {
+        Self { generation, revision, ..Self::new(id) }
+    }
+
     /// A group as it was saved: it goes on without a rebalance.
-    pub fn load(id: &str, saved: &group::Group, now: Instant) -> Self {
-        let Content::Classic(classic) = saved.content();
+    pub fn load(id: &str, classic: &group::Classic, revision: u64, now: Instant) -> Self {
         let protocol = classic.protocol.clone().unwrap_or_default();
         let members = classic.members.iter().map(|member| Member::load(member, &protocol, now));
         let mut group = Self {
@@ -150,7 +154,7 @@ impl Group {
             protocol_type: classic.protocol_type.clone(),
             protocol: classic.protocol.clone(),
             leader: classic.leader.clone(),
-            revision: saved.revision(),
+            revision,
             ..Self::new(id)
         };
         members.for_each(|member| group.insert(member));
@@ -160,6 +164,11 @@ impl Group {
     /// Its id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The revision in the state that it follows; 0 if it was never saved.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Where it is.

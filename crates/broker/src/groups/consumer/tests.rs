@@ -1,0 +1,473 @@
+//! A group with clients that come, go, pause, lose answers and change their minds, and a coordinator that dies.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kafscale_state::{
+    FrameFacts, State, Verdict,
+    entry::{self, Entry, PartitionsAdded, TopicCreated},
+    group::{Content, Partitions},
+    topic::Settings,
+};
+use proptest::{collection::vec, prelude::*};
+
+use super::{Answer, Error, Group, Heartbeat, Phase, Reply};
+use crate::settings::GroupSettings;
+
+const REBALANCE_TIMEOUT: Duration = Duration::from_secs(60);
+
+fn settings() -> GroupSettings {
+    GroupSettings { consumer_max_size: 6, ..GroupSettings::default() }
+}
+
+/// A client that does as KIP-848 says.
+#[derive(Debug, Clone, Default)]
+struct Client {
+    instance: Option<String>,
+    topics: Vec<&'static str>,
+    pattern: Option<&'static str>,
+    epoch: i32,
+    owned: Partitions,
+}
+
+/// A coordinator with its log.
+struct World {
+    state: State,
+    group: Group,
+    now: Duration,
+    clients: BTreeMap<String, Client>,
+    saves: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let state = State::new();
+        let (group, clients) = (Group::new("g", 0, 0), BTreeMap::new());
+        let mut world = Self { state, group, now: Duration::from_secs(1), clients, saves: 0 };
+        world.topic("a", 1, 5);
+        world.topic("b", 2, 3);
+        world
+    }
+
+    fn say(&mut self, entry: Entry) -> Verdict {
+        let facts = FrameFacts { position: self.state.position() + 1, session: 1, cluster_time_ms: 1, payload_at: 0 };
+        self.state.apply(facts, &entry::encode(&[entry])).expect("it can be applied").verdicts.remove(0)
+    }
+
+    fn topic(&mut self, name: &str, id: u128, partitions: u32) {
+        let settings = Settings::new();
+        let entry = TopicCreated { namespace: String::new(), name: name.into(), id, partitions, settings };
+        assert!(matches!(self.say(Entry::TopicCreated(entry)), Verdict::TopicCreated { .. }));
+    }
+
+    fn grow(&mut self, id: u128, before: u32, after: u32) {
+        let verdict = self.say(Entry::PartitionsAdded(PartitionsAdded { id, before, after }));
+        assert!(!matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
+    }
+
+    /// Everything that waits is saved and answered.
+    fn save(&mut self) {
+        while let Some(entry) = self.group.take_save() {
+            self.saves += 1;
+            match self.say(Entry::GroupSaved(entry)) {
+                Verdict::GroupSaved { revision } => self.group.saved(revision),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The coordinator dies, and another goes on from what was saved.
+    fn restart(&mut self) {
+        self.group.fail(Error::NotCoordinator);
+        self.group = match self.state.group("g").map(|group| (group.content(), group.revision())) {
+            Some((Content::Consumer(content), revision)) => Group::load("g", content, revision, self.now, &settings()),
+            _ => Group::new("g", 0, 0),
+        };
+    }
+
+    fn beat(&mut self, id: &str, beat: &Heartbeat<'_>) -> Result<Answer, Error> {
+        let beat = Heartbeat { member_id: id, client_id: "c", client_host: "/h", ..beat.clone() };
+        match self.group.heartbeat(&beat, &self.state, self.now, &settings())? {
+            Reply::Now(answer) => Ok(answer),
+            Reply::Later(mut answer) => {
+                assert!(answer.try_recv().is_err(), "nothing is told before it is saved");
+                self.save();
+                answer.try_recv().expect("it was saved")
+            }
+        }
+    }
+
+    fn join(&mut self, id: &str, client: Client) {
+        self.clients.insert(id.into(), Client { epoch: 0, owned: Partitions::new(), ..client });
+        self.live(id, false);
+    }
+
+    /// A client's heartbeat; its answer may be lost.
+    fn live(&mut self, id: &str, is_lost: bool) {
+        let Some(client) = self.clients.get(id).cloned() else { return };
+        let joins = client.epoch == 0;
+        let beat = Heartbeat {
+            epoch: client.epoch,
+            instance_id: client.instance.as_deref(),
+            rebalance_timeout_ms: joins.then_some(REBALANCE_TIMEOUT.as_millis() as i32),
+            topics: Some(client.topics.clone()),
+            pattern: client.pattern,
+            owned: Some(client.owned.clone()),
+            ..Heartbeat::default()
+        };
+        let answer = self.beat(id, &beat);
+        if is_lost {
+            return;
+        }
+        let client = self.clients.get_mut(id).expect("it lives");
+        match answer {
+            Ok(answer) => {
+                client.epoch = answer.epoch;
+                if let Some(assignment) = answer.assignment {
+                    client.owned = assignment;
+                }
+            }
+            Err(Error::UnknownMember | Error::FencedMemberEpoch) => {
+                client.epoch = 0;
+                client.owned.clear();
+            }
+            Err(Error::UnreleasedInstance | Error::FencedInstance | Error::GroupFull) => {
+                self.clients.remove(id);
+            }
+            Err(other) => panic!("{id}: {other}"),
+        }
+    }
+
+    fn leave(&mut self, id: &str) {
+        if let Some(client) = self.clients.remove(id).filter(|client| client.epoch > 0) {
+            let instance_id = client.instance.as_deref();
+            let _ = self.beat(id, &Heartbeat { epoch: -1, instance_id, ..Heartbeat::default() });
+        }
+    }
+
+    /// Clients that are removed for their silence notice by their own clocks.
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.group.tick(&self.state, self.now);
+        self.save();
+        let members = self.group.content();
+        for (_, client) in self.clients.iter_mut().filter(|(id, _)| members.member(id).is_none()) {
+            client.epoch = 0;
+            client.owned.clear();
+        }
+    }
+
+    fn check(&self) {
+        let mut owners = BTreeMap::new();
+        for (id, client) in &self.clients {
+            for handle in &client.owned {
+                let other = owners.insert(*handle, id);
+                assert_eq!(other, None, "{handle} is owned by {id} as well");
+            }
+        }
+    }
+
+    /// All that live heartbeat until nothing changes.
+    fn settle(&mut self) {
+        self.pass(settings().consumer_session_timeout / 2);
+        for _ in 0..8 {
+            self.now += Duration::from_secs(5);
+            for id in self.clients.keys().cloned().collect::<Vec<_>>() {
+                self.live(&id, false);
+                self.check();
+            }
+            self.pass(Duration::ZERO);
+        }
+        self.pass(settings().consumer_session_timeout / 2);
+        for _ in 0..8 {
+            self.now += Duration::from_secs(5);
+            for id in self.clients.keys().cloned().collect::<Vec<_>>() {
+                self.live(&id, false);
+                self.check();
+            }
+            self.pass(Duration::ZERO);
+        }
+    }
+
+    fn owned(&self, id: &str) -> usize {
+        self.clients[id].owned.len()
+    }
+}
+
+fn names(topics: &[&'static str]) -> Client {
+    Client { topics: topics.to_vec(), ..Client::default() }
+}
+
+#[test]
+fn one_three_one() {
+    let mut world = World::new();
+    world.join("m1", names(&["a", "b"]));
+    assert_eq!((world.owned("m1"), world.group.phase()), (8, Phase::Stable));
+    world.join("m2", names(&["a", "b"]));
+    world.join("m3", names(&["a", "b"]));
+    assert_eq!((world.owned("m1"), world.owned("m2"), world.owned("m3")), (8, 0, 0));
+    world.settle();
+    let mut shares = [world.owned("m1"), world.owned("m2"), world.owned("m3")];
+    shares.sort_unstable();
+    assert_eq!((shares, world.group.phase()), ([2, 3, 3], Phase::Stable));
+    world.leave("m1");
+    world.leave("m3");
+    world.settle();
+    assert_eq!(world.owned("m2"), 8);
+    world.leave("m2");
+    assert_eq!((world.group.phase(), world.group.is_idle()), (Phase::Empty, true));
+}
+
+#[test]
+fn a_heartbeat_that_changes_nothing_is_not_saved() {
+    let mut world = World::new();
+    world.join("m1", names(&["a"]));
+    let saves = world.saves;
+    for _ in 0..10 {
+        world.live("m1", false);
+    }
+    let answer = world.beat("m1", &Heartbeat { epoch: 1, ..Heartbeat::default() }).expect("it lives");
+    assert_eq!((world.saves, answer.epoch, answer.assignment), (saves, 1, None));
+}
+
+#[test]
+fn many_members_that_wait_are_saved_at_once() {
+    let mut world = World::new();
+    let mut waiting = Vec::new();
+    for id in ["m1", "m2", "m3"] {
+        let topics = Some(vec!["a"]);
+        let beat = Heartbeat { member_id: id, topics, owned: Some(Partitions::new()), ..Heartbeat::default() };
+        match world.group.heartbeat(&beat, &world.state, world.now, &settings()) {
+            Ok(Reply::Later(answer)) => waiting.push(answer),
+            other => panic!("{other:?}"),
+        }
+    }
+    world.save();
+    assert_eq!(world.saves, 1);
+    assert!(waiting.iter_mut().all(|answer| matches!(answer.try_recv(), Ok(Ok(_)))));
+}
+
+#[test]
+fn a_partition_is_given_only_after_it_was_given_up() {
+    let mut world = World::new();
+    world.join("m1", names(&["a"]));
+    world.join("m2", names(&["a"]));
+    assert_eq!(world.owned("m2"), 0);
+    // The old owner is told, and still owns.
+    let owned = world.clients["m1"].owned.clone();
+    let beat = Heartbeat { epoch: 1, owned: Some(owned), ..Heartbeat::default() };
+    let answer = world.beat("m1", &beat).expect("it lives");
+    assert_eq!((answer.epoch, answer.assignment.as_ref().map(Partitions::len)), (1, Some(3)));
+    world.live("m2", false);
+    assert_eq!(world.owned("m2"), 0);
+    // It says nothing of what it owns: it may own it still.
+    world.beat("m1", &Heartbeat { epoch: 1, ..Heartbeat::default() }).expect("it lives");
+    world.live("m2", false);
+    assert_eq!(world.owned("m2"), 0);
+    let answer = world.beat("m1", &Heartbeat { epoch: 1, owned: answer.assignment, ..Heartbeat::default() });
+    assert_eq!(answer.expect("it lives").epoch, 2);
+    world.live("m2", false);
+    assert_eq!(world.owned("m2"), 2);
+}
+
+#[test]
+fn who_does_not_give_up_in_time_is_removed() {
+    let mut world = World::new();
+    let owned = |world: &World| world.clients["m1"].owned.clone();
+    world.join("m1", names(&["a"]));
+    world.join("m2", names(&["a"]));
+    for _ in 0..11 {
+        let beat = Heartbeat { epoch: 1, owned: Some(owned(&world)), ..Heartbeat::default() };
+        world.beat("m1", &beat).expect("it lives");
+        world.live("m2", false);
+        world.pass(Duration::from_secs(5));
+    }
+    world.pass(Duration::from_secs(5));
+    let beat = Heartbeat { epoch: 1, owned: Some(owned(&world)), ..Heartbeat::default() };
+    assert_eq!(world.beat("m1", &beat), Err(Error::UnknownMember));
+    world.live("m2", false);
+    assert_eq!(world.owned("m2"), 5);
+}
+
+#[test]
+fn epochs_are_checked() {
+    let mut world = World::new();
+    world.join("m1", names(&["a"]));
+    let beat = |epoch| Heartbeat { epoch, ..Heartbeat::default() };
+    assert_eq!(world.beat("m2", &beat(1)), Err(Error::UnknownMember));
+    assert_eq!(world.beat("m1", &beat(2)), Err(Error::FencedMemberEpoch));
+    world.join("m2", names(&["a"]));
+    world.settle();
+    let epoch = world.clients["m1"].epoch;
+    assert_eq!(world.beat("m1", &beat(epoch - 1)), Err(Error::FencedMemberEpoch), "it does not say what it owns");
+    let owned = Some(world.clients["m1"].owned.clone());
+    assert!(world.beat("m1", &Heartbeat { owned, ..beat(epoch - 1) }).is_ok(), "its answer was lost");
+    let owned = Some(Partitions::from([99]));
+    assert_eq!(world.beat("m1", &Heartbeat { owned, ..beat(epoch - 1) }), Err(Error::FencedMemberEpoch));
+}
+
+#[test]
+fn words_are_checked() {
+    let mut world = World::new();
+    let join = |topics| Heartbeat { topics: Some(topics), owned: Some(Partitions::new()), ..Heartbeat::default() };
+    let beat = Heartbeat { assignor: Some("sticky"), ..join(vec!["a"]) };
+    assert_eq!(world.beat("m1", &beat), Err(Error::UnsupportedAssignor));
+    let beat = Heartbeat { pattern: Some("(?=a)"), ..join(vec![]) };
+    assert_eq!(world.beat("m1", &beat), Err(Error::InvalidPattern));
+    assert!(world.group.is_idle(), "what is refused changes nothing");
+    for id in 0..settings().consumer_max_size {
+        world.join(&format!("m{id}"), names(&["a"]));
+    }
+    assert_eq!(world.beat("m9", &join(vec!["a"])), Err(Error::GroupFull));
+}
+
+#[test]
+fn a_static_member_comes_back_to_its_partitions_without_a_rebalance() {
+    let mut world = World::new();
+    let fixed = |instance: &str| Client { instance: Some(instance.into()), ..names(&["a"]) };
+    world.join("m1", fixed("i1"));
+    world.join("m2", fixed("i2"));
+    world.settle();
+    let (epoch, owned) = (world.clients["m1"].epoch, world.clients["m1"].owned.clone());
+    let join = Heartbeat { instance_id: Some("i1"), topics: Some(vec!["a"]), ..Heartbeat::default() };
+    assert_eq!(world.beat("m3", &join), Err(Error::UnreleasedInstance));
+    assert_eq!(world.beat("m3", &Heartbeat { epoch, ..join.clone() }), Err(Error::FencedInstance));
+    let left = world.beat("m1", &Heartbeat { epoch: -2, instance_id: Some("i1"), ..Heartbeat::default() });
+    assert_eq!(left.expect("it leaves").epoch, -2);
+    world.clients.remove("m1");
+    world.join("m3", fixed("i1"));
+    assert_eq!((world.clients["m3"].epoch, &world.clients["m3"].owned), (epoch, &owned));
+    assert_eq!(world.group.content().epoch, epoch);
+    let late = Heartbeat { epoch, instance_id: Some("i1"), ..Heartbeat::default() };
+    assert_eq!(world.beat("m1", &late), Err(Error::FencedInstance));
+}
+
+#[test]
+fn topics_that_come_and_grow_are_shared() {
+    let mut world = World::new();
+    world.join("m1", Client { pattern: Some("n.*"), ..names(&["a", "later"]) });
+    assert_eq!(world.owned("m1"), 5);
+    world.grow(1, 5, 7);
+    world.topic("later", 3, 2);
+    world.topic("new", 4, 4);
+    world.now += Duration::from_secs(11);
+    world.live("m1", false);
+    assert_eq!(world.owned("m1"), 13);
+    let epoch = world.group.content().epoch;
+    world.restart();
+    world.live("m1", false);
+    assert_eq!(world.group.content().epoch, epoch, "a restart is no rebalance");
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Join(usize, usize, Option<usize>),
+    Live(usize, bool),
+    Leave(usize),
+    /// A static member leaves for a while, and its next life joins with the member id given.
+    Return(usize, usize),
+    Crash(usize),
+    Pass(u64),
+    Restart,
+    /// The coordinator dies before it has saved what a heartbeat changes.
+    Interrupt(usize),
+    Grow,
+}
+
+const WISHES: [(&[&str], Option<&str>); 4] =
+    [(&["a"], None), (&["a", "b"], None), (&["b", "absent"], None), (&[], Some("[ab]"))];
+
+fn op() -> impl Strategy<Value = Op> {
+    let member = || 0..6usize;
+    prop_oneof![
+        4 => (member(), 0..WISHES.len(), prop::option::weighted(0.3, 0..2usize)).prop_map(|(m, w, i)| Op::Join(m, w, i)),
+        20 => (member(), prop::bool::weighted(0.2)).prop_map(|(member, lost)| Op::Live(member, lost)),
+        1 => member().prop_map(Op::Leave),
+        2 => (member(), member()).prop_map(|(old, new)| Op::Return(old, new)),
+        1 => member().prop_map(Op::Crash),
+        2 => prop_oneof![Just(1u64), Just(20), Just(50)].prop_map(Op::Pass),
+        1 => Just(Op::Restart),
+        2 => member().prop_map(Op::Interrupt),
+        1 => Just(Op::Grow),
+    ]
+}
+
+impl World {
+    fn play(&mut self, op: &Op, partitions: &mut u32) {
+        let name = |member: &usize| format!("m{member}");
+        match op {
+            Op::Join(member, wish, instance) if !self.clients.contains_key(&name(member)) => {
+                let (topics, pattern) = WISHES[*wish];
+                let instance = instance.map(|instance| format!("i{instance}"));
+                let client = Client { instance, pattern, topics: topics.to_vec(), ..Client::default() };
+                self.join(&name(member), client);
+            }
+            Op::Join(member, wish, _) => {
+                let client = self.clients.get_mut(&name(member)).expect("it lives");
+                (client.topics, client.pattern) = (WISHES[*wish].0.to_vec(), Some(WISHES[*wish].1.unwrap_or("")));
+            }
+            Op::Live(member, is_lost) => self.live(&name(member), *is_lost),
+            Op::Leave(member) => self.leave(&name(member)),
+            Op::Return(old, new) => {
+                let free = !self.clients.contains_key(&name(new));
+                let is_static = |client: &&Client| client.instance.is_some() && client.epoch > 0;
+                if let Some(client) = self.clients.get(&name(old)).filter(is_static).cloned().filter(|_| free) {
+                    let instance_id = client.instance.as_deref();
+                    let left = self.beat(&name(old), &Heartbeat { epoch: -2, instance_id, ..Heartbeat::default() });
+                    self.clients.remove(&name(old));
+                    if left.is_ok() {
+                        self.join(&name(new), client);
+                    }
+                }
+            }
+            Op::Crash(member) => drop(self.clients.remove(&name(member))),
+            Op::Pass(seconds) => self.pass(Duration::from_secs(*seconds)),
+            Op::Restart => self.restart(),
+            Op::Interrupt(member) => {
+                if let Some(client) = self.clients.get(&name(member)).cloned() {
+                    let owned = Some(client.owned.clone());
+                    let (instance_id, topics) = (client.instance.as_deref(), Some(client.topics.clone()));
+                    let (id, epoch) = (name(member), client.epoch);
+                    let beat = Heartbeat { member_id: &id, epoch, instance_id, topics, owned, ..Heartbeat::default() };
+                    let _ = self.group.heartbeat(&beat, &self.state, self.now, &settings());
+                }
+                self.restart();
+            }
+            Op::Grow => {
+                self.grow(1, *partitions, *partitions + 1);
+                *partitions += 1;
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_partition_has_two_owners_and_all_find_one(ops in vec(op(), 1..60)) {
+        let mut world = World::new();
+        let mut partitions = 5;
+        for op in &ops {
+            world.play(op, &mut partitions);
+            world.check();
+            kafscale_state::invariants::check(&world.state).expect("invariants hold");
+        }
+        world.settle();
+        let wants = |name: &str, pattern: &str| {
+            let mut clients = world.clients.values();
+            clients.any(|client| client.topics.contains(&name) || client.pattern == Some(pattern))
+        };
+        let mut wanted = 0;
+        wanted += if wants("a", "[ab]") { partitions as usize } else { 0 };
+        wanted += if wants("b", "[ab]") { 3 } else { 0 };
+        let owned: usize = world.clients.values().map(|client| client.owned.len()).sum();
+        prop_assert_eq!(owned, wanted, "{:?}\n{:?}", world.clients, world.group);
+        let phase = if world.clients.is_empty() { Phase::Empty } else { Phase::Stable };
+        prop_assert_eq!(world.group.phase(), phase);
+        // Nothing is left to do.
+        let saves = world.saves;
+        let ids: Vec<_> = world.clients.keys().cloned().collect();
+        ids.iter().for_each(|id| world.live(id, false));
+        prop_assert_eq!(world.saves, saves);
+    }
+}
