@@ -1,6 +1,7 @@
-//! Kafka clients for the stories: they speak the protocol's bytes to the broker's own connection object, over links that
-//! take time and break, and they retry as stock clients do.
+//! Kafka clients for the stories: they speak the protocol's bytes to the broker's own network code, over wires that take time
+//! and break, and they retry as stock clients do.
 //!
+//! - [`wire`]: streams in memory, in place of sockets;
 //! - [`link`]: brokers, connections to them, and whole requests;
 //! - [`producer`]: an idempotent or a plain producer with several requests in flight;
 //! - [`consumer`]: a consumer by assignment;
@@ -10,6 +11,7 @@ pub mod admin;
 pub mod consumer;
 pub mod link;
 pub mod producer;
+pub mod wire;
 
 use std::sync::Arc;
 

@@ -140,8 +140,7 @@ async fn in_chaos(stage: &Stage, deployment: &Deployment, bucket: &Bucket, rng: 
                 node.set_wall_offset_ms(off_ms);
             }
             5 => {
-                let broker = Arc::clone(&running.broker);
-                let drain = running.node.call("drain", async move { broker.drain().await });
+                let drain = running.node.call("drain", running.clone().drain());
                 if timeout(&deployment.clients, DRAIN_LIMIT, drain).await.is_ok() {
                     stage.world.mark("drained");
                 }
