@@ -15,6 +15,12 @@ pub enum Bug {
     OldAssignment,
     /// A member's commit is let through under any generation; apply has a switch of its own.
     NoGenerationCheck,
+    /// A look-up by time answers with the first record of the batch.
+    TimeOfBatch,
+    /// A batch that was sent with acks=0 and failed does not end the connection.
+    SilentFailure,
+    /// A request that was answered keeps its share of the memory.
+    MemoryKept,
 }
 
 thread_local! {

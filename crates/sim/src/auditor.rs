@@ -9,12 +9,13 @@
 //! - **order**: an append that ended before another began stands behind it, or a client's own order is turned round.
 //! - **gap**: a read skipped places, or did not begin where it was asked to.
 //! - **stale**: an answer claims an end, or an absence, older than the request.
+//! - **time**: a question for a time was answered with another record than the first that fits.
 //! - **ghost**: an append that began after its line's deletion was acknowledged.
 //! - **stuck**: an operation never ended although everything was healed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Appended, Found, History, Op, Place, Promise, Tick, Value, What};
+use crate::history::{Appended, Dated, Found, History, Op, Place, Promise, Tick, Times, Value, What};
 
 /// What the history held, for runs that must show that something happened at all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Tally {
     pub values_read: u64,
     /// Answers that told an end.
     pub ends: u64,
+    /// Answers that told a place by its time.
+    pub times: u64,
 }
 
 /// Judges a whole history: the tally, or everything that is wrong with it.
@@ -52,6 +55,7 @@ pub fn audit(history: &History) -> Result<Tally, Vec<String>> {
         case.reads();
         if !deletions.contains_key(&line) {
             case.ends();
+            case.times(&history.times(&line));
         }
         case.pending();
         case.count(&mut tally);
@@ -142,7 +146,7 @@ impl<'a> Case<'a> {
                 wrong.push(format!("phantom: {value} at {places:?} was refused"));
             }
             let allowed = match sent.promise {
-                Promise::ExactlyOnce => 1,
+                Promise::ExactlyOnce | Promise::AtMostOnce => 1,
                 Promise::AtLeastOnce => sent.attempts.max(1) as usize,
             };
             if places.len() > allowed {
@@ -227,7 +231,7 @@ impl<'a> Case<'a> {
             }
         }
         let mut last: BTreeMap<u64, (Value, Place)> = BTreeMap::new();
-        for sent in self.sent.iter().filter(|sent| sent.promise == Promise::ExactlyOnce) {
+        for sent in self.sent.iter().filter(|sent| sent.promise != Promise::AtLeastOnce) {
             for value in sent.values {
                 let Some(at) = self.found_at.get(value).and_then(BTreeSet::first) else { continue };
                 if let Some((before, place)) = last.insert(sent.client, (*value, *at)).filter(|(_, place)| place >= at)
@@ -254,6 +258,27 @@ impl<'a> Case<'a> {
 
     /// No answer claims an end or an absence older than the request, nor an end that never was.
     fn ends(&mut self) {
+        let known = self.known_ends();
+        let really = self.seen.last_key_value().map_or(self.first, |(at, _)| at + 1);
+        for op in self.ops {
+            let end = known.before(op.start);
+            match &op.what {
+                What::End { answer: Some(told) } if *told < end => {
+                    self.wrong.push(format!("stale: told the end {told} when it was {end} before the question"));
+                }
+                What::End { answer: Some(told) } if *told > really => {
+                    self.wrong.push(format!("phantom: told the end {told}, and it never was beyond {really}"));
+                }
+                What::Read { from, answer: Found::OutOfRange, .. } if (self.first..=end).contains(from) => {
+                    self.wrong.push(format!("stale: {from} called out of range when the end was {end}"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What could be known of the line's end at every moment.
+    fn known_ends(&self) -> KnownEnds {
         let mut evidence: Vec<(Tick, Place)> = Vec::new();
         for op in self.ops {
             let Some(tick) = op.end else { continue };
@@ -268,24 +293,48 @@ impl<'a> Case<'a> {
             evidence.extend(told.map(|(at, _)| (tick, at + 1)));
         }
         evidence.sort_unstable();
-        let really = self.seen.last_key_value().map_or(self.first, |(at, _)| at + 1);
-        let (mut evidence, mut end) = (evidence.into_iter().peekable(), self.first);
+        let mut end = self.first;
+        evidence.iter_mut().for_each(|(_, told)| {
+            end = end.max(*told);
+            *told = end;
+        });
+        KnownEnds { first: self.first, evidence }
+    }
+
+    /// A time that is asked for gives the first place that fits, of a prefix of the line that holds at least what was known
+    /// before the question.
+    fn times(&mut self, times: &Times) {
+        let known = self.known_ends();
+        let ambiguous = times.iter().filter(|(_, times)| times.len() > 1);
+        self.wrong.extend(ambiguous.map(|(at, times)| format!("inconsistent: times {times:?} at {at}")));
+        let time_at: BTreeMap<Place, i64> =
+            times.iter().filter_map(|(at, times)| Some((*at, *times.first()?))).collect();
         for op in self.ops {
-            while let Some((_, earlier)) = evidence.next_if(|(tick, _)| *tick < op.start) {
-                end = end.max(earlier);
-            }
-            match &op.what {
-                What::End { answer: Some(told) } if *told < end => {
-                    self.wrong.push(format!("stale: told the end {told} when it was {end} before the question"));
+            let What::Time { at_or_after, answer } = op.what else { continue };
+            let end = known.before(op.start);
+            let beats = |time: i64, than: i64| at_or_after.map_or(time > than, |wanted| time >= wanted);
+            let wrong = match answer {
+                Dated::Unknown => None,
+                Dated::Nowhere => {
+                    let missed = time_at.range(..end).find(|(_, time)| beats(**time, i64::MIN));
+                    missed
+                        .map(|(at, time)| format!("stale: no place for {at_or_after:?}, but {at} has the time {time}"))
                 }
-                What::End { answer: Some(told) } if *told > really => {
-                    self.wrong.push(format!("phantom: told the end {told}, and it never was beyond {really}"));
+                Dated::At(at, time)
+                    if time_at.get(&at) != Some(&time) || at_or_after.is_some_and(|from| time < from) =>
+                {
+                    Some(format!("time: {at_or_after:?} gave {at} at {time}, which has {:?}", time_at.get(&at)))
                 }
-                What::Read { from, answer: Found::OutOfRange, .. } if (self.first..=end).contains(from) => {
-                    self.wrong.push(format!("stale: {from} called out of range when the end was {end}"));
+                Dated::At(at, time) => {
+                    let is_better = |(other, its): &(&Place, &i64)| match at_or_after {
+                        Some(_) => **other < at && beats(**its, time),
+                        None => beats(**its, time) || (**its == time && **other < at),
+                    };
+                    let better = time_at.range(..end.max(at)).find(is_better);
+                    better.map(|better| format!("time: {at_or_after:?} gave {at} at {time}, better is {better:?}"))
                 }
-                _ => {}
-            }
+            };
+            self.wrong.extend(wrong);
         }
     }
 
@@ -316,9 +365,24 @@ impl<'a> Case<'a> {
                     tally.values_read += values.len() as u64;
                 }
                 What::End { answer: Some(_) } => tally.ends += 1,
+                What::Time { answer: Dated::At(..), .. } => tally.times += 1,
                 _ => {}
             }
         }
+    }
+}
+
+/// How far a line was known to reach, by moments: places never shrink.
+struct KnownEnds {
+    first: Place,
+    evidence: Vec<(Tick, Place)>,
+}
+
+impl KnownEnds {
+    /// The end that somebody had been told of before this moment.
+    fn before(&self, tick: Tick) -> Place {
+        let count = self.evidence.partition_point(|(told, _)| *told < tick);
+        count.checked_sub(1).map_or(self.first, |last| self.evidence[last].1)
     }
 }
 

@@ -7,7 +7,10 @@
 //! One shape serves partitions (records at offsets from 0) and the metadata log (frames at positions from 1): both are a
 //! [`Line`], dense places that are given once and never change.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 
@@ -67,6 +70,13 @@ pub enum What {
         /// Whether this is the judge's own reading of everything, after the healing.
         is_final: bool,
     },
+    /// The first place at a time or later, or with the greatest time.
+    Time {
+        /// The time in milliseconds; none for the greatest.
+        at_or_after: Option<i64>,
+        /// The answer.
+        answer: Dated,
+    },
     /// Where the line ends.
     End {
         /// One beyond the last place; none if there was no answer.
@@ -81,6 +91,8 @@ pub enum Promise {
     ExactlyOnce,
     /// As many copies as attempts, in any order: a plain producer.
     AtLeastOnce,
+    /// Each value at most once and in the client's order, and no answer: acks=0 on one connection.
+    AtMostOnce,
 }
 
 /// How an append ended.
@@ -107,6 +119,17 @@ pub enum Found {
     Unknown,
 }
 
+/// What a question for a time gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dated {
+    /// This place, which has this time.
+    At(Place, i64),
+    /// There is no such place.
+    Nowhere,
+    /// No answer.
+    Unknown,
+}
+
 /// Names a pending operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpId(usize);
@@ -121,7 +144,11 @@ struct Log {
     next_value: Value,
     ops: Vec<Op>,
     deleted: BTreeMap<Line, Tick>,
+    times: BTreeMap<Line, Times>,
 }
+
+/// The times in milliseconds that places were seen with; more than one is wrong.
+pub type Times = BTreeMap<Place, BTreeSet<i64>>;
 
 impl Log {
     fn tick(&mut self) -> Tick {
@@ -172,6 +199,32 @@ impl History {
                 *answer = found;
             }
         });
+    }
+
+    /// A question for a time begins: the first place at `at_or_after` or later, or the first one with the greatest time.
+    pub fn ask_time(&self, client: u64, line: &Line, at_or_after: Option<i64>) -> OpId {
+        self.begin(client, line, What::Time { at_or_after, answer: Dated::Unknown })
+    }
+
+    /// A question for a time is answered.
+    pub fn told_time(&self, id: OpId, dated: Dated) {
+        self.finish(id, |what| {
+            if let What::Time { answer, .. } = what {
+                *answer = dated;
+            }
+        });
+    }
+
+    /// A place was seen with a time.
+    pub fn dated(&self, line: &Line, at: Place, time: i64) {
+        let mut log = self.0.lock();
+        let times = log.times.entry(line.clone()).or_default();
+        times.entry(at).or_default().insert(time);
+    }
+
+    /// The times that a line's places were seen with.
+    pub fn times(&self, line: &Line) -> Times {
+        self.0.lock().times.get(line).cloned().unwrap_or_default()
     }
 
     /// A question for the end begins.

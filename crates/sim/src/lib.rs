@@ -6,7 +6,7 @@
 //! A run is a pure function of (scenario, seed): `SEEDS=7 cargo test -p kafscale-sim` or
 //! `cargo run -p kafscale-sim --release -- --scenario NAME --seeds 7..8` replay it.
 //!
-//! Not simulated: races between threads, sockets and TLS, a real store's own defects.
+//! Not simulated: races between threads, kernel sockets and TLS, a real store's own defects.
 
 mod alarms;
 pub mod auditor;

@@ -55,6 +55,24 @@ const BOARD: &[Planted] = &[
         scenario: "broker-crashes",
         seeds: 20,
     },
+    Planted {
+        name: "a time answered with the batch's first record",
+        plant: |on| broker::plant(on.then_some(broker::Bug::TimeOfBatch)),
+        scenario: "broker-times",
+        seeds: 5,
+    },
+    Planted {
+        name: "an acks=0 failure swallowed",
+        plant: |on| broker::plant(on.then_some(broker::Bug::SilentFailure)),
+        scenario: "broker-acks-0",
+        seeds: 10,
+    },
+    Planted {
+        name: "memory of answered requests kept",
+        plant: |on| broker::plant(on.then_some(broker::Bug::MemoryKept)),
+        scenario: "broker-outage",
+        seeds: 3,
+    },
 ];
 
 /// What gives the bug away, if anything does.

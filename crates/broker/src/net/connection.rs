@@ -175,6 +175,11 @@ impl<R: Source, W: AsyncWrite + Unpin> Connection<R, W> {
         let answer = self.session.on_frame(bytes);
         self.pending.push_back(Box::pin(async move {
             let answer = answer.await;
+            #[cfg(feature = "planted-bugs")]
+            if crate::planted::is(crate::planted::Bug::MemoryKept) {
+                std::mem::forget(reservation);
+                return answer;
+            }
             drop(reservation);
             answer
         }));

@@ -203,6 +203,11 @@ fn bound(extent: &Extent) -> Bound {
 fn first_in(content: &Content, timestamp: i64, log_start: i64) -> Search {
     for batch in content.batches() {
         let found = search::first_at_or_after(&batch, timestamp, log_start, OPEN_MAX).map_err(corrupt)?;
+        #[cfg(feature = "planted-bugs")]
+        let found = match crate::planted::is(crate::planted::Bug::TimeOfBatch) {
+            true => found.map(|found| Found { offset: batch.header().base_offset, ..found }),
+            false => found,
+        };
         if found.is_some() {
             return Ok(found);
         }

@@ -64,6 +64,7 @@ fn a_good_history_passes_and_is_counted() {
         refused: 1,
         values_read: 2,
         ends: 1,
+        times: 0,
     };
     assert_eq!(tally, expected);
 }
@@ -192,4 +193,45 @@ fn what_was_acknowledged_somewhere_is_somewhere() {
     let story = Story::new();
     story.append(1, &[1], Appended::Somewhere);
     assert_eq!(story.wrong(), ["lost"]);
+}
+
+/// Places 0 to 3 with the times 10, 30, 20, 30, acknowledged; then a question.
+fn asked_for_time(at_or_after: Option<i64>, answer: Dated) -> Vec<String> {
+    let story = Story::new();
+    story.append(1, &[1, 2, 3, 4], Appended::At(0));
+    story.read(0, &[1, 2, 3, 4], true);
+    [10, 30, 20, 30].into_iter().zip(0..).for_each(|(time, at)| story.history.dated(&story.line, at, time));
+    let id = story.history.ask_time(9, &story.line, at_or_after);
+    story.history.told_time(id, answer);
+    story.wrong()
+}
+
+#[test]
+fn a_time_gives_the_first_place_that_fits() {
+    assert!(asked_for_time(Some(15), Dated::At(1, 30)).is_empty());
+    assert!(asked_for_time(Some(31), Dated::Nowhere).is_empty());
+    assert!(asked_for_time(None, Dated::At(1, 30)).is_empty());
+    assert!(asked_for_time(None, Dated::Unknown).is_empty());
+    assert_eq!(asked_for_time(Some(15), Dated::At(0, 30)), ["time"], "not its time");
+    assert_eq!(asked_for_time(Some(15), Dated::At(0, 10)), ["time"], "too early");
+    assert_eq!(asked_for_time(Some(15), Dated::At(2, 20)), ["time"], "not the first");
+    assert_eq!(asked_for_time(None, Dated::At(3, 30)), ["time"], "not the first of the greatest");
+    assert_eq!(asked_for_time(None, Dated::At(2, 20)), ["time"], "not the greatest");
+    assert_eq!(asked_for_time(Some(15), Dated::Nowhere), ["stale"]);
+    assert_eq!(asked_for_time(None, Dated::Nowhere), ["stale"]);
+}
+
+#[test]
+fn what_needs_no_answer_stands_once_and_in_order() {
+    for (finally, wrong) in
+        [(vec![1, 2], vec![]), (vec![2], vec![]), (vec![2, 1], vec!["order"]), (vec![1, 1], vec!["duplicate"])]
+    {
+        let story = Story::new();
+        for value in [1, 2] {
+            let id = story.begin(1, &[value], Promise::AtMostOnce);
+            story.history.appended(id, Appended::Unknown);
+        }
+        story.read(0, &finally, true);
+        assert_eq!(story.wrong(), wrong, "{finally:?}");
+    }
 }

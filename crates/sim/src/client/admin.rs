@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     executor::Node,
-    history::{History, Place},
+    history::{Dated, History, Place},
 };
 
 const INIT_PRODUCER_ID: i16 = 5;
@@ -25,6 +25,7 @@ const METADATA: i16 = 12;
 const LIST_OFFSETS: i16 = 7;
 
 const LATEST: i64 = -1;
+const GREATEST: i64 = -3;
 
 /// A new producer id and its epoch.
 pub async fn init_producer_id(node: &Node, link: &mut Link) -> Result<(i64, i16), Broken> {
@@ -123,6 +124,8 @@ pub async fn ends(
 ) -> Result<Vec<Option<Place>>, Lost> {
     let ops: Vec<_> = partitions.iter().map(|partition| history.ask_end(client, &partition.line())).collect();
     let answer = list_offsets(link, partitions, LATEST).await;
+    let end = |row: Option<(i64, i64)>| row.and_then(|(offset, _)| Place::try_from(offset).ok());
+    let answer = answer.map(|rows| rows.into_iter().map(end).collect::<Vec<_>>());
     let ends = answer.clone().unwrap_or_else(|_| vec![None; partitions.len()]);
     for (op, end) in ops.into_iter().zip(&ends) {
         history.told_end(op, *end);
@@ -130,7 +133,34 @@ pub async fn ends(
     answer
 }
 
-async fn list_offsets(link: &mut Link, partitions: &[Partition], timestamp: i64) -> Result<Vec<Option<Place>>, Lost> {
+/// Asks where a time begins in partitions, or for the greatest. Writes questions and answers down.
+pub async fn times(
+    history: &History,
+    client: u64,
+    link: &mut Link,
+    partitions: &[Partition],
+    at_or_after: Option<i64>,
+) -> Result<(), Lost> {
+    let ask = |partition: &Partition| history.ask_time(client, &partition.line(), at_or_after);
+    let ops: Vec<_> = partitions.iter().map(ask).collect();
+    let answer = list_offsets(link, partitions, at_or_after.unwrap_or(GREATEST)).await;
+    let rows = answer.clone().unwrap_or_else(|_| vec![None; partitions.len()]);
+    for (op, row) in ops.into_iter().zip(rows) {
+        let dated = match row {
+            Some((offset, time)) => Place::try_from(offset).map_or(Dated::Nowhere, |at| Dated::At(at, time)),
+            None => Dated::Unknown,
+        };
+        history.told_time(op, dated);
+    }
+    answer.map(|_| ())
+}
+
+/// Offset and timestamp for each partition; none where there was an error.
+async fn list_offsets(
+    link: &mut Link,
+    partitions: &[Partition],
+    timestamp: i64,
+) -> Result<Vec<Option<(i64, i64)>>, Lost> {
     let topics = partitions.iter().map(|partition| list_offsets::ListOffsetsTopic {
         name: &partition.topic,
         partitions: vec![list_offsets::ListOffsetsPartition {
@@ -148,7 +178,7 @@ async fn list_offsets(link: &mut Link, partitions: &[Partition], timestamp: i64)
         let found = rows
             .flat_map(|topic| topic.partitions.iter().collect::<Vec<_>>())
             .find(|row| row.partition_index == partition.index && row.error_code == ErrorCode::None);
-        found.and_then(|row| Place::try_from(row.offset).ok())
+        found.map(|row| (row.offset, row.timestamp))
     });
     Ok(told.collect())
 }

@@ -1,6 +1,7 @@
 //! A consumer by assignment: fetches from where it is, writes down what it saw, goes on.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -10,13 +11,14 @@ use std::{
 
 use kafscale_protocol::{
     ErrorCode,
-    messages::fetch::{FetchPartition, FetchTopic, PartitionData, Request, Response},
+    messages::fetch::{FetchPartition, FetchTopic, ForgottenTopic, PartitionData, Request, Response},
 };
 use kafscale_records::{Batch, batches};
 use kafscale_runtime::Runtime;
 
 use super::{
     Partition,
+    fetch_session::{FetchSession, Index},
     link::{Brokers, Link, Lost},
 };
 use crate::{
@@ -30,6 +32,9 @@ const VERSION: i16 = 16;
 /// Pause after a fetch that brought nothing: stock clients wait as long after an error.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
+/// Answers in a row that bring nothing, after which a follower takes it that there is no more.
+const IDLE_ANSWERS: u32 = 20;
+
 /// What a batch may hold once it is opened.
 const OPENED_MAX: usize = 1 << 20;
 
@@ -41,6 +46,9 @@ pub struct Consumer {
     client: u64,
     at: Vec<(Partition, Place)>,
     habits: Habits,
+    session: FetchSession,
+    /// Partitions that it does not want now.
+    paused: BTreeSet<Index>,
 }
 
 /// How a consumer behaves.
@@ -50,6 +58,9 @@ pub struct Habits {
     pub fragile: u64,
     /// Pause between fetches at most.
     pub pause_max: Duration,
+    /// Whether it fetches within a session. On a connection that may break it also says wrong epochs, pauses partitions and
+    /// seeks; on a good one it only goes on, so that nothing hides what a session has forgotten.
+    pub in_session: bool,
 }
 
 impl Consumer {
@@ -57,7 +68,8 @@ impl Consumer {
     pub fn new(node: Node, brokers: Brokers, history: History, partitions: &[Partition], habits: Habits) -> Self {
         let client = history.value();
         let at = partitions.iter().map(|partition| (partition.clone(), 0)).collect();
-        Self { node, brokers, history, client, at, habits }
+        let (session, paused) = Default::default();
+        Self { node, brokers, history, client, at, habits, session, paused }
     }
 
     /// Reads until `stop` is set; an error is something that a stock client would report to its user.
@@ -70,18 +82,51 @@ impl Consumer {
                     Ok(_) => {
                         self.pause().await;
                         self.seek_back();
+                        self.pause_partitions();
                     }
                     Err(Lost) => break,
                 }
             }
             self.node.sleep(Duration::from_millis(100)).await;
         }
+        if self.habits.in_session { self.follow().await } else { Ok(()) }
+    }
+
+    /// Goes on in its session until nothing comes any more, and takes it that this is the end of every partition: what a
+    /// session has forgotten is never heard of again.
+    async fn follow(mut self) -> Result<(), String> {
+        self.paused.clear();
+        let ops: Vec<OpId> =
+            self.at.iter().map(|(partition, _)| self.history.ask_end(self.client, &partition.line())).collect();
+        let mut link = self.brokers.connect(&self.node).await;
+        let mut idle = 0;
+        while idle < IDLE_ANSWERS {
+            match self.fetch(&mut link, false).await {
+                Ok(Fetched { fatal: Some(wrong), .. }) => return Err(wrong),
+                Ok(Fetched { records: 0, failed: 0, .. }) => idle += 1,
+                Ok(Fetched { failed: 1.., .. }) => self.node.sleep(RETRY_BACKOFF).await,
+                Ok(_) => idle = 0,
+                Err(Lost) => link = self.brokers.connect(&self.node).await,
+            }
+        }
+        ops.into_iter().zip(&self.at).for_each(|(op, (_, at))| self.history.told_end(op, Some(*at)));
         Ok(())
+    }
+
+    /// Now and then no longer wants a partition, or wants it again.
+    fn pause_partitions(&mut self) {
+        if self.habits.in_session && self.habits.fragile > 0 && self.node.random_u64().is_multiple_of(10) {
+            let index = usize::try_from(self.node.random_u64() % self.at.len() as u64).expect("below a length");
+            if !self.paused.remove(&index) && self.paused.len() + 1 < self.at.len() {
+                self.paused.insert(index);
+            }
+        }
     }
 
     /// Now and then reads again from somewhere before, often from within a batch.
     fn seek_back(&mut self) {
-        if self.node.random_u64().is_multiple_of(20) {
+        let is_steady = self.habits.in_session && self.habits.fragile == 0;
+        if !is_steady && self.node.random_u64().is_multiple_of(20) {
             let index = usize::try_from(self.node.random_u64() % self.at.len() as u64).expect("below a length");
             let at = &mut self.at[index].1;
             *at -= self.node.random_u64() % (*at + 1);
@@ -115,26 +160,34 @@ impl Consumer {
     }
 
     async fn fetch(&mut self, link: &mut Link, is_final: bool) -> Result<Fetched, Lost> {
-        let ops: Vec<OpId> = self
-            .at
-            .iter()
-            .map(|(partition, at)| self.history.read(self.client, &partition.line(), *at, is_final))
-            .collect();
-        let answer = self.ask(link, is_final).await;
+        let places = self.at.iter().enumerate().map(|(index, (_, at))| (index, *at));
+        let wanted: BTreeMap<Index, Place> = places.filter(|(index, _)| !self.paused.contains(index)).collect();
+        let read = |index: &Index| {
+            let (partition, at) = &self.at[*index];
+            self.history.read(self.client, &partition.line(), *at, is_final)
+        };
+        let ops: Vec<OpId> = wanted.keys().map(read).collect();
+        let answer = self.ask(link, &wanted, is_final).await;
         let Ok(answers) = answer else {
             ops.into_iter().for_each(|op| self.history.found(op, Found::Unknown));
+            self.session.lost();
             return Err(Lost);
         };
         let mut fetched = Fetched::default();
-        for ((op, answer), (_, at)) in ops.into_iter().zip(answers).zip(&mut self.at) {
+        for ((op, answer), index) in ops.into_iter().zip(answers).zip(wanted.into_keys()) {
+            let (partition, at) = &mut self.at[index];
             let found = match answer {
-                Seen::Values(values) => {
-                    fetched.records += values.len();
-                    *at = values.last().map_or(*at, |(place, _)| place + 1);
-                    Found::Values(values)
+                Seen::Records(records) => {
+                    fetched.records += records.len();
+                    *at = records.last().map_or(*at, |record| record.at + 1);
+                    records.iter().for_each(|record| self.history.dated(&partition.line(), record.at, record.time));
+                    Found::Values(records.iter().map(|record| (record.at, record.value)).collect())
                 }
                 Seen::OutOfRange => Found::OutOfRange,
-                Seen::Retriable => Found::Unknown,
+                Seen::Retriable => {
+                    fetched.failed += 1;
+                    Found::Unknown
+                }
                 Seen::Wrong(wrong) => {
                     fetched.fatal = Some(wrong);
                     Found::Unknown
@@ -145,10 +198,75 @@ impl Consumer {
         Ok(fetched)
     }
 
-    /// One Fetch of all partitions; what it gave for each.
-    async fn ask(&self, link: &mut Link, is_final: bool) -> Result<Vec<Seen>, Lost> {
-        let mut topics: Vec<FetchTopic<'_>> = Vec::new();
-        for (partition, at) in &self.at {
+    /// One Fetch; what it gave for each partition wanted.
+    async fn ask(
+        &mut self,
+        link: &mut Link,
+        wanted: &BTreeMap<Index, Place>,
+        is_final: bool,
+    ) -> Result<Vec<Seen>, Lost> {
+        let is_incremental = self.habits.in_session && self.session.is_open();
+        let mut request = Request { max_wait_ms: 500, min_bytes: 1, max_bytes: 1 << 20, ..Request::default() };
+        let mut named: Vec<Index> = wanted.keys().copied().collect();
+        let mut is_wrong = false;
+        if self.habits.in_session {
+            let ask = self.session.ask(wanted);
+            is_wrong = is_incremental && self.habits.fragile > 0 && self.node.random_u64().is_multiple_of(40);
+            let epoch = if is_wrong { ask.epoch.saturating_add(7) } else { ask.epoch };
+            (request.session_id, request.session_epoch, named) = (ask.id, epoch, ask.named);
+            let forgotten = ask.forgotten.iter().map(|index| &self.at[*index].0);
+            let forgotten = forgotten.map(|partition| ForgottenTopic {
+                topic_id: partition.id,
+                partitions: vec![partition.index].into(),
+                ..ForgottenTopic::default()
+            });
+            request.forgotten_topics_data = forgotten.collect();
+        }
+        request.topics = self.topics(&named, is_final).into();
+        let frame = link.ask(VERSION, &request).await?;
+        let response: Response<'_> = link.read(VERSION, &frame);
+        if self.habits.in_session && response.error_code == ErrorCode::None {
+            let outcome = match (is_incremental, response.session_id) {
+                (true, _) => "fetch session went on",
+                (false, 0) => "no fetch session given",
+                (false, _) => "fetch session begun",
+            };
+            self.node.world().mark(outcome);
+            self.session.answered(response.session_id);
+        } else if self.habits.in_session {
+            self.refused(response.error_code);
+        }
+        if is_wrong && response.error_code == ErrorCode::None {
+            let wrong = "a fetch session took a wrong epoch".to_owned();
+            return Ok(wanted.keys().map(|_| Seen::Wrong(wrong.clone())).collect());
+        }
+        let seen = wanted.iter().map(|(index, at)| {
+            let partition = &self.at[*index].0;
+            let topics = response.responses.iter().filter(|topic| topic.topic_id == partition.id);
+            let mut rows = topics.flat_map(|topic| topic.partitions.iter().collect::<Vec<_>>());
+            match rows.find(|data| data.partition_index == partition.index) {
+                Some(data) => look(partition, *at, &data),
+                None if response.error_code == ErrorCode::None && is_incremental => Seen::Records(Vec::new()),
+                None if response.error_code.is_retriable() || self.habits.in_session => Seen::Retriable,
+                None => Seen::Wrong(format!("no answer for {partition:?}: {:?}", response.error_code)),
+            }
+        });
+        Ok(seen.collect())
+    }
+
+    fn refused(&mut self, error: ErrorCode) {
+        self.session.refused(error);
+        self.node.world().mark(match error {
+            ErrorCode::FetchSessionIdNotFound => "fetch session not found",
+            ErrorCode::InvalidFetchSessionEpoch => "fetch session epoch refused",
+            _ => "fetch refused",
+        });
+    }
+
+    fn topics(&self, named: &[Index], is_final: bool) -> Vec<FetchTopic<'static>> {
+        let mut topics: Vec<FetchTopic<'static>> = Vec::new();
+        for index in named {
+            let (partition, at) = &self.at[*index];
             let fetch = FetchPartition {
                 partition: partition.index,
                 fetch_offset: i64::try_from(*at).expect("small"),
@@ -164,21 +282,7 @@ impl Consumer {
                 }),
             }
         }
-        let request =
-            Request { max_wait_ms: 500, min_bytes: 1, max_bytes: 1 << 20, topics: topics.into(), ..Request::default() };
-        let frame = link.ask(VERSION, &request).await?;
-        let response: Response<'_> = link.read(VERSION, &frame);
-        let seen = self.at.iter().map(|(partition, at)| {
-            let topic = response.responses.iter().find(|topic| topic.topic_id == partition.id);
-            let data =
-                topic.and_then(|topic| topic.partitions.iter().find(|data| data.partition_index == partition.index));
-            match data {
-                Some(data) => look(partition, *at, &data),
-                None if response.error_code.is_retriable() => Seen::Retriable,
-                None => Seen::Wrong(format!("no answer for {partition:?}: {:?}", response.error_code)),
-            }
-        });
-        Ok(seen.collect())
+        topics
     }
 }
 
@@ -186,11 +290,20 @@ impl Consumer {
 #[derive(Default)]
 struct Fetched {
     records: usize,
+    /// Partitions without an answer that counts.
+    failed: usize,
     fatal: Option<String>,
 }
 
+/// One record.
+struct Record {
+    at: Place,
+    time: i64,
+    value: Option<Value>,
+}
+
 enum Seen {
-    Values(Vec<(Place, Option<Value>)>),
+    Records(Vec<Record>),
     OutOfRange,
     Retriable,
     Wrong(String),
@@ -204,34 +317,34 @@ fn look(partition: &Partition, at: Place, data: &PartitionData<'_>) -> Seen {
         error => return Seen::Wrong(format!("fatal for a client: {error:?} for {partition:?}")),
     }
     let bytes = data.records.as_slice().expect("decoded records are one slice");
-    let mut values = Vec::new();
+    let mut records = Vec::new();
     for batch in batches(bytes) {
         let batch = batch.map_err(|error| format!("{partition:?} at {at}: {error}"));
-        match batch.and_then(|batch| values_of(batch, at)) {
-            Ok(more) => values.extend(more),
+        match batch.and_then(|batch| records_of(batch, at)) {
+            Ok(more) => records.extend(more),
             Err(wrong) => return Seen::Wrong(wrong),
         }
     }
-    let end = values.last().map_or(at, |(place, _)| place + 1);
+    let end = records.last().map_or(at, |record| record.at + 1);
     if i64::try_from(end).expect("small") > data.high_watermark {
         return Seen::Wrong(format!("{partition:?}: records up to {end}, high watermark {}", data.high_watermark));
     }
-    Seen::Values(values)
+    Seen::Records(records)
 }
 
-fn values_of(batch: Batch<'_>, from: Place) -> Result<Vec<(Place, Option<Value>)>, String> {
+fn records_of(batch: Batch<'_>, from: Place) -> Result<Vec<Record>, String> {
     let wrong = |error| format!("an unreadable batch at {}: {error}", batch.header().base_offset);
     batch.verify_crc().map_err(wrong)?;
     let opened = batch.open(OPENED_MAX).map_err(wrong)?;
-    let mut values = Vec::new();
+    let mut records = Vec::new();
     for record in opened.records() {
         let record = record.map_err(wrong)?;
-        let place = Place::try_from(record.offset).map_err(|_| format!("negative offset {}", record.offset))?;
+        let at = Place::try_from(record.offset).map_err(|_| format!("negative offset {}", record.offset))?;
         let value = record.value.and_then(|value| value.try_into().ok()).map(Value::from_be_bytes);
         // A fetch from within a batch gives all of it.
-        if place >= from {
-            values.push((place, value));
+        if at >= from {
+            records.push(Record { at, time: record.timestamp, value });
         }
     }
-    Ok(values)
+    Ok(records)
 }

@@ -108,7 +108,9 @@ impl Brokers {
     pub async fn connect(&self, client: &Node) -> Link {
         loop {
             client.sleep(Duration::from_micros(client.random_u64() % 2_000)).await;
-            let alive = self.alive();
+            // One that drains accepts nobody.
+            let mut alive = self.alive();
+            alive.retain(|running| !*running.draining.borrow());
             let older = !client.random_u64().is_multiple_of(8);
             let choice = if older { alive.last() } else { alive.get(usize_below(client, alive.len())) };
             match choice {

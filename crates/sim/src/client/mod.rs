@@ -4,13 +4,16 @@
 //! - [`wire`]: streams in memory, in place of sockets;
 //! - [`link`]: brokers, connections to them, and whole requests;
 //! - [`producer`]: an idempotent or a plain producer with several requests in flight;
-//! - [`consumer`]: a consumer by assignment;
-//! - [`admin`]: topics, producer ids, ends of partitions.
+//! - [`unanswered`]: a producer with acks=0;
+//! - [`consumer`]: a consumer by assignment, with or without a [fetch session](fetch_session);
+//! - [`admin`]: topics, producer ids, ends of partitions, offsets by time.
 
 pub mod admin;
 pub mod consumer;
+pub mod fetch_session;
 pub mod link;
 pub mod producer;
+pub mod unanswered;
 pub mod wire;
 
 use std::sync::Arc;

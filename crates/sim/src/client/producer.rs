@@ -27,6 +27,9 @@ use crate::{
 /// Produce by topic id.
 const VERSION: i16 = 13;
 
+/// How old a record may be when it is sent.
+pub(super) const OLDEST_MS: u64 = 3_000;
+
 /// What a producer is to do.
 #[derive(Clone)]
 pub struct Plan {
@@ -50,6 +53,8 @@ pub struct Plan {
     pub gives_up: u64,
     /// How batches are compressed.
     pub codec: Codec,
+    /// Bytes of each record's key.
+    pub key_bytes: usize,
 }
 
 struct Batch {
@@ -210,8 +215,12 @@ impl Producer {
         if let Some((id, epoch)) = self.id {
             builder = builder.producer(id, epoch, batch.sequence);
         }
+        let key = vec![7; self.plan.key_bytes];
+        let key = Some(&key[..]).filter(|key| !key.is_empty());
         for value in &batch.values {
-            builder = builder.record(now_ms, None, Some(&value.to_be_bytes()));
+            // Records are as old as what they tell of, so that their times stand in no order.
+            let time_ms = now_ms - i64::try_from(self.rng.below(OLDEST_MS)).expect("small");
+            builder = builder.record(time_ms, key, Some(&value.to_be_bytes()));
         }
         builder.build()
     }

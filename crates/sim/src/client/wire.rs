@@ -227,11 +227,7 @@ impl Drop for ReadEnd {
 }
 
 impl AsyncRead for ReadEnd {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         std::task::ready!(self.wire.poll_readable(context));
         self.wire.take(buffer);
         Poll::Ready(Ok(()))
@@ -266,11 +262,10 @@ mod tests {
                 end(write);
             }));
             let mut bytes = Vec::new();
-            let whole = inner.node("reader").call("read", async move {
+            let mut whole = inner.node("reader").call("read", async move {
                 read.read_to_end(&mut bytes).await.expect("no errors here");
                 bytes
             });
-            let (inner, mut whole) = (inner, whole);
             tokio::select! {
                 biased;
                 bytes = &mut whole => bytes,

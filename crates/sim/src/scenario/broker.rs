@@ -257,7 +257,11 @@ async fn hours_of_life(stage: Stage) -> Result<(), String> {
     let deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
     let story = async {
         let partitions = deployment.create_topics(&mut rng).await?;
-        deployment.load_at(&mut rng, &partitions, Habits { fragile: 2, pause_max: Duration::from_secs(20) });
+        deployment.load_at(
+            &mut rng,
+            &partitions,
+            Habits { fragile: 2, pause_max: Duration::from_secs(20), in_session: false },
+        );
         deployment.churn(rng.within(5..=40), Duration::from_secs(900));
         if !bucket.is_exclusive() && rng.chance(500) {
             bucket.set_weather(Weather::swarm(&mut rng));

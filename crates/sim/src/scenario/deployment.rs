@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use kafscale_broker::{Broker, Latency, Settings, metrics::Metrics};
+use kafscale_broker::{Broker, Latency, Settings, metrics::Metrics, read::sessions::Sessions};
 use kafscale_records::Codec;
 use kafscale_runtime::{Runtime, timeout};
 use kafscale_state::invariants;
@@ -50,7 +50,9 @@ pub(super) struct Deployment {
     pub brokers: Brokers,
     pub clients: Node,
     store_of: StoreOf,
-    settings: Settings,
+    pub settings: Settings,
+    /// Fetch sessions that a broker has room for.
+    pub session_slots: Option<usize>,
     started: Arc<AtomicU64>,
     digests: Arc<Mutex<BTreeMap<u64, u128>>>,
     stop: Arc<AtomicBool>,
@@ -69,6 +71,7 @@ impl Deployment {
             clients: stage.world.node("clients"),
             store_of,
             settings: Settings { latency, snapshot_frames: rng.within(5..=40), ..Settings::default() },
+            session_slots: None,
             started: Arc::default(),
             digests: Arc::default(),
             stop: Arc::default(),
@@ -96,6 +99,9 @@ impl Deployment {
         };
         match outcome {
             Ok(broker) => {
+                if let Some(slots) = self.session_slots {
+                    *broker.fetch_sessions().lock() = Sessions::new(slots);
+                }
                 self.brokers.add(node, Arc::clone(&broker));
                 Ok(Some(broker))
             }
@@ -180,7 +186,7 @@ impl Deployment {
 
     /// A few producers and consumers over these partitions, and somebody who asks for their ends.
     pub fn load(&self, rng: &mut Rng, partitions: &[Partition], fragile: u64) {
-        self.load_at(rng, partitions, Habits { fragile, pause_max: Duration::from_millis(50) });
+        self.load_at(rng, partitions, Habits { fragile, pause_max: Duration::from_millis(50), in_session: false });
     }
 
     /// The same, at this pace.
@@ -201,6 +207,7 @@ impl Deployment {
                 may_vanish: false,
                 gives_up: *rng.pick(&[0, 0, 300]),
                 codec: *rng.pick(&Codec::ALL),
+                key_bytes: 0,
             };
             let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
             self.working.lock().push(self.clients.call("producer", producer::run(node, brokers, history, plan)));
@@ -213,6 +220,21 @@ impl Deployment {
         self.watching
             .lock()
             .push(self.clients.call("asker", self.clone().ask_ends(partitions.to_vec(), habits.pause_max * 30)));
+    }
+
+    /// Somebody who ends by himself.
+    pub fn work(&self, name: &'static str, task: impl Future<Output = Result<(), String>> + Send + 'static) {
+        self.working.lock().push(self.clients.call(name, task));
+    }
+
+    /// Somebody who goes on until [`stop`](Self::stop) is set.
+    pub fn watch(&self, name: &'static str, task: impl Future<Output = Result<(), String>> + Send + 'static) {
+        self.watching.lock().push(self.clients.call(name, task));
+    }
+
+    /// Set when those who do not end by themselves shall.
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     /// Creates a topic, writes to it and deletes it while that goes on, again and again under one name.
@@ -234,6 +256,7 @@ impl Deployment {
                     may_vanish: true,
                     gives_up: 0,
                     codec: Codec::None,
+                    key_bytes: 0,
                 };
                 let (node, brokers, history) = (clients.clone(), deployment.brokers.clone(), stage.history.clone());
                 let writing = clients.call("producer", producer::run(node, brokers, history, plan));

@@ -4,6 +4,8 @@
 //! be. Over many seeds each story must also show that the things it is there for did happen: its `marks`.
 
 mod broker;
+mod broker_clients;
+mod broker_outage;
 mod deployment;
 mod log;
 mod log_sessions;
@@ -82,6 +84,10 @@ pub fn all() -> &'static [Scenario] {
         broker::STALE,
         broker::HOURS_OF_LIFE,
         broker::POWER_CUTS,
+        broker_clients::SESSIONS,
+        broker_clients::TIMES,
+        broker_clients::UNANSWERED,
+        broker_outage::OUTAGE,
     ]
 }
 
@@ -138,6 +144,7 @@ fn judge(stage: &Stage) -> Result<(), String> {
         ("refused", tally.refused),
         ("values read", tally.values_read),
         ("end told", tally.ends),
+        ("time told", tally.times),
     ] {
         if count > 0 {
             stage.world.mark(mark);
