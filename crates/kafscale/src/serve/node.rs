@@ -168,6 +168,7 @@ fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Sett
             offset_metadata_max: settings.offset_metadata_max_bytes as usize,
             offsets_retention: settings.offsets_retention,
             offsets_retention_check: settings.offsets_retention_check_interval,
+            ..kafscale_broker::GroupSettings::default()
         },
         ..kafscale_broker::Settings::default()
     }
