@@ -24,6 +24,7 @@ use crate::{
     api::Session,
     cluster::{Cluster, ClusterError},
     groups::Coordinator,
+    listing::Barriers,
     metrics::Metrics,
     net::Budget,
     read::{Cache, Reader, Waiters, sessions::Sessions},
@@ -97,6 +98,7 @@ pub struct Broker {
     config_changes: tokio::sync::Mutex<()>,
     telemetry: Telemetry,
     groups: Coordinator,
+    barriers: Barriers,
     budget: Budget,
     metrics: Arc<Metrics>,
     ended: watch::Receiver<Option<Ended>>,
@@ -171,6 +173,7 @@ impl Broker {
             config_changes: tokio::sync::Mutex::default(),
             telemetry: Telemetry::default(),
             groups,
+            barriers: Barriers::default(),
             budget,
             metrics,
             ended,
@@ -189,7 +192,19 @@ impl Broker {
     /// Waits until this replica has applied everything that was appended anywhere before the call. Answers that claim an
     /// end or an absence come after it.
     pub async fn barrier(&self) -> Result<(), BarrierError> {
-        self.replica.barrier(&*self.lone).await
+        let reached = self.replica.barrier(&*self.lone).await;
+        self.barriers.ended(&reached);
+        reached
+    }
+
+    /// How the last barriers ended.
+    pub(crate) fn barriers(&self) -> &Barriers {
+        &self.barriers
+    }
+
+    /// Why this broker commits nothing more, if another one has taken over.
+    pub(crate) fn fenced(&self) -> Option<String> {
+        self.lone.fenced()
     }
 
     /// What takes snapshots of this broker. One runs from the start; another may take one at any time.

@@ -10,6 +10,7 @@
 //! | [`replica`] | this broker's copy of the state and its applier |
 //! | [`snapshot`] | snapshots of the state, and what may be trimmed after them |
 //! | [`telemetry`] | metrics that clients push |
+//! | `listing` | catching up before all topics or brokers are listed |
 //! | `patient` | asking the store again during a start |
 //! | [`broker`] | one broker from start to drain |
 //!
@@ -22,6 +23,7 @@ mod client_metrics;
 pub mod cluster;
 pub mod config;
 pub mod groups;
+mod listing;
 pub mod metrics;
 pub mod net;
 mod patient;

@@ -13,7 +13,7 @@ use super::{Answer, Call, Refusal, Session, error_codes, operations};
 const ENDPOINT_BROKERS: i8 = 1;
 const ENDPOINT_CONTROLLERS: i8 = 2;
 
-/// Answers once the replica has caught up.
+/// Answers once the replica has caught up, or cannot for now.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request = call.request()?;
     let refused = |error_code, text| {
@@ -29,8 +29,8 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
         _ => return refused(ErrorCode::UnsupportedEndpointType, "unknown endpoint type"),
     }
     let broker = session.broker();
-    if let Err(error) = broker.barrier().await {
-        return refused(error_codes::of_barrier(&error), "the log cannot be asked for its end");
+    if let Err(error) = broker.catch_up_to_list().await {
+        return refused(error_codes::of_barrier(&error), "another broker has taken over");
     }
     let state = broker.replica().snapshot();
     let brokers = state.brokers().map(|broker| DescribeClusterBroker {

@@ -17,12 +17,16 @@ pub const PAGE_PARTITIONS_MAX: i32 = 2_000;
 
 type TopicAnswer<'a> = DescribeTopicPartitionsResponseTopic<'a>;
 
-/// Answers once the replica has caught up: absences are claimed.
+/// Answers once the replica has caught up, because absences are claimed; a list of all topics claims none.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
     Refusal::unless_few(request.topics.len())?;
     let broker = session.broker();
-    let error = match (&request.cursor, broker.barrier().await) {
+    let reached = match request.topics.is_empty() {
+        true => Ok(broker.catch_up_to_list().await.map_err(|error| Refusal::Closed(error.to_string()))?),
+        false => broker.barrier().await,
+    };
+    let error = match (&request.cursor, reached) {
         (Some(cursor), _) if cursor.partition_index < 0 => Some(ErrorCode::InvalidRequest),
         (_, Err(error)) => Some(error_codes::of_barrier(&error)),
         _ => None,

@@ -44,16 +44,15 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Answers from the replica; before anything is called missing, the replica catches up.
+/// Answers from the replica; before one topic is called missing the replica catches up, and before all are listed it tries.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
     let named = request.topics.as_ref().map_or(0, Array::len);
     Refusal::unless_few(named)?;
     // In version 0 an empty list asks for all topics.
     if request.topics.is_none() || (call.version == 0 && named == 0) {
-        // A list of all topics claims the absence of the others.
-        let reached = session.broker().barrier().await;
-        return respond_all(&session, &call, &request, reached.err().map(|error| error_codes::of_barrier(&error)));
+        let fenced = session.broker().catch_up_to_list().await.err();
+        return respond_all(&session, &call, &request, fenced.map(|error| error_codes::of_barrier(&error)));
     }
     let asked = asked(&request);
     let (state, errors) = find(&session, &asked, request.allow_auto_topic_creation).await;
@@ -131,14 +130,14 @@ fn respond_all(
     session: &Session,
     call: &Call,
     request: &Request<'_>,
-    unreached: Option<ErrorCode>,
+    fenced: Option<ErrorCode>,
 ) -> Result<Answer, Refusal> {
-    if let Some(error_code) = unreached {
+    if let Some(error_code) = fenced {
         session.broker().metrics().error(ApiKey::Metadata, error_code);
-        // Older versions have no place for it, and a list that leaves out topics would be believed.
+        // Older versions have no place for it. The client connects anew, to the broker that has taken over.
         return match call.version {
             13.. => respond(session, call, request, Response { error_code, ..Default::default() }),
-            _ => Err(Refusal::Closed("the log cannot be asked for its end".to_owned())),
+            _ => Err(Refusal::Closed("another broker has taken over".to_owned())),
         };
     }
     let state = session.broker().replica().snapshot();

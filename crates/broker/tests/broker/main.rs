@@ -13,6 +13,7 @@ mod idempotence;
 mod incompatibilities;
 mod list_offsets;
 mod partitions;
+mod listing;
 mod produce;
 mod scripted;
 mod settings;
