@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     ConnectionId, Settings,
     api::Session,
+    backlog,
     cluster::{Cluster, ClusterError},
     groups::Coordinator,
     listing::Barriers,
@@ -285,11 +286,9 @@ impl Broker {
         self.hedged.count()
     }
 
-    /// How long clients are asked to wait: the backlog rule's second half, above 75 % of the room for extents.
+    /// How long clients are asked to wait, see [`backlog`].
     pub fn throttle_ms(&self) -> i32 {
-        let backlog = self.replica.read(|state| state.backlog());
-        let over = (backlog.used * 4).saturating_sub(backlog.cap * 3);
-        i32::try_from(over.saturating_mul(1_000) / backlog.cap.max(1)).unwrap_or(1_000).min(1_000)
+        backlog::throttle_ms(self.replica.read(|state| state.backlog()))
     }
 
     /// The settings.

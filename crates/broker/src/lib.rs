@@ -11,6 +11,7 @@
 //! | [`snapshot`] | snapshots of the state, and what may be trimmed after them |
 //! | [`telemetry`] | metrics that clients push |
 //! | `listing` | catching up before all topics or brokers are listed |
+//! | `backlog` | what is done as the room for extents fills up |
 //! | `patient` | asking the store again during a start |
 //! | [`broker`] | one broker from start to drain |
 //!
@@ -18,6 +19,7 @@
 //! runs under the simulation as it is.
 
 pub mod api;
+mod backlog;
 pub mod broker;
 mod client_metrics;
 pub mod cluster;

@@ -10,12 +10,12 @@ use super::{
     Append, EntryError, Error,
     buffer::{Buffer, ENTRY_WEIGHT, Submitted},
     flight::Flight,
-    flush::{self, Decision, FLUSH_INTERVAL, FLUSH_INTERVAL_MAX, Pace, Reason, Tokens},
+    flush::{self, Decision, Pace, Reason, Tokens},
     pending::{Pending, Relation},
     quiet::Quiet,
     reply::{Appended, BatchResult},
 };
-use crate::{ConnectionId, Latency};
+use crate::{ConnectionId, Latency, backlog};
 
 /// A batch ahead of the known sequence waits so long for its predecessor: clients treat OUT_OF_ORDER badly.
 pub const HOLD: Duration = Duration::from_secs(1);
@@ -279,7 +279,7 @@ impl Core {
             in_flight: self.flights.len(),
             window: self.window,
             quiet_at: self.quiet.quiet_at(now),
-            interval: interval(backlog),
+            interval: backlog::flush_interval(backlog),
         }
     }
 
@@ -337,15 +337,4 @@ fn resolve(append: &Append, result: BatchResult) {
     for reply in append.waiting.take() {
         reply.resolve(result);
     }
-}
-
-/// The backlog rule's first half: above 50 % of the room for extents the interval doubles, step by step to 2 s.
-fn interval(backlog: f64) -> Duration {
-    let doublings = match backlog {
-        _ if backlog < 0.5 => 0,
-        _ if backlog < 0.6 => 1,
-        _ if backlog < 0.7 => 2,
-        _ => 3,
-    };
-    (FLUSH_INTERVAL * (1 << doublings)).min(FLUSH_INTERVAL_MAX)
 }

@@ -31,7 +31,7 @@ pub use buffer::Append;
 pub use core::{Judge, Judged, STALL};
 pub use error::Error;
 pub use flight::{Flight, Written};
-pub use flush::{FLUSH_INTERVAL, Reason};
+pub use flush::{FLUSH_INTERVAL, FLUSH_INTERVAL_MAX, Reason};
 pub use intake::StateJudge;
 pub use pending::Waiting;
 pub use producer_ids::ProducerIds;

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use kafscale_broker::{
     Broker, ConnectionId, Settings,
-    net::{self, End, HALF_FRAME_LIMIT, SLOW_FRAME_PATIENCE, SLOW_FRAME_RATE, Source},
+    net::{self, End, HALF_FRAME_LIMIT, IDLE_LIMIT, SLOW_FRAME_PATIENCE, SLOW_FRAME_RATE, Source},
 };
 use kafscale_protocol::{
     ApiKey, Array, Body, ErrorCode, Records, RequestBody, encode_request,
@@ -18,6 +18,7 @@ use kafscale_protocol::{
     read_response_header,
 };
 use kafscale_records::{BatchBuilder, Codec};
+use kafscale_runtime::BoxFuture;
 use kafscale_sim::executor::{Call, World};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf},
@@ -26,7 +27,7 @@ use tokio::{
 
 use crate::{
     common::{Client, NOW_MS},
-    scripted::{Process, story},
+    scripted::{Creates, Process, story},
 };
 
 /// Bytes of a pipe that the other end has not read.
@@ -66,13 +67,18 @@ struct Peer {
 
 impl Peer {
     fn connect(process: &Process, broker: &Arc<Broker>, id: u64) -> Self {
+        Self::connect_until(process, broker, id, Box::pin(std::future::pending()))
+    }
+
+    /// One whose broker drains when `drain` completes.
+    fn connect_until(process: &Process, broker: &Arc<Broker>, id: u64, drain: BoxFuture<'static, ()>) -> Self {
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let (half, write) = tokio::io::split(theirs);
         let written = Arc::new(Notify::new());
         let pipe = Pipe { half, written: Arc::clone(&written) };
         let session = broker.session(ConnectionId(1 << 40 | id), "/127.0.0.1");
         let runtime = process.node.runtime();
-        let served = net::serve(pipe, write, session, runtime, Box::pin(std::future::pending()));
+        let served = net::serve(pipe, write, session, runtime, drain);
         let end = process.node.call("connection", served);
         let (read, write) = tokio::io::split(ours);
         Self { read, write, written, end }
@@ -230,5 +236,55 @@ fn a_slow_line_that_keeps_the_least_rate_is_served() {
         }
         assert_eq!(error_of(&peer.read_frame().await), ErrorCode::MessageTooLarge, "an answer, if not a kind one");
         assert!(world.now() - began > SLOW_FRAME_PATIENCE, "it took long enough to have been noticed");
+    });
+}
+
+#[test]
+fn thousands_of_idle_connections_hold_no_request_memory_and_end_after_their_time() {
+    story(|world: World, memory| async move {
+        const IDLE: usize = 3_000;
+        let mut process = Process::new(&world, &memory);
+        let broker = start(&mut process).await;
+        let mut idle: Vec<Peer> = (0..IDLE as u64).map(|id| Peer::connect(&process, &broker, 1_000 + id)).collect();
+        let request = api_versions::Request { client_software_name: "t", client_software_version: "1" };
+        for peer in &mut idle {
+            peer.ask(ApiKey::ApiVersions, 3, &request).await;
+        }
+        assert_eq!(broker.request_budget().used(), 0);
+        let mut busy = Peer::connect(&process, &broker, 1);
+        let began = world.now();
+        while world.now() - began < IDLE_LIMIT + HALF_FRAME_LIMIT * 2 {
+            busy.write(&produce(0, 100)).await;
+            assert_eq!(error_of(&busy.read_frame().await), ErrorCode::None);
+            world.sleep(HALF_FRAME_LIMIT).await;
+        }
+        for peer in idle {
+            assert!(matches!(peer.end.await, Some(End::Idle)));
+        }
+        let text = broker.metrics_text();
+        assert!(text.contains(&format!("kafscale_connections_closed_total{{reason=\"idle\"}} {IDLE}")), "{text}");
+    });
+}
+
+#[test]
+fn a_drain_answers_what_waits_for_the_store() {
+    story(|world: World, memory| async move {
+        let mut process = Process::new(&world, &memory);
+        let broker = start(&mut process).await;
+        process.store.creates(Creates::Unavailable);
+        let (signal, signalled) = tokio::sync::oneshot::channel::<()>();
+        let drain = Box::pin(async move { drop(signalled.await) });
+        let mut peer = Peer::connect_until(&process, &broker, 1, drain);
+        peer.write(&produce(0, 100)).await;
+        world.sleep(Duration::from_secs(1)).await;
+        signal.send(()).expect("it is open");
+        peer.write(&produce(0, 100)).await;
+        let back = async {
+            world.sleep(Duration::from_secs(5)).await;
+            process.store.creates(Creates::Fine);
+        };
+        let (answer, (), ()) = tokio::join!(peer.read_frame(), broker.drain(), back);
+        assert_eq!(error_of(&answer), ErrorCode::None, "it was taken in before");
+        assert!(matches!(peer.end.await, Some(End::Drained)), "and nothing after it was");
     });
 }

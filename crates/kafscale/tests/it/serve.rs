@@ -1,6 +1,10 @@
 //! `kafscale serve` as supervisors see it: the ready line, HTTP, signals, exit codes.
 
-use std::{net::TcpStream, path::Path};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+};
 
 use crate::harness::{Serve, kafscale};
 
@@ -17,6 +21,45 @@ fn it_says_when_it_is_ready_and_ends_with_0_on_a_signal() {
         assert_eq!(status.code(), Some(0), "an idle connection does not hold a drain up:\n{said}");
         drop(idle);
     }
+}
+
+#[test]
+fn it_says_where_it_listens_where_the_data_is_and_what_to_try() {
+    let directory = tempfile::tempdir().unwrap();
+    let serve = Serve::start(directory.path(), &["--latency", "fast"]).ready();
+    let address = serve.address();
+    serve.signal("-TERM");
+    let (_, said) = serve.end();
+    for expected in [
+        &format!("clients   {address} (listening on {address})"),
+        directory.path().to_str().unwrap(),
+        "latency=fast",
+        &format!("kcat -P -b {address} "),
+        &format!("kcat -C -e -b {address} "),
+        &format!("kafka-console-producer.sh --bootstrap-server {address} "),
+        &format!("kafka-console-consumer.sh --bootstrap-server {address} "),
+        &format!("bench e2e --bootstrap-server {address} "),
+    ] {
+        assert!(said.contains(expected), "{expected} is missing in:\n{said}");
+    }
+}
+
+#[test]
+fn a_peer_that_sends_no_requests_is_closed_with_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let serve = Serve::start(directory.path(), &[]).ready();
+    let honest = TcpStream::connect(serve.address()).unwrap();
+    let mut peer = TcpStream::connect(serve.address()).unwrap();
+    peer.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    // A reset is as closed as an end.
+    let _ = peer.read_to_end(&mut Vec::new());
+    let serve = serve.says("connection closed");
+    serve.signal("-TERM");
+    let (_, said) = serve.end();
+    let name = peer.local_addr().unwrap().to_string();
+    let lines: Vec<_> = said.lines().filter(|line| line.contains(&name)).collect();
+    assert!(matches!(&lines[..], [line] if line.contains("WARN") && line.contains("bytes refused")), "{said}");
+    drop(honest);
 }
 
 #[test]
