@@ -51,9 +51,12 @@ fn told(committed: Option<&Committed>) -> (i64, i32, &str) {
     committed.map_or((-1, -1, ""), |committed| (committed.offset, committed.leader_epoch, &committed.metadata))
 }
 
-/// All offsets of a group by topic.
-fn all(session: &Session, group: &str) -> Vec<(String, u128, Vec<(u32, Committed)>)> {
-    let mut topics: BTreeMap<String, (u128, Vec<(u32, Committed)>)> = BTreeMap::new();
+/// Offsets of one topic's partitions by index.
+type Offsets = Vec<(u32, Committed)>;
+
+/// All offsets of a group: topic, its id, and what is committed there.
+fn all(session: &Session, group: &str) -> Vec<(String, u128, Offsets)> {
+    let mut topics: BTreeMap<String, (u128, Offsets)> = BTreeMap::new();
     for (name, id, index, committed) in session.broker().groups().all_committed(group) {
         topics.entry(name).or_insert((id, Vec::new())).1.push((index, committed));
     }
@@ -145,10 +148,13 @@ fn committed(
     })
 }
 
+/// What is said of a partition by its index.
+type ToldPartition = (i32, Result<Option<Committed>, ErrorCode>);
+
 /// One group's answer, owned.
 struct Told<'a> {
     group_id: &'a str,
-    topics: Vec<(String, Uuid, Vec<(i32, Result<Option<Committed>, ErrorCode>)>)>,
+    topics: Vec<(String, Uuid, Vec<ToldPartition>)>,
     error_code: ErrorCode,
 }
 

@@ -198,7 +198,7 @@ impl Group {
 
     /// What it weighs towards the bounds.
     pub fn weight(&self) -> u64 {
-        self.weight + 256 + self.invited.iter().map(|(id, _)| 64 + id.len() as u64).sum::<u64>()
+        self.weight + 256 + self.invited.keys().map(|id| 64 + id.len() as u64).sum::<u64>()
     }
 
     /// Whether nothing would be lost if it were forgotten here: the state knows all of it.
