@@ -6,12 +6,15 @@ use kafscale_protocol::{
     ApiKey, Array, ErrorCode, RequestHeader, encode_response,
     messages::api_versions::{ApiVersion, FinalizedFeatureKey, Request, Response, SupportedFeatureKey},
 };
+use kafscale_state::topic::Named;
 
 use super::{Answer, Call, Refusal, Session, features::FEATURES};
 
-/// What the catalogue of the protocol crate advertises.
-fn api_keys() -> Vec<ApiVersion> {
-    ApiKey::advertised().collect()
+/// What the catalogue of the protocol crate advertises. Telemetry is left out while nobody subscribes to metrics of clients,
+/// as Apache Kafka leaves it out without a receiver: clients would ask for it on every connection, and librdkafka logs it.
+fn api_keys(subscribed: bool) -> Vec<ApiVersion> {
+    let telemetry = [ApiKey::GetTelemetrySubscriptions, ApiKey::PushTelemetry].map(ApiKey::code);
+    ApiKey::advertised().filter(|api| subscribed || !telemetry.contains(&api.api_key)).collect()
 }
 
 /// Answers with everything that is served.
@@ -23,6 +26,7 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
     if call.version >= 3 {
         session.set_software(request.client_software_name, request.client_software_version);
     }
+    let subscribed = session.broker().replica().read(|state| state.named(Named::ClientMetrics).next().is_some());
     let supported = FEATURES.iter().map(|feature| SupportedFeatureKey {
         name: feature.name,
         min_version: feature.min,
@@ -34,7 +38,7 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
         min_version_level: feature.level,
     });
     call.respond(&Response {
-        api_keys: Array::from(api_keys()),
+        api_keys: Array::from(api_keys(subscribed)),
         supported_features: Array::from(supported.collect::<Vec<_>>()),
         finalized_features_epoch: 0,
         finalized_features: Array::from(finalized.collect::<Vec<_>>()),
@@ -51,8 +55,11 @@ fn is_valid(text: &str) -> bool {
 
 /// The answer to a version from the future: in version 0, with the range that would do.
 pub fn unsupported(header: &RequestHeader<'_>) -> Result<Answer, Refusal> {
-    let response =
-        Response { error_code: ErrorCode::UnsupportedVersion, api_keys: Array::from(api_keys()), ..Default::default() };
+    let response = Response {
+        error_code: ErrorCode::UnsupportedVersion,
+        api_keys: Array::from(api_keys(false)),
+        ..Default::default()
+    };
     let encoded = encode_response(0, header.correlation_id, &response)?;
     Ok(Answer::Respond { parts: encoded.parts, hold: None })
 }

@@ -7,12 +7,11 @@ use kafscale_protocol::{
 
 use crate::common::{Client, Cluster, batch};
 
+/// A topic, the number of partitions that it is to have, and where the new ones are to be.
+type Wanted<'a> = (&'a str, i32, Option<&'a [&'a [i32]]>);
+
 /// What CreatePartitions answers for each topic: error and text.
-async fn grow(
-    client: &Client,
-    wanted: &[(&str, i32, Option<&[&[i32]]>)],
-    validate_only: bool,
-) -> Vec<(ErrorCode, Option<String>)> {
+async fn grow(client: &Client, wanted: &[Wanted<'_>], validate_only: bool) -> Vec<(ErrorCode, Option<String>)> {
     let topics = wanted.iter().map(|&(name, count, assignments)| {
         let assignment =
             |ids: &&[i32]| create_partitions::CreatePartitionsAssignment { broker_ids: ids.to_vec().into() };

@@ -89,3 +89,17 @@ async fn clients_that_no_pattern_fits_are_asked_for_nothing() {
     subscribe(&client, &[("match", "client_source_address=127\\.0\\.0\\..*")]).await;
     assert_eq!(ask(&client, Uuid([1; 16])).await.4, ["*"]);
 }
+
+#[tokio::test]
+async fn telemetry_is_advertised_while_somebody_subscribes() {
+    let client = Client::connect(&Cluster::new().start().await);
+    let request = api_versions::Request { client_software_name: "kcat", client_software_version: "1.7.1" };
+    let advertised = async || {
+        let reply = client.call(4, &request).await;
+        let response: api_versions::Response<'_> = reply.read();
+        response.api_keys.iter().filter(|api| [71, 72].contains(&api.api_key)).count()
+    };
+    assert_eq!(advertised().await, 0);
+    subscribe(&client, &[("metrics", "org.apache.kafka.producer.")]).await;
+    assert_eq!(advertised().await, 2);
+}
