@@ -81,7 +81,7 @@ settings! {
         /// Longest metadata of a committed offset in characters, as Kafka's `offset.metadata.max.bytes`.
         offset_metadata_max_bytes: u32 = "4096", "N";
         /// How long the offsets of a group without members are kept, as Kafka's `offsets.retention.minutes`.
-        offsets_retention: Duration = "7d", "TIME";
+        offsets_retention: Duration = "7days", "TIME";
         /// How often expired offsets are looked for, as Kafka's `offsets.retention.check.interval.ms`.
         offsets_retention_check_interval: Duration = "10m", "TIME";
     }

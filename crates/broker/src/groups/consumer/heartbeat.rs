@@ -216,6 +216,9 @@ fn said(before: Option<&ConsumerMember>, beat: &Heartbeat<'_>) -> ConsumerMember
         let takes_place = member.id != beat.member_id;
         (member.epoch, member.previous_epoch, member.state) = (JOIN, JOIN, MemberState::Stable);
         member.revoking.clear();
+        // Who joins says everything: what a former life subscribed to is not its wish any more.
+        member.topics.clear();
+        (member.pattern, member.assignor, member.rack_id) = (None, None, None);
         // Who takes a place takes what was kept for it.
         if !takes_place {
             member.assigned.clear();

@@ -440,6 +440,19 @@ impl World {
     }
 }
 
+#[test]
+fn who_joins_anew_leaves_its_former_subscription_behind() {
+    let mut world = World::new();
+    let with_pattern = WISHES.iter().position(|(_, pattern)| pattern.is_some()).expect("a wish with a pattern");
+    let without = WISHES.iter().position(|wish| *wish == (&["b", "absent"], None)).expect("a wish without one");
+    let mut partitions = 5;
+    for op in [Op::Join(3, with_pattern, None), Op::Crash(3), Op::Join(3, without, None)] {
+        world.play(&op, &mut partitions);
+    }
+    world.settle();
+    assert_eq!(world.clients["m3"].owned.len(), 3, "{:?}", world.group);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
