@@ -49,10 +49,6 @@ pub struct GroupSettings {
     pub session_timeout_max: Duration,
     /// Members of one group (`group.max.size`). What a group weighs is bounded as well.
     pub max_size: u32,
-    /// A member of a KIP-848 group is removed after so much silence (`group.consumer.session.timeout.ms`).
-    pub consumer_session_timeout: Duration,
-    /// How often it is told to heartbeat (`group.consumer.heartbeat.interval.ms`).
-    pub consumer_heartbeat_interval: Duration,
     /// Members of one KIP-848 group (`group.consumer.max.size`).
     pub consumer_max_size: u32,
     /// The longest metadata of a committed offset, in characters (`offset.metadata.max.bytes`).
@@ -70,8 +66,6 @@ impl Default for GroupSettings {
             session_timeout_min: Duration::from_secs(6),
             session_timeout_max: Duration::from_secs(30 * 60),
             max_size: i32::MAX as u32,
-            consumer_session_timeout: Duration::from_secs(45),
-            consumer_heartbeat_interval: Duration::from_secs(5),
             consumer_max_size: i32::MAX as u32,
             offset_metadata_max: 4_096,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),

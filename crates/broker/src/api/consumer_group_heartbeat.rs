@@ -12,9 +12,12 @@ use kafscale_state::{
 };
 
 use super::{Answer, Call, Refusal, Session, error_codes};
-use crate::groups::{
-    Error,
-    consumer::{self, Heartbeat},
+use crate::{
+    config::group::GroupConfig,
+    groups::{
+        Error,
+        consumer::{self, Heartbeat},
+    },
 };
 
 /// The first version in which members name themselves, and subscribe by regular expressions.
@@ -36,7 +39,7 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
         Err(error) => Err(error),
     };
     match beaten {
-        Ok(answer) => respond(&session, &call, &answer),
+        Ok(answer) => respond(&session, &call, request.group_id, &answer),
         Err(error) => refuse(&session, &call, error_codes::of_group(error), &error.to_string()),
     }
 }
@@ -110,7 +113,7 @@ fn owned(state: &State, request: &Request<'_>) -> Partitions {
     owned
 }
 
-fn respond(session: &Session, call: &Call, answer: &consumer::Answer) -> Result<Answer, Refusal> {
+fn respond(session: &Session, call: &Call, group: &str, answer: &consumer::Answer) -> Result<Answer, Refusal> {
     let assigned = answer.assignment.as_ref().map(|partitions| {
         let mut topics: BTreeMap<u128, Vec<i32>> = BTreeMap::new();
         session.broker().replica().read(|state| {
@@ -127,11 +130,11 @@ fn respond(session: &Session, call: &Call, answer: &consumer::Answer) -> Result<
         });
         Assignment { topic_partitions: topics.collect() }
     });
-    let interval = session.settings().groups.consumer_heartbeat_interval;
+    let config = session.broker().replica().read(|state| GroupConfig::of(state, group));
     call.respond(&Response {
         member_id: Some(&answer.member_id),
         member_epoch: answer.epoch,
-        heartbeat_interval_ms: i32::try_from(interval.as_millis()).unwrap_or(i32::MAX),
+        heartbeat_interval_ms: config.heartbeat_interval_ms,
         assignment,
         ..Default::default()
     })

@@ -1,12 +1,14 @@
 //! Settings of groups, as Kafka 4.3's `GroupConfig` names them, and a look-up of those in force for a group.
 
+use std::time::Duration;
+
 use kafscale_state::{State, topic::Named};
 
 use super::definition::{
     self, ConfigError, Definition,
     Kind::{Boolean, Int, Word, WordOr},
     Settings,
-    Treatment::Accepted,
+    Treatment::{Accepted, Enforced},
     definitions,
 };
 
@@ -19,10 +21,10 @@ const NO_STREAMS: &str = "There are no streams groups here.";
 pub const DEFINITIONS: &[Definition] = definitions! {
     "consumer.assignment.interval.ms", Int(0, I32), "1000", Accepted,
         "The shortest time between two assignments; here they are made when they are needed.";
-    "consumer.heartbeat.interval.ms", Int(1, I32), "5000", Accepted,
-        "How often members send a heartbeat, in groups of the consumer protocol, which are not served yet.";
-    "consumer.session.timeout.ms", Int(1, I32), "45000", Accepted,
-        "After so long without a heartbeat a member is gone, in groups of the consumer protocol, which are not served yet.";
+    "consumer.heartbeat.interval.ms", Int(1, I32), "5000", Enforced,
+        "How often members of a KIP-848 group send a heartbeat.";
+    "consumer.session.timeout.ms", Int(1, I32), "45000", Enforced,
+        "After so long without a heartbeat a member of a KIP-848 group is gone.";
     "share.assignment.interval.ms", Int(0, I32), "1000", Accepted, NO_SHARE;
     "share.auto.offset.reset", WordOr(&["latest", "earliest"], "by_duration:"), "latest", Accepted, NO_SHARE;
     "share.delivery.count.limit", Int(2, I32), "5", Accepted, NO_SHARE;
@@ -79,6 +81,11 @@ impl GroupConfig {
     /// What is in force for this group now. A value that cannot be read counts as unset.
     pub fn of(state: &State, group: &str) -> Self {
         Self::new(state.named_settings(Named::Group, group))
+    }
+
+    /// After so much silence a member is removed.
+    pub fn session_timeout(&self) -> Duration {
+        Duration::from_millis(self.session_timeout_ms.unsigned_abs().into())
     }
 
     fn new(settings: Option<&Settings>) -> Self {

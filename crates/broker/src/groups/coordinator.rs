@@ -297,7 +297,7 @@ impl Shared {
         let now = self.runtime.now();
         let loaded: Vec<Group> = self.replica.read(|state| {
             let groups = state.groups().filter(|(_, group)| group.content().has_members());
-            groups.map(|(id, group)| Group::load(id, group, now, &self.settings)).collect()
+            groups.map(|(id, group)| Group::load(id, group, now, state)).collect()
         });
         let mut table = self.table.lock();
         for group in loaded {
@@ -335,7 +335,7 @@ impl Shared {
     }
 
     fn load(&self, id: &str, now: Instant) -> Option<Group> {
-        self.replica.read(|state| state.group(id).map(|saved| Group::load(id, saved, now, &self.settings)))
+        self.replica.read(|state| state.group(id).map(|saved| Group::load(id, saved, now, state)))
     }
 
     fn bring(&self, table: &mut Table, id: &str, may_create: bool, now: Instant) -> Result<(), Error> {

@@ -26,11 +26,11 @@ impl Group {
     }
 
     /// A group as it was saved: it goes on without a rebalance.
-    pub fn load(id: &str, saved: &group::Group, now: Instant, settings: &GroupSettings) -> Self {
+    pub fn load(id: &str, saved: &group::Group, now: Instant, state: &State) -> Self {
         match saved.content() {
             Content::Classic(content) => Self::Classic(classic::Group::load(id, content, saved.revision(), now)),
             Content::Consumer(content) => {
-                Self::Consumer(consumer::Group::load(id, content, saved.revision(), now, settings))
+                Self::Consumer(consumer::Group::load(id, content, saved.revision(), now, state))
             }
         }
     }

@@ -46,7 +46,7 @@ fn due(shared: &Arc<Shared>) -> Vec<Entry> {
                 (false, Some(_)) => continue,
                 (true, Some(row)) if row.group.is_stable() => views::subscribed(&row.group),
                 (true, Some(_)) => continue,
-                (true, None) => views::subscribed(&Group::load(id, saved, now, &shared.settings)),
+                (true, None) => views::subscribed(&Group::load(id, saved, now, state)),
             };
             let Some(read) = read else { continue };
             let unread = |handle: &Handle| {

@@ -7,7 +7,7 @@ use kafscale_protocol::{
     Array, ErrorCode, Uuid,
     messages::{
         api_versions, consumer_group_describe as describe, consumer_group_heartbeat as heartbeat, delete_groups,
-        describe_groups, join_group, list_groups, offset_commit, offset_fetch,
+        describe_groups, incremental_alter_configs as alter, join_group, list_groups, offset_commit, offset_fetch,
     },
 };
 
@@ -298,4 +298,26 @@ async fn clients_are_told_that_they_may_choose_the_protocol() {
     let response: api_versions::Response<'_> = reply.read();
     let level = response.finalized_features.iter().find(|feature| feature.name == "group.version");
     assert_eq!(level.expect("it is finalized").max_version_level, 1);
+}
+
+#[tokio::test]
+async fn a_member_is_told_the_heartbeat_interval_of_its_group() {
+    let client = Client::connect(&Cluster::new().start().await);
+    let interval = async || {
+        let reply = client.call(1, &join("m", &["t"])).await;
+        let response: heartbeat::Response<'_> = reply.read();
+        response.heartbeat_interval_ms
+    };
+    assert_eq!(interval().await, 5_000);
+    let configs = vec![alter::AlterableConfig {
+        name: "consumer.heartbeat.interval.ms",
+        config_operation: 0,
+        value: Some("7000"),
+    }];
+    let resource = alter::AlterConfigsResource { resource_type: 32, resource_name: "g", configs: configs.into() };
+    let request = alter::Request { resources: vec![resource].into(), validate_only: false };
+    let reply = client.call(1, &request).await;
+    let response: alter::Response<'_> = reply.read();
+    assert_eq!(response.responses.iter().next().unwrap().error_code, ErrorCode::None);
+    assert_eq!(interval().await, 7_000);
 }

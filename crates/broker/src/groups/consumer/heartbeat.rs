@@ -10,7 +10,7 @@ use kafscale_state::{
 use tokio::sync::oneshot;
 
 use super::{Deadlines, Error, Group, Pattern, assignor::Assignor};
-use crate::settings::GroupSettings;
+use crate::{config::group::GroupConfig, settings::GroupSettings};
 
 /// The epoch with which members join.
 const JOIN: i32 = 0;
@@ -87,7 +87,7 @@ impl Group {
         settings: &GroupSettings,
     ) -> Result<Reply, Error> {
         let answer = match beat.epoch {
-            LEAVE | LEFT_STATIC_EPOCH => self.leave(beat, state, now, settings)?,
+            LEAVE | LEFT_STATIC_EPOCH => self.leave(beat, state, now)?,
             _ => self.live(beat, state, now, settings)?,
         };
         let waits = |unsaved: &super::Unsaved| unsaved.members.contains(beat.member_id);
@@ -114,7 +114,7 @@ impl Group {
         let subscription = |member: &ConsumerMember| (member.topics.clone(), member.pattern.clone());
         let resubscribes = before.as_deref().map(subscription) != Some(subscription(&member));
         self.put(before.as_deref(), member);
-        self.alive(beat.member_id, now, settings);
+        self.alive(beat.member_id, state, now);
         let has_new_topics = match resubscribes {
             true => self.resolve(state, now),
             false => self.has_new_topics(state, now),
@@ -179,8 +179,8 @@ impl Group {
         self.content.members.insert(at, Arc::new(member));
     }
 
-    fn alive(&mut self, id: &str, now: Instant, settings: &GroupSettings) {
-        let session = now + settings.consumer_session_timeout;
+    fn alive(&mut self, id: &str, state: &State, now: Instant) {
+        let session = now + GroupConfig::of(state, &self.id).session_timeout();
         let deadlines = Deadlines { session, revocation: None };
         self.deadlines.entry(id.to_owned()).or_insert(deadlines).session = session;
     }

@@ -9,17 +9,11 @@ use kafscale_state::{
 };
 
 use super::{Answer, Error, Group, Heartbeat};
-use crate::settings::GroupSettings;
+use crate::config::group::GroupConfig;
 
 impl Group {
     /// A member leaves: for good, or as a static member that will be back within its session timeout.
-    pub(super) fn leave(
-        &mut self,
-        beat: &Heartbeat<'_>,
-        state: &State,
-        now: Instant,
-        settings: &GroupSettings,
-    ) -> Result<Answer, Error> {
+    pub(super) fn leave(&mut self, beat: &Heartbeat<'_>, state: &State, now: Instant) -> Result<Answer, Error> {
         let member = match beat.instance_id {
             None => self.content.member(beat.member_id).ok_or(Error::UnknownMember)?,
             Some(instance_id) => {
@@ -32,20 +26,20 @@ impl Group {
         };
         let id = member.id.clone();
         match beat.epoch == LEFT_STATIC_EPOCH {
-            true => self.leave_for_now(&id, now, settings),
+            true => self.leave_for_now(&id, state, now),
             false => self.remove(std::slice::from_ref(&id), state, now),
         }
         Ok(Answer { member_id: id, epoch: beat.epoch, assignment: None })
     }
 
     /// It keeps what it has, and what it was giving up is given up.
-    fn leave_for_now(&mut self, id: &str, now: Instant, settings: &GroupSettings) {
+    fn leave_for_now(&mut self, id: &str, state: &State, now: Instant) {
         let Some(index) = self.index(id) else { return };
         let member = &mut self.content.members[index];
         let left = ConsumerMember { epoch: LEFT_STATIC_EPOCH, revoking: Partitions::new(), ..(**member).clone() };
         *member = Arc::new(left);
         if let Some(deadlines) = self.deadlines.get_mut(id) {
-            deadlines.session = now + settings.consumer_session_timeout;
+            deadlines.session = now + GroupConfig::of(state, &self.id).session_timeout();
             deadlines.revocation = None;
         }
         self.changed(id);

@@ -30,6 +30,7 @@ use std::{
 pub use heartbeat::{Answer, Heartbeat, Reply};
 use kafscale_runtime::Instant;
 use kafscale_state::{
+    State,
     entry::GroupSaved,
     group::{Consumer, Content, MemberState},
     topic::TopicsVersion,
@@ -38,7 +39,7 @@ pub use pattern::Pattern;
 use tokio::sync::oneshot;
 
 use super::Error;
-use crate::settings::GroupSettings;
+use crate::config::group::GroupConfig;
 
 /// Where a group is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,10 +115,11 @@ impl Group {
     }
 
     /// A group as it was saved: it goes on where it was, and members get fresh timeouts.
-    pub fn load(id: &str, content: &Consumer, revision: u64, now: Instant, settings: &GroupSettings) -> Self {
+    pub fn load(id: &str, content: &Consumer, revision: u64, now: Instant, state: &State) -> Self {
+        let session = now + GroupConfig::of(state, id).session_timeout();
         let mut group = Self::with(id, content.clone(), revision);
         for member in &content.members {
-            let deadlines = Deadlines { session: now + settings.consumer_session_timeout, revocation: None };
+            let deadlines = Deadlines { session, revocation: None };
             group.deadlines.insert(member.id.clone(), deadlines);
         }
         content.members.iter().for_each(|member| group.watch_revocation(&member.id, now));

@@ -4,15 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kafscale_state::{
     FrameFacts, State, Verdict,
-    entry::{self, Entry, PartitionsAdded, TopicCreated},
+    entry::{self, Change, Entry, NamedConfigSet, PartitionsAdded, TopicCreated},
     group::{Content, Partitions},
-    topic::Settings,
+    topic::{Named, Settings},
 };
 use proptest::{collection::vec, prelude::*};
 
 use super::{Answer, Error, Group, Heartbeat, Phase, Reply};
 use crate::settings::GroupSettings;
 
+/// As a group has it that nobody configured.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 const REBALANCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn settings() -> GroupSettings {
@@ -79,7 +81,7 @@ impl World {
     fn restart(&mut self) {
         self.group.fail(Error::NotCoordinator);
         self.group = match self.state.group("g").map(|group| (group.content(), group.revision())) {
-            Some((Content::Consumer(content), revision)) => Group::load("g", content, revision, self.now, &settings()),
+            Some((Content::Consumer(content), revision)) => Group::load("g", content, revision, self.now, &self.state),
             _ => Group::new("g", 0, 0),
         };
     }
@@ -168,7 +170,7 @@ impl World {
 
     /// All that live heartbeat until nothing changes.
     fn settle(&mut self) {
-        self.pass(settings().consumer_session_timeout / 2);
+        self.pass(SESSION_TIMEOUT / 2);
         for _ in 0..8 {
             self.now += Duration::from_secs(5);
             for id in self.clients.keys().cloned().collect::<Vec<_>>() {
@@ -177,7 +179,7 @@ impl World {
             }
             self.pass(Duration::ZERO);
         }
-        self.pass(settings().consumer_session_timeout / 2);
+        self.pass(SESSION_TIMEOUT / 2);
         for _ in 0..8 {
             self.now += Duration::from_secs(5);
             for id in self.clients.keys().cloned().collect::<Vec<_>>() {
@@ -438,6 +440,22 @@ impl World {
             }
         }
     }
+}
+
+#[test]
+fn the_session_timeout_is_that_of_the_group() {
+    let mut world = World::new();
+    let changes = vec![Change { name: "consumer.session.timeout.ms".into(), value: Some("60000".into()) }];
+    world.say(Entry::NamedConfigSet(NamedConfigSet { kind: Named::Group, name: "g".into(), changes }));
+    world.play(&Op::Join(3, 0, None), &mut 5);
+    let live = |world: &World| world.group.content().member("m3").is_some();
+    world.pass(Duration::from_secs(59));
+    assert!(live(&world));
+    world.restart();
+    world.pass(Duration::from_secs(59));
+    assert!(live(&world), "a coordinator that starts gives a fresh timeout");
+    world.pass(Duration::from_secs(1));
+    assert!(!live(&world));
 }
 
 #[test]
