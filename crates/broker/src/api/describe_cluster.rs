@@ -13,7 +13,7 @@ use super::{Answer, Call, Refusal, Session, error_codes, operations};
 const ENDPOINT_BROKERS: i8 = 1;
 const ENDPOINT_CONTROLLERS: i8 = 2;
 
-/// Answers once the replica has caught up, or cannot for now.
+/// Answers once the replica has caught up, or says that it cannot catch up.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request = call.request()?;
     let refused = |error_code, text| {
