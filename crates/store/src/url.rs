@@ -8,7 +8,9 @@ use crate::{
     DirectoryStore, MemoryStore, Observed, Observer, Store,
     directory::OpenDirectoryError,
     name,
-    s3::{S3Settings, S3SettingsError, S3Store},
+    profile::{Dialect, Profile},
+    s3::{S3SettingsError, S3Store},
+    settings::StoreSettings,
 };
 
 /// A store's place.
@@ -106,10 +108,24 @@ pub enum OpenError {
     S3(#[from] S3SettingsError),
 }
 
+impl Location {
+    /// What is assumed of the store there, before it is opened.
+    pub fn profile(&self, settings: &StoreSettings) -> Result<&'static Profile, OpenError> {
+        let (dialect, host) = match self {
+            Self::Directory(_) => (Dialect::Directory, String::new()),
+            Self::Memory => (Dialect::Memory, String::new()),
+            Self::S3 { .. } => (Dialect::S3, settings.s3.host()?),
+        };
+        // A directory or memory is what it is, whatever a bucket beside it may be.
+        let wanted = settings.profile.filter(|_| matches!(self, Self::S3 { .. }));
+        Ok(Profile::choose(dialect, &host, wanted).map_err(S3SettingsError::from)?)
+    }
+}
+
 /// Opens the store at a location. No request is sent to a bucket yet; a directory is made, locked and swept (blocking).
 pub fn open(
     location: &Location,
-    settings: &S3Settings,
+    settings: &StoreSettings,
     runtime: Handle,
     observer: Arc<dyn Observer>,
 ) -> Result<Arc<dyn Store>, OpenError> {

@@ -10,27 +10,30 @@ use std::{
 };
 
 use kafscale_runtime::TokioRuntime;
-use kafscale_store::{CreateError, NoObserver, ReadError, ReadRange, S3Settings, S3Store, Store, conformance};
+use kafscale_store::{
+    CreateError, NoObserver, ReadError, ReadRange, S3Settings, S3Store, Store, StoreSettings, conformance,
+};
 
 struct Server {
     bucket: String,
-    settings: S3Settings,
+    settings: StoreSettings,
 }
 
 impl Server {
     fn from_environment() -> Self {
         let wanted =
             |name| env::var(name).unwrap_or_else(|_| panic!("{name} is set, as tests/servers/seaweedfs.sh does"));
-        let settings = S3Settings {
+        let s3 = S3Settings {
             access_key_id: Some(wanted("AWS_ACCESS_KEY_ID")),
             secret_access_key: Some(wanted("AWS_SECRET_ACCESS_KEY").into()),
             endpoint: Some(wanted("KAFSCALE_TEST_S3_ENDPOINT")),
             ..S3Settings::default()
         };
+        let settings = StoreSettings { s3, ..StoreSettings::default() };
         Self { bucket: wanted("KAFSCALE_TEST_S3_BUCKET"), settings }
     }
 
-    fn open(&self, bucket: &str, settings: &S3Settings) -> S3Store {
+    fn open(&self, bucket: &str, settings: &StoreSettings) -> S3Store {
         S3Store::new(bucket, &unique("run"), settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap()
     }
 }
@@ -55,7 +58,8 @@ async fn a_real_server_conforms() {
 #[ignore = "needs an S3 server: tests/servers/seaweedfs.sh -- cargo test -- --include-ignored"]
 async fn wrong_keys_and_a_missing_bucket_are_told_by_the_servers_own_code() {
     let server = Server::from_environment();
-    let wrong = S3Settings { secret_access_key: Some("wrong".to_owned().into()), ..server.settings.clone() };
+    let mut wrong = server.settings.clone();
+    wrong.s3.secret_access_key = Some("wrong".to_owned().into());
     let store = server.open(&server.bucket, &wrong);
     for result in [
         store.create("x", bytes::Bytes::from_static(b"x").into()).await.map_err(|error| error.to_string()),

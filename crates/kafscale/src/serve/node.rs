@@ -21,7 +21,7 @@ use kafscale_log::{
     lone::{OpenError, floor::FloorError},
 };
 use kafscale_runtime::{Handle, TokioRuntime};
-use kafscale_store::{Location, S3Settings};
+use kafscale_store::{Location, S3Settings, StoreSettings};
 use tokio::net::TcpListener;
 
 use super::http::Source;
@@ -43,7 +43,7 @@ impl Node {
     pub async fn start(settings: &Settings, advertised: &Address, pages: Arc<Pages>) -> Result<Self, Failure> {
         let runtime = TokioRuntime::handle();
         let metrics = Arc::clone(&pages.metrics);
-        let store = kafscale_store::open(&location(settings), &bucket(settings), runtime.clone(), metrics.clone())
+        let store = kafscale_store::open(&location(settings), &access(settings), runtime.clone(), metrics.clone())
             .map_err(|error| Failure::new(Exit::StoreUnusable, error))?;
         let broker = Broker::start(store, runtime.clone(), metrics, translate(settings, advertised)).await;
         let broker = broker.map_err(not_started)?;
@@ -130,16 +130,16 @@ pub fn location(settings: &Settings) -> Location {
     }
 }
 
-fn bucket(settings: &Settings) -> S3Settings {
-    S3Settings {
+fn access(settings: &Settings) -> StoreSettings {
+    let s3 = S3Settings {
         access_key_id: settings.aws_access_key_id.clone(),
         secret_access_key: settings.aws_secret_access_key.clone(),
         session_token: settings.aws_session_token.clone(),
-        region: Some(settings.aws_region.clone()),
+        region: settings.aws_region.clone(),
         endpoint: settings.aws_endpoint_url.clone(),
         path_style: settings.s3_path_style,
-        ..S3Settings::default()
-    }
+    };
+    StoreSettings { profile: settings.store_profile, s3, ..StoreSettings::default() }
 }
 
 fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Settings {

@@ -7,7 +7,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use kafscale_store::{Location, Secret};
+use kafscale_store::{Location, Secret, profile::Provider};
 
 use super::{
     define::{Definition, settings},
@@ -22,14 +22,18 @@ settings! {
         /// Store of all records and of the log: `file:DIR`, `s3://BUCKET/PREFIX`, or `memory:` (gone at exit).
         /// Without it the directory of --data is the store.
         store: Option<Location> = "none", "URL";
+        /// What kind of store a bucket is. Without it: what its address tells, else `generic-s3`. It decides how the store
+        /// is spoken to and paced, and what it can be asked for.
+        store_profile: Option<Provider> = "none", "NAME";
         /// Access key of the bucket. An `s3:` store needs it, and the secret key.
         aws_access_key_id: Option<String> = "none", "KEY", "AWS_ACCESS_KEY_ID";
         /// Secret key of the bucket.
         aws_secret_access_key: Option<Secret> = "none", "KEY", "AWS_SECRET_ACCESS_KEY";
         /// Session token that belongs to temporary keys.
         aws_session_token: Option<Secret> = "none", "TOKEN", "AWS_SESSION_TOKEN";
-        /// Region of the bucket. Stores without regions take any.
-        aws_region: String = "us-east-1", "REGION", "AWS_REGION";
+        /// Region of the bucket. Without it: the one in the host name of AWS_ENDPOINT_URL, else the provider's usual one
+        /// (`us-east-1` on AWS).
+        aws_region: Option<String> = "none", "REGION", "AWS_REGION";
         /// Address of a store other than AWS, such as `http://127.0.0.1:8333`. Plain http is used where it says `http:`.
         aws_endpoint_url: Option<String> = "none", "URL", "AWS_ENDPOINT_URL";
         /// Whether the bucket is named in the path of requests (`true`) or in the host name (`false`). Without it: in the

@@ -5,7 +5,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use kafscale_store::{Location, Secret};
+use kafscale_store::{Location, Secret, profile::Provider};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// A type that a setting can have.
@@ -192,6 +192,16 @@ fn host_name_is_plain(host: &str) -> bool {
 impl Value for Location {
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(|error: kafscale_store::BadLocation| error.to_string())
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Provider {
+    const CHOICES: &'static [&'static str] = &Provider::NAMES;
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: kafscale_store::profile::UnknownProvider| error.to_string())
     }
     fn show(&self) -> String {
         self.to_string()

@@ -6,7 +6,6 @@
 
 mod attempt;
 mod outcome;
-mod profile;
 mod settings;
 
 #[cfg(test)]
@@ -26,14 +25,15 @@ use object_store::{
 
 use crate::{
     Body, CreateError, DeleteError, Facts, Listed, Observer, Operation, Outcome, ReadError, ReadRange, ReplaceError,
-    Store, StoreDate, name, observe::Watch,
+    Store, StoreDate, StoreSettings, name,
+    observe::Watch,
+    profile::{ConditionalCreate, Profile},
 };
 use attempt::{Attempt, Clock, Connector};
-use profile::Profile;
-pub use settings::{S3Settings, S3SettingsError, Secret};
+pub use settings::{S3Settings, S3SettingsError};
 
-/// What S3 names at most in one deletion and gives at most in one page of a listing.
-const NAMES_PER_REQUEST: usize = 1_000;
+/// What S3 gives at most in one page of a listing.
+const NAMES_PER_PAGE: usize = 1_000;
 
 /// Deletions of one object each that run at the same time, where many cannot be named in one request.
 const SINGLE_DELETES_AT_ONCE: usize = 8;
@@ -52,7 +52,7 @@ pub struct S3Store {
     s3: AmazonS3,
     /// Empty, or ending in a slash.
     prefix: String,
-    profile: Profile,
+    profile: &'static Profile,
     request_timeout: Duration,
     clock: Arc<Clock>,
     runtime: Handle,
@@ -64,11 +64,11 @@ impl S3Store {
     pub fn new(
         bucket: &str,
         prefix: &str,
-        settings: &S3Settings,
+        settings: &StoreSettings,
         runtime: Handle,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, S3SettingsError> {
-        let checked = settings.check(bucket)?;
+        let checked = settings.s3.check(bucket, settings.profile)?;
         let client = |error: &dyn ToString| S3SettingsError::Client(error.to_string());
         let connector = Connector::new(runtime.clone()).map_err(|error| client(&error))?;
         let clock = connector.clock();
@@ -80,7 +80,7 @@ impl S3Store {
             .with_allow_http(true)
             .with_access_key_id(checked.access_key_id)
             .with_secret_access_key(checked.secret_access_key.reveal())
-            .with_disable_bulk_delete(!checked.profile.bulk_delete)
+            .with_disable_bulk_delete(checked.profile.bulk_delete.is_none())
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .with_http_connector(connector);
         if let Some(token) = checked.session_token {
@@ -168,7 +168,7 @@ impl S3Store {
         let result = match result {
             Ok(bytes) => Ok(bytes.slice(..bytes.len().min(usize::try_from(wanted).unwrap_or(usize::MAX)))),
             Err(_) if status == Some(416) => Ok(Bytes::new()),
-            Err(error) => Err(outcome::read(attempt, &error)),
+            Err(error) => Err(outcome::read(attempt, self.profile.answers, &error)),
         };
         watch.end(Outcome::of(&result), status, result.as_ref().map_or(0, |bytes| bytes.len() as u64));
         result
@@ -186,7 +186,7 @@ impl S3Store {
         for _ in 0..LIST_PAGES_MAX {
             let options = PaginatedListOptions {
                 offset: offset.clone(),
-                max_keys: Some((limit - found.len()).min(NAMES_PER_REQUEST)),
+                max_keys: Some((limit - found.len()).min(NAMES_PER_PAGE)),
                 page_token,
                 ..PaginatedListOptions::default()
             };
@@ -219,7 +219,7 @@ impl S3Store {
         let watch = self.watch(Operation::List, 0);
         let (result, attempt) = Attempt::of(self.in_time(0, self.s3.list_paginated(Some(prefix), options))).await;
         let status = attempt.status();
-        let result = result.map_err(|error| outcome::read(attempt, &error));
+        let result = result.map_err(|error| outcome::read(attempt, self.profile.answers, &error));
         watch.end(Outcome::of(&result), status, 0);
         result
     }
@@ -227,8 +227,10 @@ impl S3Store {
     async fn remove(&self, names: &[String]) -> Result<(), DeleteError> {
         let keys: Vec<_> =
             names.iter().map(|name| self.key(name)).collect::<Result<_, _>>().map_err(DeleteError::Refused)?;
-        let (per_request, at_once) =
-            if self.profile.bulk_delete { (NAMES_PER_REQUEST, 1) } else { (1, SINGLE_DELETES_AT_ONCE) };
+        let (per_request, at_once) = match self.profile.bulk_delete {
+            Some(bulk) => (bulk.names_max, 1),
+            None => (1, SINGLE_DELETES_AT_ONCE),
+        };
         let requests: Vec<Vec<_>> = keys.chunks(per_request).map(<[_]>::to_vec).collect();
         stream::iter(requests.into_iter().map(|keys| self.remove_some(keys)))
             .buffer_unordered(at_once)
@@ -245,7 +247,7 @@ impl S3Store {
         let result = match (result, &attempt) {
             (Ok(()), _) => Ok(()),
             (Err(_), Attempt::Answered(answer)) if answer.status == 404 && answer.code != "NoSuchBucket" => Ok(()),
-            (Err(error), _) => Err(outcome::delete(attempt, &error)),
+            (Err(error), _) => Err(outcome::delete(attempt, self.profile.answers, &error)),
         };
         watch.end(Outcome::of(&result), status, 0);
         result
@@ -254,11 +256,20 @@ impl S3Store {
 
 impl Store for S3Store {
     fn create<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), CreateError>> {
-        Box::pin(self.put(Operation::Create, name, body, PutMode::Create, outcome::create))
+        if self.profile.conditional_create == ConditionalCreate::None {
+            return Box::pin(async {
+                Err(CreateError::Refused(outcome::no_conditional_create(self.profile.provider)))
+            });
+        }
+        let answers = self.profile.answers;
+        let failed = |attempt, error: &String| outcome::create(attempt, answers, error);
+        Box::pin(self.put(Operation::Create, name, body, PutMode::Create, failed))
     }
 
     fn replace<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), ReplaceError>> {
-        Box::pin(self.put(Operation::Replace, name, body, PutMode::Overwrite, outcome::replace))
+        let answers = self.profile.answers;
+        let failed = |attempt, error: &String| outcome::replace(attempt, answers, error);
+        Box::pin(self.put(Operation::Replace, name, body, PutMode::Overwrite, failed))
     }
 
     fn get<'a>(&'a self, name: &'a str, range: ReadRange) -> BoxFuture<'a, Result<Bytes, ReadError>> {
@@ -283,11 +294,6 @@ impl Store for S3Store {
     }
 
     fn facts(&self) -> Facts {
-        Facts {
-            requests_cost_money: self.profile.requests_cost_money,
-            may_hedge: self.profile.may_hedge,
-            exclusive: false,
-            put_latency_hint: Duration::from_millis(60),
-        }
+        self.profile.facts()
     }
 }

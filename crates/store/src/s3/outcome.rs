@@ -6,36 +6,34 @@
 //! nothing was sent, and 429 is given before the work: both are *unavailable*. Any other refusal names the store's code,
 //! because a person must act on it.
 
-use crate::{CreateError, DeleteError, ReadError, ReplaceError};
+use crate::{
+    CreateError, DeleteError, ReadError, ReplaceError,
+    profile::{Means, Provider, Special},
+};
 
 use super::attempt::{Answer, Attempt};
 
-/// The sorts of answers that are told apart.
-enum Meaning {
-    /// Nothing was applied; later it may be.
-    Later,
-    /// It may have been applied.
-    Unknown,
-    /// The name is taken, or another write to it is under way.
-    Taken,
-    /// There is no such object or bucket.
-    Absent,
-    /// It was refused for good.
-    Never,
-}
-
-fn meaning(answer: &Answer) -> Meaning {
+/// The rule, after what the provider is known to mean otherwise.
+fn meaning(answer: &Answer, special: &[Special]) -> Means {
+    let fits = |special: &&Special| {
+        special.status == answer.status && (special.code.is_empty() || special.code == answer.code)
+    };
+    if let Some(special) = special.iter().find(fits) {
+        return special.means;
+    }
     match (answer.status, answer.code.as_str()) {
-        (429, _) => Meaning::Later,
+        (429, _) => Means::Later,
         // The body did not arrive whole, says S3: not applied.
-        (400, "RequestTimeout" | "IncompleteBody") => Meaning::Later,
-        (501, _) => Meaning::Never,
-        (408 | 499 | 500..=599, _) => Meaning::Unknown,
-        (409 | 412 | 304, _) => Meaning::Taken,
-        (404, _) => Meaning::Absent,
+        (400, "RequestTimeout" | "IncompleteBody") => Means::Later,
+        (400 | 403, "ExpiredToken" | "TokenRefreshRequired") => Means::KeysExpired,
+        (401, _) | (403, "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch") => Means::KeysUnknown,
+        (501, _) => Means::Never,
+        (408 | 499 | 500..=599, _) => Means::Unknown,
+        (409 | 412 | 304, _) => Means::Taken,
+        (404, _) => Means::Absent,
         // A success that could not be made sense of.
-        (200..=299, _) => Meaning::Unknown,
-        _ => Meaning::Never,
+        (200..=299, _) => Means::Unknown,
+        _ => Means::Never,
     }
 }
 
@@ -49,58 +47,67 @@ fn text(answer: &Answer, raw: &impl ToString) -> String {
     }
 }
 
+/// Why nothing is created at a provider that cannot create only what is absent.
+pub(crate) fn no_conditional_create(provider: Provider) -> String {
+    format!("{provider} cannot create an object only if it is absent, so it cannot hold the log")
+}
+
 /// Why a create failed. `raw` is `object_store`'s error.
-pub(crate) fn create(attempt: Attempt, raw: &impl ToString) -> CreateError {
+pub(crate) fn create(attempt: Attempt, special: &[Special], raw: &impl ToString) -> CreateError {
     match attempt {
         Attempt::NotMade => CreateError::Refused(raw.to_string()),
         Attempt::NotConnected(reason) => CreateError::Unavailable { reason, retry_after: None },
         Attempt::Unanswered(reason) => CreateError::Unknown(reason),
-        Attempt::Answered(answer) => match (meaning(&answer), text(&answer, raw)) {
-            (Meaning::Later, reason) => CreateError::Unavailable { reason, retry_after: answer.retry_after },
-            (Meaning::Unknown, reason) => CreateError::Unknown(reason),
-            (Meaning::Taken, _) => CreateError::AlreadyExists,
-            (Meaning::Never, reason) if answer.status == 501 => CreateError::Refused(format!(
+        Attempt::Answered(answer) => match (meaning(&answer, special), text(&answer, raw)) {
+            (Means::Later | Means::KeysExpired, reason) => {
+                CreateError::Unavailable { reason, retry_after: answer.retry_after }
+            }
+            (Means::Unknown, reason) => CreateError::Unknown(reason),
+            (Means::Taken, _) => CreateError::AlreadyExists,
+            (Means::Never, reason) if answer.status == 501 => CreateError::Refused(format!(
                 "the store cannot create an object only if it is absent (If-None-Match: *): {reason}"
             )),
-            (Meaning::Absent | Meaning::Never, reason) => CreateError::Refused(reason),
+            (Means::Absent | Means::Never | Means::KeysUnknown, reason) => CreateError::Refused(reason),
         },
     }
 }
 
 /// Why a replace failed.
-pub(crate) fn replace(attempt: Attempt, raw: &impl ToString) -> ReplaceError {
+pub(crate) fn replace(attempt: Attempt, special: &[Special], raw: &impl ToString) -> ReplaceError {
     match attempt {
         Attempt::NotMade => ReplaceError::Refused(raw.to_string()),
         Attempt::NotConnected(reason) => ReplaceError::Unavailable(reason),
         Attempt::Unanswered(reason) => ReplaceError::Unknown(reason),
-        Attempt::Answered(answer) => match (meaning(&answer), text(&answer, raw)) {
-            (Meaning::Later | Meaning::Taken, reason) => ReplaceError::Unavailable(reason),
-            (Meaning::Unknown, reason) => ReplaceError::Unknown(reason),
-            (Meaning::Absent | Meaning::Never, reason) => ReplaceError::Refused(reason),
+        Attempt::Answered(answer) => match (meaning(&answer, special), text(&answer, raw)) {
+            (Means::Later | Means::KeysExpired | Means::Taken, reason) => ReplaceError::Unavailable(reason),
+            (Means::Unknown, reason) => ReplaceError::Unknown(reason),
+            (Means::Absent | Means::Never | Means::KeysUnknown, reason) => ReplaceError::Refused(reason),
         },
     }
 }
 
 /// Why a get or a listing failed.
-pub(crate) fn read(attempt: Attempt, raw: &impl ToString) -> ReadError {
+pub(crate) fn read(attempt: Attempt, special: &[Special], raw: &impl ToString) -> ReadError {
     match attempt {
         Attempt::NotMade => ReadError::Refused(raw.to_string()),
         Attempt::NotConnected(reason) | Attempt::Unanswered(reason) => ReadError::Unavailable(reason),
-        Attempt::Answered(answer) => match (meaning(&answer), text(&answer, raw)) {
-            (Meaning::Later | Meaning::Unknown | Meaning::Taken, reason) => ReadError::Unavailable(reason),
-            (Meaning::Absent, reason) => ReadError::NotFound(reason),
-            (Meaning::Never, reason) => ReadError::Refused(reason),
+        Attempt::Answered(answer) => match (meaning(&answer, special), text(&answer, raw)) {
+            (Means::Later | Means::KeysExpired | Means::Unknown | Means::Taken, reason) => {
+                ReadError::Unavailable(reason)
+            }
+            (Means::Absent, reason) => ReadError::NotFound(reason),
+            (Means::Never | Means::KeysUnknown, reason) => ReadError::Refused(reason),
         },
     }
 }
 
 /// Why a deletion failed.
-pub(crate) fn delete(attempt: Attempt, raw: &impl ToString) -> DeleteError {
+pub(crate) fn delete(attempt: Attempt, special: &[Special], raw: &impl ToString) -> DeleteError {
     match attempt {
         Attempt::NotMade => DeleteError::Refused(raw.to_string()),
         Attempt::NotConnected(reason) | Attempt::Unanswered(reason) => DeleteError::Unavailable(reason),
-        Attempt::Answered(answer) => match (meaning(&answer), text(&answer, raw)) {
-            (Meaning::Later | Meaning::Unknown | Meaning::Taken, reason) => {
+        Attempt::Answered(answer) => match (meaning(&answer, special), text(&answer, raw)) {
+            (Means::Later | Means::KeysExpired | Means::Unknown | Means::Taken, reason) => {
                 // One answer for many objects: those that failed are named in its body with S3's code.
                 if reason.contains("AccessDenied") {
                     DeleteError::Refused(reason)
@@ -108,7 +115,7 @@ pub(crate) fn delete(attempt: Attempt, raw: &impl ToString) -> DeleteError {
                     DeleteError::Unavailable(reason)
                 }
             }
-            (Meaning::Absent | Meaning::Never, reason) => DeleteError::Refused(reason),
+            (Means::Absent | Means::Never | Means::KeysUnknown, reason) => DeleteError::Refused(reason),
         },
     }
 }

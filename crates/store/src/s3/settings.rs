@@ -1,16 +1,14 @@
 //! Where a bucket is and how to prove who we are. Read from flags and environment by the binary.
 
-use std::{fmt, time::Duration};
-
 use reqwest::Url;
 
-use super::profile::Profile;
+use crate::{
+    Secret,
+    profile::{Addressing, Dialect, Profile, Provider, WrongProfile},
+};
 
-/// The region that is signed with when none is given.
-const DEFAULT_REGION: &str = "us-east-1";
-
-/// How to reach a bucket.
-#[derive(Debug, Clone)]
+/// How to reach a bucket that speaks S3.
+#[derive(Debug, Clone, Default)]
 pub struct S3Settings {
     /// `AWS_ACCESS_KEY_ID`.
     pub access_key_id: Option<String>,
@@ -18,52 +16,13 @@ pub struct S3Settings {
     pub secret_access_key: Option<Secret>,
     /// `AWS_SESSION_TOKEN`, for temporary keys.
     pub session_token: Option<Secret>,
-    /// `AWS_REGION`; `us-east-1` if absent.
+    /// `AWS_REGION`; if absent the one in the endpoint's host name, else the provider's usual one.
     pub region: Option<String>,
     /// `AWS_ENDPOINT_URL`, `http:` or `https:`; Amazon's endpoint of the region if absent.
     pub endpoint: Option<String>,
     /// `KAFSCALE_S3_PATH_STYLE`: the bucket in the path (`true`) or in the host name. If absent: in the path where an
     /// endpoint is given, in the host name on Amazon.
     pub path_style: Option<bool>,
-    /// Limit for one request; bodies add a second for each 256 KiB.
-    pub request_timeout: Duration,
-}
-
-impl Default for S3Settings {
-    fn default() -> Self {
-        Self {
-            access_key_id: None,
-            secret_access_key: None,
-            session_token: None,
-            region: None,
-            endpoint: None,
-            path_style: None,
-            request_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// A text that must not reach logs or messages.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("(secret)")
-    }
 }
 
 /// Why the settings do not lead to a bucket.
@@ -80,6 +39,9 @@ pub enum S3SettingsError {
         /// What is wrong with it.
         why: String,
     },
+    /// The profile that was asked for speaks another language.
+    #[error(transparent)]
+    Profile(#[from] WrongProfile),
     /// The HTTP client could not be built.
     #[error("cannot set up the client for the bucket: {0}")]
     Client(String),
@@ -94,14 +56,20 @@ pub(crate) struct Checked {
     /// Without a bucket in its path, with it in its host if that is the style; no slash at the end.
     pub endpoint: String,
     pub virtual_hosted: bool,
-    pub profile: Profile,
+    pub profile: &'static Profile,
 }
 
 impl S3Settings {
-    pub(crate) fn check(&self, bucket: &str) -> Result<Checked, S3SettingsError> {
+    /// The host of the endpoint; empty without one.
+    pub(crate) fn host(&self) -> Result<String, S3SettingsError> {
+        let given = self.endpoint.as_deref().filter(|text| !text.is_empty()).map(parse_endpoint).transpose()?;
+        Ok(given.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned())
+    }
+
+    pub(crate) fn check(&self, bucket: &str, wanted: Option<Provider>) -> Result<Checked, S3SettingsError> {
         let present = |text: &&String| !text.is_empty();
         let access_key_id = self.access_key_id.as_ref().filter(present);
-        let secret_access_key = self.secret_access_key.as_ref().filter(|secret| !secret.0.is_empty());
+        let secret_access_key = self.secret_access_key.as_ref().filter(|secret| !secret.reveal().is_empty());
         let (access_key_id, secret_access_key) = match (access_key_id, secret_access_key) {
             (Some(id), Some(secret)) => (id.clone(), secret.clone()),
             (Some(_), None) => return Err(S3SettingsError::NoCredentials("AWS_SECRET_ACCESS_KEY")),
@@ -110,19 +78,23 @@ impl S3Settings {
                 return Err(S3SettingsError::NoCredentials("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
             }
         };
-        let region = self.region.as_ref().filter(present).map_or(DEFAULT_REGION, String::as_str).to_owned();
-        let given = self.endpoint.as_ref().filter(present);
-        let virtual_hosted = !self.path_style.unwrap_or(given.is_some() || bucket.contains('.'));
-        let amazon = format!("https://s3.{region}.amazonaws.com");
-        let mut endpoint = parse_endpoint(given.unwrap_or(&amazon))?;
-        let profile = Profile::of(endpoint.host_str().unwrap_or_default());
+        let given = self.endpoint.as_ref().filter(present).map(|text| parse_endpoint(text)).transpose()?;
+        let host = given.as_ref().and_then(Url::host_str).unwrap_or_default();
+        let profile = Profile::choose(Dialect::S3, host, wanted)?;
+        let region = self.region.as_ref().filter(present).cloned().unwrap_or_else(|| profile.region_of(host));
+        let in_path = given.is_some() || profile.addressing == Addressing::Path || bucket.contains('.');
+        let virtual_hosted = !self.path_style.unwrap_or(in_path);
+        let mut endpoint = match given {
+            Some(given) => given,
+            None => parse_endpoint(&format!("https://s3.{region}.amazonaws.com"))?,
+        };
         if virtual_hosted {
             put_in_host(&mut endpoint, bucket)?;
         }
         Ok(Checked {
             access_key_id,
             secret_access_key,
-            session_token: self.session_token.clone().filter(|token| !token.0.is_empty()),
+            session_token: self.session_token.clone().filter(|token| !token.reveal().is_empty()),
             region,
             endpoint: endpoint.as_str().trim_end_matches('/').to_owned(),
             virtual_hosted,
@@ -175,7 +147,7 @@ mod tests {
 
     fn endpoint(endpoint: &str, path_style: Option<bool>) -> Result<(String, bool), S3SettingsError> {
         let endpoint = (!endpoint.is_empty()).then(|| endpoint.to_owned());
-        let checked = S3Settings { endpoint, path_style, ..settings() }.check("logs")?;
+        let checked = S3Settings { endpoint, path_style, ..settings() }.check("logs", None)?;
         Ok((checked.endpoint, checked.virtual_hosted))
     }
 
@@ -199,7 +171,7 @@ mod tests {
                 secret_access_key: secret.map(|secret| secret.to_owned().into()),
                 ..S3Settings::default()
             };
-            assert_eq!(settings.check("logs").err(), Some(S3SettingsError::NoCredentials(named)));
+            assert_eq!(settings.check("logs", None).err(), Some(S3SettingsError::NoCredentials(named)));
         }
     }
 
@@ -227,6 +199,13 @@ mod tests {
 
     #[test]
     fn a_region_is_not_needed() {
-        assert_eq!(settings().check("logs").map(|checked| checked.region).ok().as_deref(), Some("us-east-1"));
+        let region = |endpoint: Option<&str>, region: Option<&str>| {
+            let (endpoint, region) = (endpoint.map(str::to_owned), region.map(str::to_owned));
+            S3Settings { endpoint, region, ..settings() }.check("logs", None).map(|checked| checked.region).unwrap()
+        };
+        assert_eq!(region(None, None), "us-east-1");
+        assert_eq!(region(None, Some("eu-west-1")), "eu-west-1");
+        assert_eq!(region(Some("https://s3.us-west-004.backblazeb2.com"), None), "us-west-004");
+        assert_eq!(region(Some("https://s3.us-west-004.backblazeb2.com"), Some("x")), "x");
     }
 }

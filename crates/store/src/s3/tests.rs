@@ -15,6 +15,7 @@ use crate::{
 };
 
 use super::{S3Settings, S3Store};
+use crate::{StoreSettings, profile::Provider};
 
 /// What the server does with a request.
 #[derive(Clone)]
@@ -67,14 +68,19 @@ impl Server {
         self.observed(Arc::new(NoObserver))
     }
 
-    fn settings(&self) -> S3Settings {
-        S3Settings {
+    fn settings(&self) -> StoreSettings {
+        let s3 = S3Settings {
             access_key_id: Some("id".to_owned()),
             secret_access_key: Some("secret".to_owned().into()),
             endpoint: Some(self.endpoint.clone()),
-            request_timeout: Duration::from_millis(500),
             ..S3Settings::default()
-        }
+        };
+        StoreSettings { s3, request_timeout: Duration::from_millis(500), ..StoreSettings::default() }
+    }
+
+    fn store_of(&self, provider: Provider) -> S3Store {
+        let settings = StoreSettings { profile: Some(provider), ..self.settings() };
+        S3Store::new("bucket", "a/b", &settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap()
     }
 
     fn observed(&self, observer: Arc<dyn Observer>) -> S3Store {
@@ -155,6 +161,8 @@ async fn each_status_means_what_the_contract_says() {
         ("504 Gateway Timeout", "", Unknown, Unknown, Unavailable, Unavailable),
         ("501 Not Implemented", "NotImplemented", Refused, Refused, Refused, Refused),
         ("403 Forbidden", "SignatureDoesNotMatch", Refused, Refused, Refused, Refused),
+        ("403 Forbidden", "ExpiredToken", Unavailable, Unavailable, Unavailable, Unavailable),
+        ("400 Bad Request", "ExpiredToken", Unavailable, Unavailable, Unavailable, Unavailable),
         ("401 Unauthorized", "Unauthorized", Refused, Refused, Refused, Refused),
         ("301 Moved Permanently", "PermanentRedirect", Refused, Refused, Refused, Refused),
         ("404 Not Found", "NoSuchBucket", Refused, Refused, NotFound, Refused),
@@ -180,6 +188,27 @@ async fn each_status_means_what_the_contract_says() {
             assert!(text.contains(code) && text.contains(&status[..3]), "{text}");
         }
     }
+}
+
+#[tokio::test]
+async fn nothing_is_created_where_a_create_could_overwrite() {
+    let server = Server::answering("200 OK", "etag: \"x\"\r\n", "").await;
+    for provider in [Provider::B2, Provider::Gcs] {
+        let store = server.store_of(provider);
+        let created = store.create("x", body()).await;
+        assert!(matches!(&created, Err(CreateError::Refused(text)) if text.contains(provider.as_str())), "{created:?}");
+        assert_eq!(server.requests(), [""; 0], "not even asked");
+    }
+    server.store_of(Provider::B2).replace("x", body()).await.expect("what has a name of its own can be written");
+}
+
+#[tokio::test]
+async fn a_provider_may_mean_something_else() {
+    let server = Server::failing("429 Too Many Requests", "TooManyRequests").await;
+    let created = server.store_of(Provider::R2).create("x", body()).await;
+    assert!(matches!(created, Err(CreateError::Unknown(_))), "an earlier attempt may have been applied: {created:?}");
+    let created = server.store_of(Provider::Aws).create("x", body()).await;
+    assert!(matches!(created, Err(CreateError::Unavailable { .. })), "{created:?}");
 }
 
 #[tokio::test]
@@ -316,7 +345,7 @@ async fn a_large_body_on_a_slow_line_arrives() {
         "HTTP/1.1 200 OK\r\ncontent-length: {len}\r\nlast-modified: Tue, 15 Nov 1994 08:12:31 GMT\r\netag: \"x\"\r\n\r\n{sent}"
     );
     let server = Server::start(Reaction::Slow(answer)).await;
-    let settings = S3Settings { request_timeout: Duration::from_millis(200), ..server.settings() };
+    let settings = StoreSettings { request_timeout: Duration::from_millis(200), ..server.settings() };
     let store = S3Store::new("bucket", "", &settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap();
     store.create("x", Bytes::from(sent.clone()).into()).await.unwrap();
     assert_eq!(store.get("x", ReadRange::All).await.unwrap(), sent);

@@ -1,0 +1,22 @@
+//! How stores are reached. Read from flags and environment by the binary.
+
+use std::time::Duration;
+
+use crate::{S3Settings, profile::Provider};
+
+/// Everything that opening a store needs besides its location.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// The profile to use instead of the one that the endpoint tells.
+    pub profile: Option<Provider>,
+    /// Limit for one request; bodies add a second for each 256 KiB.
+    pub request_timeout: Duration,
+    /// For `s3:`.
+    pub s3: S3Settings,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { profile: None, request_timeout: Duration::from_secs(30), s3: S3Settings::default() }
+    }
+}
