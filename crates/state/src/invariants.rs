@@ -34,6 +34,7 @@ macro_rules! hold {
 pub fn check(state: &State) -> Result<(), Broken> {
     offsets_are_dense(state)?;
     objects_match_references(state)?;
+    segments_are_sound(state)?;
     producer_windows_are_ordered(state)?;
     handles_are_unique(state)?;
     topics_are_indexed(state)?;
@@ -46,13 +47,14 @@ fn partitions(state: &State) -> impl Iterator<Item = (Handle, &Partition)> {
     state.shards.iter().flat_map(|shard| shard.partitions.iter().map(|(handle, partition)| (*handle, &**partition)))
 }
 
-/// A partition's extents tile from the log start (or below it, until freed) to the end, and its sums are right.
+/// A partition's segments and extents tile from the log start (or below it, until freed) to the end, and its sums are right.
 pub fn offsets_are_dense(state: &State) -> Result<(), Broken> {
-    let mut extents = 0;
+    let (mut extents, mut segments) = (0, 0);
     for (handle, partition) in partitions(state) {
         let Partition { start, end, .. } = *partition;
         hold!(offsets_are_dense, start <= end && end <= U48_MAX, "partition {handle}: {start}..{end}");
-        let bases: Vec<u64> = partition.extents.iter().map(|extent| extent.base_offset).collect();
+        let mut bases: Vec<u64> = partition.segments.iter().map(|segment| segment.base_offset).collect();
+        bases.extend(partition.extents.iter().map(|extent| extent.base_offset));
         let ordered = bases.windows(2).all(|pair| pair[0] < pair[1]) && bases.last().is_none_or(|last| *last < end);
         hold!(offsets_are_dense, ordered, "partition {handle}: extents at {bases:?} end at {end}");
         let covered = bases.first().map_or(start == end, |first| *first <= start);
@@ -60,16 +62,19 @@ pub fn offsets_are_dense(state: &State) -> Result<(), Broken> {
         let first_end = bases.get(1).copied().unwrap_or(end);
         let freed = bases.is_empty() || first_end > start || state.trimmed.contains(&handle);
         hold!(offsets_are_dense, freed, "partition {handle}: {start} lies above its first extent {bases:?}");
-        let bytes: u64 = partition.extents.iter().map(|extent| u64::from(extent.len)).sum();
+        let bytes: u64 = partition.extents.iter().map(|extent| u64::from(extent.len)).sum::<u64>()
+            + partition.segments.iter().map(|segment| u64::from(segment.body_len())).sum::<u64>();
         hold!(offsets_are_dense, bytes == partition.bytes, "partition {handle}: {bytes} of {} bytes", partition.bytes);
-        extents += bases.len() as u64;
+        segments += partition.segments.len() as u64;
+        extents += partition.extents.len() as u64;
     }
     hold!(offsets_are_dense, extents == state.extents, "{extents} extents, counted {}", state.extents);
     hold!(offsets_are_dense, extents <= state.limits.extents, "{extents} extents, {} allowed", state.limits.extents);
+    hold!(offsets_are_dense, segments == state.segments, "{segments} segments, counted {}", state.segments);
     Ok(())
 }
 
-/// An object's live counts equal the references to it, and every reference has its object.
+/// An object's live counts equal the references to it, every reference has its object, and what is dead has none.
 pub fn objects_match_references(state: &State) -> Result<(), Broken> {
     let mut references: BTreeMap<ObjectId, (u64, u64)> = BTreeMap::new();
     for (_, partition) in partitions(state) {
@@ -79,6 +84,17 @@ pub fn objects_match_references(state: &State) -> Result<(), Broken> {
             *bytes += u64::from(extent.len);
         }
     }
+    for (id, dead) in &state.dead.objects {
+        let found = references.get(id);
+        let unknown = found.is_none() && state.object(*id).is_none();
+        hold!(objects_match_references, unknown, "dead {id:?} at {:?} has {found:?}", dead.place);
+        hold!(objects_match_references, dead.since <= state.position, "{id:?} died at {}", dead.since);
+        let indexed = match dead.place {
+            Place::LogFrame { position } => *id == ObjectId::log_frame(position),
+            place => state.shards[place.slot()].data_objects.get(&place) == Some(id),
+        };
+        hold!(objects_match_references, indexed, "dead {id:?} is not found at {:?}", dead.place);
+    }
     for (index, shard) in state.shards.iter().enumerate() {
         for (id, object) in &shard.objects {
             let Object { place, extents, bytes } = *object;
@@ -87,16 +103,50 @@ pub fn objects_match_references(state: &State) -> Result<(), Broken> {
             hold!(objects_match_references, id.slot() == index, "{id:?} is in shard {index}");
             let indexed = match place {
                 Place::LogFrame { position } => *id == ObjectId::log_frame(position) && position <= state.position,
-                Place::Data { .. } => state.shards[place.slot()].data_objects.get(&place) == Some(id),
+                place => state.shards[place.slot()].data_objects.get(&place) == Some(id),
             };
             hold!(objects_match_references, indexed, "{id:?} is not found at {place:?}");
         }
         for (place, id) in &shard.data_objects {
-            let known = state.object(*id).is_some_and(|object| object.place == *place) && place.slot() == index;
+            let live = state.object(*id).map(|object| object.place);
+            let found = live.or_else(|| state.dead.objects.get(id).map(|dead| dead.place));
+            let known = found == Some(*place) && place.slot() == index;
             hold!(objects_match_references, known, "{place:?} leads to {id:?}");
         }
     }
     hold!(objects_match_references, references.is_empty(), "no object for {references:?}");
+    Ok(())
+}
+
+/// A claim covers extents from the first one on; nobody else can come to write where a segment is, was or may have been
+/// written; and whatever is dead has a name.
+pub fn segments_are_sound(state: &State) -> Result<(), Broken> {
+    for (handle, partition) in partitions(state) {
+        if let Some(claim) = &partition.claim {
+            let exact = claim.first == partition.extents_start() && partition.row(claim.first, claim.end).is_some();
+            hold!(segments_are_sound, exact && claim.position <= state.position, "partition {handle}: {claim:?}");
+        }
+        let topic = state.topics.by_number.get(&partition.topic);
+        let used = partition.claim.is_some() || partition.segments.len() > 0;
+        let known = topic.map_or_else(|| state.dead.graves.contains_key(&partition.topic), |topic| topic.has_path);
+        hold!(segments_are_sound, known || !used, "partition {handle} has a path that nobody knows of");
+    }
+    for ((handle, base_offset), dead) in &state.dead.segments {
+        let partition = state.shards[slot(*handle)].partitions.get(handle);
+        let live = partition.is_some_and(|partition| {
+            let claimed = partition.claim.as_ref().is_some_and(|claim| claim.first == *base_offset);
+            claimed || partition.segments.position(*base_offset).is_some()
+        });
+        hold!(segments_are_sound, !live, "dead segment {base_offset} of partition {handle} is in use");
+        let topic = state.topics.by_number.get(&dead.topic).is_some_and(|topic| topic.has_path);
+        let named = topic || state.dead.graves.contains_key(&dead.topic);
+        hold!(segments_are_sound, named && dead.since <= state.position, "dead segment of {handle}: {dead:?}");
+    }
+    for (number, grave) in &state.dead.graves {
+        let live = state.topic_in(&grave.namespace, &grave.name);
+        let free = !state.topics.by_number.contains_key(number) && live.is_none_or(|topic| !topic.has_path);
+        hold!(segments_are_sound, free, "the path of {} is used beside its grave", grave.name);
+    }
     Ok(())
 }
 

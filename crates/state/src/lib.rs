@@ -29,15 +29,16 @@ mod partition;
 mod pid;
 mod shard;
 mod state;
+mod tiles;
 
 pub use apply::{Applied, ApplyError, FrameFacts};
 pub use broker::{Broker, PRODUCER_ID_EXPIRATION_MS, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 pub use extent::ExtentView;
 pub use limits::Limits;
-pub use object::{Object, ObjectId, Place};
-pub use partition::PartitionView;
+pub use object::{DeadObject, DeadSegment, Grave, Merged, Object, ObjectId, Place};
+pub use partition::{Claim, PartitionView, SegmentView};
 pub use shard::{SLOTS, slot};
-pub use state::{Backlog, State};
+pub use state::{Backlog, DeadSegmentView, State};
 pub use topic::{Topic, TopicId};
 pub use verdict::Verdict;
 

@@ -1,7 +1,16 @@
-//! Live objects: which stored objects extents refer to, and how much of them.
+//! Objects: which stored objects extents refer to, how much of them, and which ones nothing refers to any more.
 //!
-//! An object is live while an extent refers to it. The trimmer of the log asks before it deletes a frame, since on a lone
-//! broker a frame's payload is the data itself.
+//! An object is live while an extent refers to it. When the last reference goes it is *dead since* that position, and stays
+//! in the state as such until an entry says that it is gone from the store: so no restart forgets garbage. The same goes
+//! for segments, which are known by their partition and base offset, and for the *graves* of deleted topics, whose names
+//! the paths of their segments are made of.
+//!
+//! The trimmer of the log asks before it deletes a frame, since on a lone broker a frame's payload is the data itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{Handle, Position};
 
 /// An object's number in the state, below 2^48. Even: the frame at half of it; odd: a data object, numbered by apply.
 /// So the place of a frame's payload needs no look-up.
@@ -25,6 +34,30 @@ pub enum Place {
         /// Its number within the session.
         number: u64,
     },
+    /// An object of one of the higher levels, whose batches have their base offsets.
+    Merged(Merged),
+    /// A published segment of a partition.
+    Segment {
+        /// Whose.
+        partition: Handle,
+        /// Offset of its first record.
+        base_offset: u64,
+    },
+}
+
+/// What identifies a merged object. The random part makes its name unique whatever a session believed of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Merged {
+    /// Which store; 0 is the main one.
+    pub store: u8,
+    /// Its level, from 1.
+    pub level: u8,
+    /// Session that wrote it.
+    pub session: u64,
+    /// Its number within the session.
+    pub number: u64,
+    /// Random.
+    pub nonce: u64,
 }
 
 /// What the state knows of a live object.
@@ -43,8 +76,23 @@ impl Place {
     pub(crate) fn slot(self) -> usize {
         match self {
             Self::LogFrame { position } => position as usize % crate::SLOTS,
-            Self::Data { number, .. } => number as usize % crate::SLOTS,
+            Self::Data { number, .. } | Self::Merged(Merged { number, .. }) => number as usize % crate::SLOTS,
+            Self::Segment { partition, .. } => crate::slot(partition),
         }
+    }
+
+    /// How often its records were rewritten into larger objects: 0 for what flushes wrote; segments are beyond all levels.
+    pub fn level(self) -> u8 {
+        match self {
+            Self::LogFrame { .. } | Self::Data { .. } => 0,
+            Self::Merged(Merged { level, .. }) => level,
+            Self::Segment { .. } => u8::MAX,
+        }
+    }
+
+    /// Whether batches here carry their offsets. Those of flushes do not: offsets were given after the object was written.
+    pub fn has_offsets(self) -> bool {
+        self.level() > 0
     }
 }
 
@@ -65,5 +113,58 @@ impl ObjectId {
     /// The log position, if the object is a frame's payload.
     pub fn log_position(self) -> Option<u64> {
         (self.0 & 1 == 0).then_some(self.0 >> 1)
+    }
+}
+
+/// An object that nothing refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadObject {
+    /// Where it is.
+    pub place: Place,
+    /// The position at which the last reference went.
+    pub since: Position,
+    /// Its records live on in another object, which may yet turn out to be damaged.
+    pub replaced: bool,
+}
+
+/// A segment that nothing refers to, or the place of one that may have been written under a claim that is void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadSegment {
+    /// The number of its topic, which may have a grave.
+    pub(crate) topic: u32,
+    /// Kafka's partition index.
+    pub(crate) index: u32,
+    /// The position at which the last reference went.
+    pub since: Position,
+    /// Its records live on in another object.
+    pub replaced: bool,
+}
+
+/// A deleted topic under whose path there may still be objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grave {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The position of the deletion.
+    pub since: Position,
+    /// Cluster time of the deletion, Unix milliseconds.
+    pub time_ms: i64,
+}
+
+/// Everything that waits for its deletion from the store.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Dead {
+    pub(crate) objects: BTreeMap<ObjectId, DeadObject>,
+    pub(crate) segments: BTreeMap<(Handle, u64), DeadSegment>,
+    /// By the number of the topic.
+    pub(crate) graves: BTreeMap<u32, Arc<Grave>>,
+}
+
+impl Dead {
+    /// Whether objects of a deleted topic may lie under this name.
+    pub(crate) fn has_grave(&self, namespace: &str, name: &str) -> bool {
+        self.graves.values().any(|grave| grave.namespace == namespace && grave.name == name)
     }
 }

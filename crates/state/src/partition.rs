@@ -1,7 +1,16 @@
-//! A partition: its offsets and extents.
+//! A partition: its offsets, and where its records lie.
+//!
+//! Its tiles are segments first and extents after them; together they cover everything from the log start (or below it,
+//! until that is freed) to the end. A reader sees one row of [`ExtentView`]s.
 
-use crate::extent::{ExtentView, Extents};
-use crate::{Handle, State, Topic};
+use std::ops::Range;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::extent::{ExtentView, Extents, SEGMENT_HEADER, Segments};
+use crate::object::Place;
+use crate::{Handle, Position, State, Topic};
 
 /// What the state holds of one partition.
 #[derive(Debug, Clone, Default)]
@@ -14,10 +23,116 @@ pub(crate) struct Partition {
     pub(crate) start: u64,
     /// One past the last record; it only grows.
     pub(crate) end: u64,
-    /// Bytes that its extents cover.
+    /// Bytes of batches that its segments and extents cover.
     pub(crate) bytes: u64,
-    /// They tile from at or below `start` to `end`.
+    /// They tile from at or below `start` to where the extents begin.
+    pub(crate) segments: Segments,
+    /// They tile on to `end`.
     pub(crate) extents: Extents,
+    /// The segment that is being written.
+    pub(crate) claim: Option<Arc<Claim>>,
+}
+
+/// The right, and the duty, to write one segment. Its bytes follow from these numbers and the records alone, so whoever
+/// executes it, and however often, writes the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The position at which it was made: its number.
+    pub position: Position,
+    /// Offset of the first record.
+    pub first: u64,
+    /// One past the last one.
+    pub end: u64,
+    /// What the segment says of its creation: cluster time in Unix milliseconds.
+    pub created_ms: i64,
+    /// How records become bytes; see the segment format. Who does not know it leaves the claim to others.
+    pub algorithm: u8,
+}
+
+/// A published segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentView {
+    /// Offset of its first record.
+    pub base_offset: i64,
+    /// One past its last.
+    pub end_offset: i64,
+    /// Bytes of the whole file.
+    pub len: u32,
+    /// CRC-32C of the whole file.
+    pub crc: u32,
+    /// Records in it.
+    pub records: u32,
+    /// None of them has a greater timestamp.
+    pub max_timestamp: i64,
+}
+
+/// Adjacent tiles of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) segments: Range<usize>,
+    pub(crate) extents: Range<usize>,
+}
+
+impl Partition {
+    /// Where the first extent begins: one past the last segment.
+    pub(crate) fn extents_start(&self) -> u64 {
+        self.extents.base_offset(0).unwrap_or(self.end)
+    }
+
+    /// Where the first tile begins.
+    pub(crate) fn tiles_start(&self) -> u64 {
+        self.segments.base_offset(0).unwrap_or_else(|| self.extents_start())
+    }
+
+    pub(crate) fn segment_end(&self, index: usize) -> u64 {
+        self.segments.base_offset(index + 1).unwrap_or_else(|| self.extents_start())
+    }
+
+    pub(crate) fn extent_end(&self, index: usize) -> u64 {
+        self.extents.base_offset(index + 1).unwrap_or(self.end)
+    }
+
+    /// The tiles that cover `first..end` exactly, if there are such. What begins among the segments must take all the later
+    /// ones with it, since extents cannot precede a segment.
+    pub(crate) fn row(&self, first: u64, end: u64) -> Option<Row> {
+        if first >= end || end > self.end {
+            return None;
+        }
+        let segments = match self.segments.position(first) {
+            Some(index) => index..self.segments.len(),
+            None => self.segments.len()..self.segments.len(),
+        };
+        let from = match segments.is_empty() {
+            true => self.extents.position(first)?,
+            false => 0,
+        };
+        let extents_start = self.extents_start();
+        let until = match end {
+            _ if end == self.end => self.extents.len(),
+            _ if end == extents_start && !segments.is_empty() => 0,
+            _ => self.extents.position(end)?,
+        };
+        (from <= until).then_some(Row { segments, extents: from..until })
+    }
+
+    /// A hash of what a row refers to. Who replaces tiles says with it what they have read.
+    pub(crate) fn sources(&self, row: &Row) -> u64 {
+        let mut hash = Xxh3::new();
+        for segment in row.segments.clone().filter_map(|index| self.segments.get(index)) {
+            hash.update(&[1]);
+            hash.update(&segment.base_offset.to_be_bytes());
+            hash.update(&segment.len.to_be_bytes());
+            hash.update(&segment.crc.to_be_bytes());
+        }
+        for extent in row.extents.clone().filter_map(|index| self.extents.get(index)) {
+            hash.update(&[0]);
+            hash.update(&extent.base_offset.to_be_bytes());
+            hash.update(&extent.object.0.to_be_bytes());
+            hash.update(&extent.position.to_be_bytes());
+            hash.update(&extent.len.to_be_bytes());
+        }
+        hash.digest()
+    }
 }
 
 /// A partition as queries see it.
@@ -60,37 +175,95 @@ impl<'a> PartitionView<'a> {
         self.partition.end as i64
     }
 
-    /// Bytes that its extents cover, records below the log start that share an extent with others included.
+    /// Bytes of its batches, those below the log start that share an extent or a segment with others included.
     pub fn bytes(&self) -> u64 {
         self.partition.bytes
     }
 
-    /// How many extents it has.
+    /// How many extents it has, segments not counted.
     pub fn extent_count(&self) -> usize {
         self.partition.extents.len()
     }
 
-    /// The extents that hold `offset` and everything after it, in order. An offset below the log start counts as the log
-    /// start; at or beyond the end there are none.
+    /// How many segments it has.
+    pub fn segment_count(&self) -> usize {
+        self.partition.segments.len()
+    }
+
+    /// Where the first extent behind its segments begins: what a segment can be claimed from.
+    pub fn extents_start(&self) -> i64 {
+        self.partition.extents_start() as i64
+    }
+
+    /// The segment that is being written.
+    pub fn claim(&self) -> Option<Claim> {
+        self.partition.claim.as_deref().copied()
+    }
+
+    /// Its segments in order.
+    pub fn segments(&self) -> impl Iterator<Item = SegmentView> + use<'a> {
+        let partition = self.partition;
+        (0..partition.segments.len()).map_while(move |index| {
+            let segment = partition.segments.get(index)?;
+            Some(SegmentView {
+                base_offset: segment.base_offset as i64,
+                end_offset: partition.segment_end(index) as i64,
+                len: segment.len,
+                crc: segment.crc,
+                records: segment.records,
+                max_timestamp: segment.max_timestamp,
+            })
+        })
+    }
+
+    /// What an entry that replaces the tiles of `first..end` must name as its sources; none where tiles do not end there.
+    pub fn sources(&self, first: i64, end: i64) -> Option<u64> {
+        let row = self.partition.row(u64::try_from(first).ok()?, u64::try_from(end).ok()?)?;
+        Some(self.partition.sources(&row))
+    }
+
+    /// Where the records from `offset` on lie, in order. An offset below the log start counts as the log start; at or beyond
+    /// the end there are none.
     pub fn extents_from(&self, offset: i64) -> impl Iterator<Item = ExtentView> + use<'a> {
-        let (state, partition) = (self.state, self.partition);
-        let offset = u64::try_from(offset).unwrap_or(0).max(partition.start);
-        let first = match offset < partition.end {
-            true => partition.extents.find(offset),
-            false => partition.extents.len(),
+        let offset = u64::try_from(offset).unwrap_or(0).max(self.partition.start);
+        self.tiles_from(offset, offset < self.partition.end)
+    }
+
+    /// The extents behind the segments, those that lie wholly or partly below the log start included.
+    pub fn unsegmented(&self) -> impl Iterator<Item = ExtentView> + use<'a> {
+        self.tiles_from(self.partition.extents_start(), true)
+    }
+
+    fn tiles_from(&self, offset: u64, any: bool) -> impl Iterator<Item = ExtentView> + use<'a> {
+        let (state, partition, handle) = (self.state, self.partition, self.handle);
+        let (segments, extents) = (partition.segments.len(), partition.extents.len());
+        let (segment, extent) = match any {
+            true if offset < partition.extents_start() => (partition.segments.find(offset), 0),
+            true => (segments, partition.extents.find(offset)),
+            false => (segments, extents),
         };
-        (first..partition.extents.len()).map_while(move |index| {
+        let segments = (segment..segments).map_while(move |index| {
+            let segment = partition.segments.get(index)?;
+            Some(ExtentView {
+                base_offset: segment.base_offset as i64,
+                end_offset: partition.segment_end(index) as i64,
+                place: Place::Segment { partition: handle, base_offset: segment.base_offset },
+                position: SEGMENT_HEADER,
+                len: segment.body_len(),
+                max_timestamp: segment.max_timestamp,
+            })
+        });
+        let extents = (extent..extents).map_while(move |index| {
             let extent = partition.extents.get(index)?;
-            let end = partition.extents.base_offset(index + 1).unwrap_or(partition.end);
             Some(ExtentView {
                 base_offset: extent.base_offset as i64,
-                end_offset: end as i64,
-                object: extent.object,
+                end_offset: partition.extent_end(index) as i64,
                 place: state.place(extent.object)?,
                 position: extent.position,
                 len: extent.len,
                 max_timestamp: extent.max_timestamp,
             })
-        })
+        });
+        segments.chain(extents)
     }
 }

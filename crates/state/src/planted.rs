@@ -17,6 +17,8 @@ pub enum Bug {
     IteratedHashMap,
     /// A member's commit is accepted under any generation.
     NoGenerationCheck,
+    /// A merged object takes the place of extents whatever they refer to by now.
+    SwapsUnread,
 }
 
 thread_local! {

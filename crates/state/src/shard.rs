@@ -28,7 +28,7 @@ pub(crate) struct Shard {
     /// A producer whose id was given before this position may have lost its state here.
     pub(crate) evicted_below: Position,
     pub(crate) objects: BTreeMap<ObjectId, Object>,
-    /// Data objects by place, so that none is committed twice.
+    /// Objects that are no frames by place, dead ones included, so that none is committed twice.
     pub(crate) data_objects: BTreeMap<Place, ObjectId>,
 }
 

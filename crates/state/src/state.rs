@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::broker::{Broker, Brokers};
 use crate::group::Groups;
-use crate::object::{Object, ObjectId, Place};
+use crate::object::{Dead, DeadObject, DeadSegment, Grave, Object, ObjectId, Place};
 use crate::partition::PartitionView;
 use crate::pid::PidBlocks;
 use crate::producer::{Facts, ProducerState};
@@ -28,7 +28,10 @@ pub struct State {
     pub(crate) cluster_id: Option<u128>,
     /// Extents of all partitions, those of deleted data included until they are freed.
     pub(crate) extents: u64,
+    /// Published segments of all partitions.
+    pub(crate) segments: u64,
     pub(crate) next_data_object: u64,
+    pub(crate) dead: Arc<Dead>,
     pub(crate) brokers: Arc<Brokers>,
     pub(crate) topics: Arc<Topics>,
     pub(crate) named: Arc<NamedSettings>,
@@ -37,6 +40,21 @@ pub struct State {
     pub(crate) trimmed: Arc<std::collections::BTreeSet<Handle>>,
     pub(crate) shards: Vec<Arc<Shard>>,
     pub(crate) groups: Groups,
+}
+
+/// Where a dead segment lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadSegmentView<'a> {
+    /// Namespace of its topic.
+    pub namespace: &'a str,
+    /// Its topic, which may have been deleted.
+    pub topic: &'a str,
+    /// Kafka's partition index.
+    pub index: u32,
+    /// The position at which the last reference went.
+    pub since: Position,
+    /// Its records live on in another object.
+    pub replaced: bool,
 }
 
 /// How full the state is.
@@ -71,7 +89,9 @@ impl State {
             feature_level: 1,
             cluster_id: None,
             extents: 0,
+            segments: 0,
             next_data_object: 0,
+            dead: Arc::default(),
             brokers: Arc::default(),
             topics: Arc::default(),
             named: Arc::default(),
@@ -235,6 +255,74 @@ impl State {
     /// Whether an extent refers to the payload of the frame at this position. Such a frame must not be deleted.
     pub fn is_live(&self, position: Position) -> bool {
         self.object(ObjectId::log_frame(position)).is_some()
+    }
+
+    /// Whether the trimmer of the log must leave the frame at this position alone: it is live, or was until lately, and then
+    /// its deletion is not the trimmer's business.
+    pub fn is_kept(&self, position: Position) -> bool {
+        let id = ObjectId::log_frame(position);
+        self.object(id).is_some() || self.dead.objects.contains_key(&id)
+    }
+
+    /// Objects that nothing refers to any more.
+    pub fn dead_objects(&self) -> impl Iterator<Item = (ObjectId, &DeadObject)> {
+        self.dead.objects.iter().map(|(id, dead)| (*id, dead))
+    }
+
+    /// Segments that nothing refers to any more: partition, base offset, and where they are.
+    pub fn dead_segments(&self) -> impl Iterator<Item = (Handle, u64, DeadSegmentView<'_>)> {
+        self.dead.segments.iter().filter_map(|((handle, base_offset), dead)| {
+            let (namespace, topic) = self.topic_name(dead.topic)?;
+            let DeadSegment { index, since, replaced, .. } = *dead;
+            Some((*handle, *base_offset, DeadSegmentView { namespace, topic, index, since, replaced }))
+        })
+    }
+
+    /// Deleted topics under whose paths there may still be objects, by number.
+    pub fn graves(&self) -> impl Iterator<Item = (u32, &Grave)> {
+        self.dead.graves.iter().map(|(number, grave)| (*number, &**grave))
+    }
+
+    /// Whether nothing of a deleted topic is left in the state but its grave.
+    pub fn is_grave_empty(&self, number: u32) -> bool {
+        let segments = self.dead.segments.values().any(|dead| dead.topic == number);
+        !segments && !self.topics.garbage.contains_key(&number)
+    }
+
+    /// How many published segments there are.
+    pub fn segment_count(&self) -> u64 {
+        self.segments
+    }
+
+    /// The live object at this place.
+    pub fn object_at(&self, place: Place) -> Option<ObjectId> {
+        let id = match place {
+            Place::LogFrame { position } => ObjectId::log_frame(position),
+            Place::Segment { .. } => return None,
+            Place::Data { .. } | Place::Merged(_) => *self.shards[place.slot()].data_objects.get(&place)?,
+        };
+        self.object(id).map(|_| id)
+    }
+
+    /// Whether the state knows this object, live or dead: what it does not know, nobody will ever refer to.
+    pub fn knows(&self, place: Place) -> bool {
+        match place {
+            Place::LogFrame { position } => self.is_kept(position),
+            Place::Data { .. } | Place::Merged(_) => self.shards[place.slot()].data_objects.contains_key(&place),
+            Place::Segment { partition, base_offset } => {
+                let found = self.shards[slot(partition)].partitions.get(&partition);
+                let segment = found.is_some_and(|partition| partition.segments.position(base_offset).is_some());
+                segment || self.dead.segments.contains_key(&(partition, base_offset))
+            }
+        }
+    }
+
+    /// Namespace and name of a topic that lives, or that has a grave.
+    fn topic_name(&self, number: u32) -> Option<(&str, &str)> {
+        if let Some(topic) = self.topics.by_number.get(&number) {
+            return Some((topic.namespace(), topic.name()));
+        }
+        self.dead.graves.get(&number).map(|grave| (grave.namespace.as_str(), grave.name.as_str()))
     }
 
     /// What is known of a live object.

@@ -13,6 +13,20 @@ pub type TopicId = u128;
 /// The namespace of topics that name none.
 pub const DEFAULT_NAMESPACE: &str = "";
 
+/// What stands for [`DEFAULT_NAMESPACE`] in the paths of segments.
+pub const DEFAULT_PATH_NAMESPACE: &str = "default";
+/// First components of names that the store uses otherwise.
+const RESERVED: [&str; 8] =
+    [DEFAULT_PATH_NAMESPACE, "log", "data", "merged", "snapshot", "archive", "floor", "cluster.json"];
+
+/// The first component of the paths of a namespace's segments; none for one that must not have paths.
+pub fn path_namespace(namespace: &str) -> Option<&str> {
+    match namespace {
+        DEFAULT_NAMESPACE => Some(DEFAULT_PATH_NAMESPACE),
+        _ => (!RESERVED.contains(&namespace)).then_some(namespace),
+    }
+}
+
 /// Settings by name.
 pub type Settings = BTreeMap<String, String>;
 
@@ -62,6 +76,8 @@ pub struct Topic {
     pub(crate) replaced_at: Option<Position>,
     pub(crate) settings: Settings,
     pub(crate) handles: Vec<Handles>,
+    /// A segment was claimed once, so that there may be objects under its path.
+    pub(crate) has_path: bool,
 }
 
 impl Topic {

@@ -44,6 +44,8 @@ pub enum Verdict {
     },
     /// One per offset of the entry.
     OffsetsSaved(Vec<Result<(), OffsetRefused>>),
+    /// One per swap of the entry.
+    Merged(Vec<Result<(), SwapRefused>>),
     /// Nothing was changed.
     Refused(Refused),
 }
@@ -126,6 +128,54 @@ pub enum Refused {
     /// A group that contradicts itself, or an id that is too long.
     #[error("invalid group")]
     InvalidGroup,
+    /// No such partition.
+    #[error("unknown partition")]
+    UnknownPartition,
+    /// The partition has a claim.
+    #[error("a segment of this partition is being written already")]
+    ClaimedAlready,
+    /// No claim of this number.
+    #[error("no such claim")]
+    ClaimUnknown,
+    /// A claim, or what was made of it, that does not fit the partition.
+    #[error("invalid claim")]
+    InvalidClaim,
+    /// Something of a deleted topic of this name may still lie under its path.
+    #[error("the path of the topic is not free yet")]
+    PathInUse,
+}
+
+/// Why a partition's part of a merged object is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SwapRefused {
+    /// The partition does not exist, or no longer.
+    #[error("unknown topic or partition")]
+    UnknownTopicOrPartition,
+    /// The records lie elsewhere than where they were read, or some are gone.
+    #[error("the extents are not those that were read")]
+    SourcesChanged,
+    /// A segment is being made of them.
+    #[error("the extents are claimed for a segment")]
+    Claimed,
+    /// There would be more extents than before, and the state holds as many as it may.
+    #[error("the backlog of extents is full")]
+    BacklogFull,
+    /// It contradicts itself.
+    #[error("invalid swap")]
+    Invalid,
+}
+
+impl SwapRefused {
+    /// Never renumber: the digest covers it; 0 stands for success.
+    fn code(self) -> u8 {
+        match self {
+            Self::UnknownTopicOrPartition => 1,
+            Self::SourcesChanged => 2,
+            Self::Claimed => 3,
+            Self::BacklogFull => 4,
+            Self::Invalid => 5,
+        }
+    }
 }
 
 /// Why an offset was not changed.
@@ -294,6 +344,11 @@ impl Verdict {
                 writer.u8(8);
                 writer.varint(*revision);
             }
+            Self::Merged(swaps) => {
+                writer.u8(10);
+                writer.count(swaps.len());
+                swaps.iter().for_each(|swap| writer.u8(swap.err().map_or(0, SwapRefused::code)));
+            }
             Self::OffsetsSaved(offsets) => {
                 writer.u8(9);
                 writer.count(offsets.len());
@@ -407,6 +462,11 @@ impl Refused {
             Self::StaleMemberEpoch => 23,
             Self::TooManyGroups => 21,
             Self::InvalidGroup => 22,
+            Self::UnknownPartition => 24,
+            Self::ClaimedAlready => 25,
+            Self::ClaimUnknown => 26,
+            Self::InvalidClaim => 27,
+            Self::PathInUse => 28,
         }
     }
 }

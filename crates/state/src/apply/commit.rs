@@ -47,15 +47,24 @@ impl State {
         let (object, place) = self.object_of(frame, commit.object)?;
         let at = match place {
             Place::LogFrame { .. } => u64::from(frame.facts.payload_at),
-            Place::Data { .. } => 0,
+            _ => 0,
         };
         let mut payload = Payload { object, at, extents: 0, bytes: 0 };
         let mut verdict = CommitVerdict { extents: Vec::with_capacity(commit.extents.len()) };
         for extent in &commit.extents {
             verdict.extents.push(self.apply_extent(frame, &mut payload, &commit.producers, extent));
         }
-        if payload.extents > 0 {
-            self.add_object(place, &payload);
+        let object = Object { place, extents: payload.extents, bytes: payload.bytes };
+        match place {
+            Place::LogFrame { .. } if object.extents == 0 => {}
+            Place::LogFrame { .. } => {
+                let shard = Arc::make_mut(&mut self.shards[payload.object.slot()]);
+                shard.objects.insert(payload.object, object);
+            }
+            _ => {
+                self.next_data_object += 1;
+                self.add_object(frame.facts.position, payload.object, object);
+            }
         }
         Ok(Verdict::Commit(verdict))
     }
@@ -80,15 +89,6 @@ impl State {
         match id.filter(|id| id.0 <= U48_MAX) {
             Some(id) => Ok((id, place)),
             None => Err(Refused::InvalidObject),
-        }
-    }
-
-    fn add_object(&mut self, place: Place, payload: &Payload) {
-        let object = Object { place, extents: payload.extents, bytes: payload.bytes };
-        Arc::make_mut(&mut self.shards[payload.object.slot()]).objects.insert(payload.object, object);
-        if let Place::Data { .. } = place {
-            self.next_data_object += 1;
-            Arc::make_mut(&mut self.shards[place.slot()]).data_objects.insert(place, payload.object);
         }
     }
 

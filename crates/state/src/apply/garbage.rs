@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::object::ObjectId;
+use crate::object::{DeadObject, ObjectId};
 use crate::{Handle, State, slot};
 
 impl State {
@@ -67,14 +67,21 @@ impl State {
         true
     }
 
-    /// Frees the extents of a partition that end at or below its start, or all; false when the budget ran out before.
+    /// Frees the segments and extents of a partition that end at or below its start, or all; false when the budget ran out
+    /// before.
     fn free_extents(&mut self, handle: Handle, all: bool, budget: &mut usize) -> bool {
         loop {
             let Some(partition) = Arc::make_mut(&mut self.shards[slot(handle)]).partitions.get_mut(&handle) else {
                 return true;
             };
-            let end = partition.extents.base_offset(1).unwrap_or(partition.end);
-            if partition.extents.len() == 0 || !(all || end <= partition.start) {
+            let has_segment = partition.segments.len() > 0;
+            if !has_segment && partition.extents.len() == 0 {
+                // A claim without extents is void, see below.
+                self.end_void_claim(handle);
+                return true;
+            }
+            let end = if has_segment { partition.segment_end(0) } else { partition.extent_end(0) };
+            if !(all || end <= partition.start) {
                 return true;
             }
             if *budget == 0 {
@@ -82,16 +89,37 @@ impl State {
             }
             *budget -= 1;
             let partition = Arc::make_mut(partition);
-            let Some(extent) = partition.extents.pop_front() else { return true };
-            partition.bytes -= u64::from(extent.len);
-            // Extents go on tiling from the start, also while a dead partition is taken apart.
+            // Tiles go on covering everything from the start, also while a dead partition is taken apart.
             partition.start = partition.start.max(end);
-            self.extents -= 1;
-            self.release(extent.object, extent.len);
+            let owner = (partition.topic, partition.index);
+            if let Some(segment) = partition.segments.pop_front() {
+                partition.bytes -= u64::from(segment.body_len());
+                self.segments -= 1;
+                self.release_segment(handle, segment.base_offset, owner, false);
+            } else if let Some(extent) = partition.extents.pop_front() {
+                partition.bytes -= u64::from(extent.len);
+                self.extents -= 1;
+                self.release(extent.object, extent.len, false);
+                self.end_void_claim(handle);
+            }
         }
     }
 
-    fn release(&mut self, id: ObjectId, len: u32) {
+    /// A claim whose first records are gone cannot be executed any more. What may have been written under it is garbage; its
+    /// name is never claimed again, since no extent begins there.
+    fn end_void_claim(&mut self, handle: Handle) {
+        let Some(partition) = self.shards[slot(handle)].partitions.get(&handle) else { return };
+        let void = |first: &u64| *first < partition.extents_start();
+        let Some(first) = partition.claim.as_ref().map(|claim| claim.first).filter(void) else { return };
+        let owner = (partition.topic, partition.index);
+        if let Some(partition) = Arc::make_mut(&mut self.shards[slot(handle)]).partitions.get_mut(&handle) {
+            Arc::make_mut(partition).claim = None;
+        }
+        self.release_segment(handle, first, owner, false);
+    }
+
+    /// One reference less to an object; the last one leaves it dead.
+    pub(super) fn release(&mut self, id: ObjectId, len: u32, replaced: bool) {
         let shard = Arc::make_mut(&mut self.shards[id.slot()]);
         let Some(object) = shard.objects.get_mut(&id) else { return };
         object.extents -= 1;
@@ -101,8 +129,7 @@ impl State {
         }
         let place = object.place;
         shard.objects.remove(&id);
-        if id.log_position().is_none() {
-            Arc::make_mut(&mut self.shards[place.slot()]).data_objects.remove(&place);
-        }
+        let dead = DeadObject { place, since: self.position + 1, replaced };
+        Arc::make_mut(&mut self.dead).objects.insert(id, dead);
     }
 }

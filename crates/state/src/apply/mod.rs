@@ -8,6 +8,8 @@ mod commit;
 mod config;
 mod garbage;
 mod group;
+mod merge;
+mod segment;
 mod session;
 mod topic;
 
@@ -148,6 +150,10 @@ impl State {
             Entry::GroupSaved(entry) => self.apply_group_saved(entry),
             Entry::OffsetsSaved(entry) => self.apply_offsets_saved(entry),
             Entry::GroupDeleted(entry) => self.apply_group_deleted(entry),
+            Entry::Merged(entry) => self.apply_merged(frame, entry),
+            Entry::SegmentClaimed(entry) => self.apply_segment_claimed(frame, entry),
+            Entry::SegmentPublished(entry) => self.apply_segment_published(entry),
+            Entry::ObjectsDeleted(entry) => Ok(self.apply_objects_deleted(entry)),
         };
         outcome.unwrap_or_else(Verdict::Refused)
     }

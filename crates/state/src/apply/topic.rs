@@ -6,6 +6,7 @@ use super::config::are_settings;
 use super::{Frame, FrameFacts};
 use crate::entry::{PartitionsAdded, TopicCreated, TopicDeleted};
 use crate::limits::{DELETED_NAMES_MAX, NAME_BYTES_MAX};
+use crate::object::Grave;
 use crate::partition::Partition;
 use crate::topic::{Deleted, Handles, Topic, Topics};
 use crate::verdict::{Refused, Verdict};
@@ -40,6 +41,7 @@ impl State {
             replaced_at: replaced.map(|deleted| deleted.position),
             settings: entry.settings.clone(),
             handles: Vec::new(),
+            has_path: false,
         };
         topics.insert(topic);
         let handles = self.add_partitions(number, 0, entry.partitions);
@@ -56,6 +58,11 @@ impl State {
         let position = frame.facts.position;
         let deleted = Deleted { number: topic.number, position, time_ms: self.cluster_time_ms };
         topics.remember_deleted(&topic, deleted);
+        if topic.has_path {
+            let (namespace, name) = (topic.namespace.clone(), topic.name.clone());
+            let grave = Grave { namespace, name, since: position, time_ms: self.cluster_time_ms };
+            Arc::make_mut(&mut self.dead).graves.insert(topic.number, Arc::new(grave));
+        }
         frame.touched.extend(topic.handles());
         self.sweep_offsets_anew();
         Ok(Verdict::Done)

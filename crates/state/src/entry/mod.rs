@@ -15,11 +15,15 @@ mod config_set;
 mod feature_level;
 mod group_deleted;
 mod group_saved;
+mod merged;
 mod named_config_set;
+mod objects_deleted;
 mod offsets_saved;
 mod partitions_added;
 mod pid_block;
 mod records_deleted;
+mod segment_claimed;
+mod segment_published;
 mod sequencer;
 mod topic_created;
 mod topic_deleted;
@@ -38,11 +42,16 @@ pub use feature_level::FeatureLevel;
 pub use group_deleted::GroupDeleted;
 pub use group_saved::GroupSaved;
 pub(crate) use group_saved::{read_content, write_content};
+pub use merged::{Merged, Swap, SwapExtent};
+pub(crate) use merged::{decode_object, encode_object};
 pub use named_config_set::NamedConfigSet;
+pub use objects_deleted::ObjectsDeleted;
 pub use offsets_saved::{Committer, OffsetChange, OffsetsSaved};
 pub use partitions_added::PartitionsAdded;
 pub use pid_block::PidBlock;
 pub use records_deleted::RecordsDeleted;
+pub use segment_claimed::SegmentClaimed;
+pub use segment_published::SegmentPublished;
 pub use sequencer::Sequencer;
 pub use topic_created::TopicCreated;
 pub(crate) use topic_created::{read_settings, write_settings};
@@ -85,13 +94,9 @@ pub enum Kind {
     GroupSaved = 64,
     OffsetsSaved = 65,
     GroupDeleted = 66,
-    /// Reserved: extents moved into a merged object.
     Merged = 80,
-    /// Reserved: a broker will write this segment.
     SegmentClaimed = 81,
-    /// Reserved: a segment takes the place of extents.
     SegmentPublished = 82,
-    /// Reserved: objects are gone from the store.
     ObjectsDeleted = 83,
     /// Reserved: access rules.
     AclSet = 96,
@@ -121,6 +126,10 @@ pub enum Entry {
     GroupSaved(GroupSaved),
     OffsetsSaved(OffsetsSaved),
     GroupDeleted(GroupDeleted),
+    Merged(Merged),
+    SegmentClaimed(SegmentClaimed),
+    SegmentPublished(SegmentPublished),
+    ObjectsDeleted(ObjectsDeleted),
 }
 
 /// Why a frame's entries cannot be understood.
@@ -187,6 +196,10 @@ impl Entry {
             Self::GroupSaved(_) => Kind::GroupSaved,
             Self::OffsetsSaved(_) => Kind::OffsetsSaved,
             Self::GroupDeleted(_) => Kind::GroupDeleted,
+            Self::Merged(_) => Kind::Merged,
+            Self::SegmentClaimed(_) => Kind::SegmentClaimed,
+            Self::SegmentPublished(_) => Kind::SegmentPublished,
+            Self::ObjectsDeleted(_) => Kind::ObjectsDeleted,
         }
     }
 
@@ -209,6 +222,10 @@ impl Entry {
             Self::GroupSaved(body) => write(body, frame),
             Self::OffsetsSaved(body) => write(body, frame),
             Self::GroupDeleted(body) => write(body, frame),
+            Self::Merged(body) => write(body, frame),
+            Self::SegmentClaimed(body) => write(body, frame),
+            Self::SegmentPublished(body) => write(body, frame),
+            Self::ObjectsDeleted(body) => write(body, frame),
         }
     }
 }
@@ -254,6 +271,10 @@ fn decode_one(reader: &mut Reader<'_>, index: usize) -> Result<Entry, DecodeErro
         kind if kind == Kind::GroupSaved as u8 => Entry::GroupSaved(header.read(body)?),
         kind if kind == Kind::OffsetsSaved as u8 => Entry::OffsetsSaved(header.read(body)?),
         kind if kind == Kind::GroupDeleted as u8 => Entry::GroupDeleted(header.read(body)?),
+        kind if kind == Kind::Merged as u8 => Entry::Merged(header.read(body)?),
+        kind if kind == Kind::SegmentClaimed as u8 => Entry::SegmentClaimed(header.read(body)?),
+        kind if kind == Kind::SegmentPublished as u8 => Entry::SegmentPublished(header.read(body)?),
+        kind if kind == Kind::ObjectsDeleted as u8 => Entry::ObjectsDeleted(header.read(body)?),
         kind => return Err(DecodeError::UnknownKind { index, kind }),
     })
 }

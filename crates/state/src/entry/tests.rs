@@ -224,6 +224,45 @@ fn records_deleted() {
     golden(Entry::RecordsDeleted(RecordsDeleted { starts: vec![(0, -1), (300, 64)] }), "210107020001ac028001");
 }
 
+fn merged_object() -> crate::Merged {
+    crate::Merged { store: 1, level: 2, session: 300, number: 4, nonce: 0x0102_0304_0506_0708 }
+}
+
+#[test]
+fn merged() {
+    let extent = |end, bytes, max_timestamp| SwapExtent { end, bytes, max_timestamp };
+    let swap = |partition, first, position, extents| Swap { partition, first, sources: 5, position, extents };
+    let swaps = vec![
+        swap(7, 64, 32, vec![extent(70, 100, 1_000), extent(80, 200, 999)]),
+        swap(1_031, 0, 332, vec![extent(1, 70, -1)]),
+    ];
+    golden(
+        Entry::Merged(Merged { object: merged_object(), swaps }),
+        "5001340102ac02040102030405060708020e8001000000000000000540020c64d00f14c8010180100000000000000000050001024\
+         6cf0f",
+    );
+}
+
+#[test]
+fn segment_claimed() {
+    let claimed = SegmentClaimed { partition: 300, first: 64, end: 96, created_ms: -1, algorithm: 1 };
+    golden(Entry::SegmentClaimed(claimed), "510107ac028001400101");
+}
+
+#[test]
+fn segment_published() {
+    let published =
+        SegmentPublished { partition: 300, claim: 9, bytes: 128, crc: 0x0a0b_0c0d, records: 2, max_timestamp: 1 };
+    golden(Entry::SegmentPublished(published), "52010bac020980010a0b0c0d0202");
+}
+
+#[test]
+fn objects_deleted() {
+    let objects = vec![crate::ObjectId(6), crate::ObjectId(9)];
+    let deleted = ObjectsDeleted { objects, segments: vec![(300, 64)], graves: vec![2] };
+    golden(Entry::ObjectsDeleted(deleted), "530109020c0601ac02400102");
+}
+
 #[test]
 fn pid_block() {
     golden(Entry::PidBlock(PidBlock { count: 1_000 }), "300102e807");
@@ -271,7 +310,7 @@ fn kinds_keep_their_numbers() {
 #[test]
 fn reserved_and_unknown_kinds_and_versions_are_refused() {
     let good = encode(&[Entry::PidBlock(PidBlock { count: 1 })]);
-    for kind in [0, Kind::Recovered as u8, Kind::Merged as u8, 255] {
+    for kind in [0, Kind::Recovered as u8, Kind::TxnEnd as u8, 255] {
         let bytes = [&good[..], &[kind, 1, 0]].concat();
         assert_eq!(decode(&bytes), Err(DecodeError::UnknownKind { index: 1, kind }));
     }
@@ -350,6 +389,49 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         vec((any::<u32>(), any::<i64>()), 0..4).prop_map(|starts| Entry::RecordsDeleted(RecordsDeleted { starts })),
         any::<u32>().prop_map(|count| Entry::PidBlock(PidBlock { count })),
         any_group_entry(),
+        any_life_entry(),
+    ]
+}
+
+fn any_life_entry() -> impl Strategy<Value = Entry> {
+    let object = (any::<u8>(), any::<u8>(), any::<u64>(), any::<u64>(), any::<u64>())
+        .prop_map(|(store, level, session, number, nonce)| crate::Merged { store, level, session, number, nonce });
+    let extent = (any::<i64>(), any::<u32>(), any::<i64>()).prop_map(|(end, bytes, max_timestamp)| SwapExtent {
+        end,
+        bytes,
+        max_timestamp,
+    });
+    let swap = (any::<u32>(), any::<i64>(), any::<u64>(), any::<u32>(), vec(extent, 0..3)).prop_map(
+        |(partition, first, sources, position, extents)| Swap { partition, first, sources, position, extents },
+    );
+    let claimed = (any::<u32>(), any::<i64>(), any::<i64>(), any::<i64>(), any::<u8>()).prop_map(
+        |(partition, first, end, created_ms, algorithm)| SegmentClaimed {
+            partition,
+            first,
+            end,
+            created_ms,
+            algorithm,
+        },
+    );
+    let published = (any::<u32>(), any::<u64>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<i64>()).prop_map(
+        |(partition, claim, bytes, crc, records, max_timestamp)| SegmentPublished {
+            partition,
+            claim,
+            bytes,
+            crc,
+            records,
+            max_timestamp,
+        },
+    );
+    let ids = vec(any::<u64>().prop_map(crate::ObjectId), 0..4);
+    let deleted = (ids, vec((any::<u32>(), any::<u64>()), 0..3), vec(any::<u32>(), 0..3));
+    prop_oneof![
+        (object, vec(swap, 0..3)).prop_map(|(object, swaps)| Entry::Merged(Merged { object, swaps })),
+        claimed.prop_map(Entry::SegmentClaimed),
+        published.prop_map(Entry::SegmentPublished),
+        deleted.prop_map(|(objects, segments, graves)| {
+            Entry::ObjectsDeleted(ObjectsDeleted { objects, segments, graves })
+        }),
     ]
 }
 

@@ -13,6 +13,7 @@
 //! allocates no more than a small multiple of the bytes it was given. A decoded state answers every query and continues
 //! the digest like the one that was encoded.
 
+mod dead;
 mod group;
 mod part;
 mod shard;
@@ -26,8 +27,8 @@ use part::Part;
 
 const MAGIC: &[u8; 4] = b"KSSN";
 const END_MAGIC: &[u8; 4] = b"NSSK";
-/// The format version that is written, and the only one that is read.
-pub const FORMAT_VERSION: u16 = 1;
+/// The format version that is written. Version 1 had neither segments nor merged and dead objects, and is read as well.
+pub const FORMAT_VERSION: u16 = 2;
 const HEADER_LEN: usize = 8;
 const FOOTER_LEN: usize = 28;
 /// Tag and length before a body, CRC behind it.
@@ -147,7 +148,7 @@ pub fn decode_with(bytes: &[u8], limits: Limits) -> Result<State, SnapshotError>
     let header = bytes.get(..HEADER_LEN).ok_or(truncated)?;
     let format = u16::from_be_bytes([header[4], header[5]]);
     let feature_level = u16::from_be_bytes([header[6], header[7]]);
-    if format != FORMAT_VERSION {
+    if !(1..=FORMAT_VERSION).contains(&format) {
         return Err(SnapshotError::NewerFormat { found: format });
     }
     if feature_level > FEATURE_LEVEL_KNOWN {

@@ -1,14 +1,14 @@
-//! The parts of a snapshot: the head, the tables, the shards, the groups. They follow each other in the order of their tags.
+//! The parts of a snapshot: the head, the tables, the shards, the groups, the dead. They follow each other in the order of their tags.
 
 use std::sync::Arc;
 
-use super::{group, shard};
+use super::{dead, group, shard};
 use crate::broker::Broker;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::{read_settings, write_settings};
 use crate::pid::PidBlock;
 use crate::topic::{Deleted, Handles, Named, NamedSettings, Topic, Topics};
-use crate::{Position, SLOTS, State};
+use crate::{Handle, ObjectId, Position, SLOTS, State};
 
 /// Topics in one part.
 const TOPICS: usize = 256;
@@ -38,6 +38,12 @@ pub(super) enum Part {
     Groups(usize),
     /// Tag 10: settings of groups and client metrics; left out while there are none.
     Named,
+    /// Tag 11: topics that have paths, and graves; left out while there are none.
+    Graves,
+    /// Tag 12: dead objects from this one on, at most [`dead::ROWS`].
+    DeadObjects(ObjectId),
+    /// Tag 13: dead segments from this one on, at most [`dead::ROWS`].
+    DeadSegments((Handle, u64)),
 }
 
 impl Part {
@@ -56,6 +62,11 @@ impl Part {
         if !state.named.is_empty() {
             parts.push(Self::Named);
         }
+        if !state.dead.graves.is_empty() || state.topics.by_number.values().any(|topic| topic.has_path) {
+            parts.push(Self::Graves);
+        }
+        parts.extend(state.dead.objects.keys().step_by(dead::ROWS).map(|id| Self::DeadObjects(*id)));
+        parts.extend(state.dead.segments.keys().step_by(dead::ROWS).map(|key| Self::DeadSegments(*key)));
         parts
     }
 
@@ -71,6 +82,9 @@ impl Part {
             Self::GroupsHead => 8,
             Self::Groups(_) => 9,
             Self::Named => 10,
+            Self::Graves => 11,
+            Self::DeadObjects(_) => 12,
+            Self::DeadSegments(_) => 13,
         }
     }
 
@@ -102,6 +116,9 @@ impl Part {
             Self::GroupsHead => group::encode_head(state, writer),
             Self::Groups(slot) => group::encode(&state.groups.slots[slot], writer),
             Self::Named => encode_named(&state.named, writer),
+            Self::Graves => dead::encode_graves(state, writer),
+            Self::DeadObjects(from) => dead::encode_objects(state, from, writer),
+            Self::DeadSegments(from) => dead::encode_segments(state, from, writer),
         }
     }
 }
@@ -120,7 +137,7 @@ impl Order {
     }
 
     pub(super) fn decode(&mut self, state: &mut State, tag: u8, reader: &mut Reader<'_>) -> Result<(), Malformed> {
-        let repeats = matches!(tag, 3 | 5 | 7 | 9);
+        let repeats = matches!(tag, 3 | 5 | 7 | 9 | 12 | 13);
         let in_order = tag > self.last || (repeats && tag == self.last);
         // Optional parts may be skipped, the others not.
         let skipped = [1, 2, 4, 6, 7].iter().any(|needed| (self.last + 1..tag).contains(needed));
@@ -142,6 +159,9 @@ impl Order {
             8 => group::decode_head(state, reader),
             9 => group::decode(state, reader),
             10 => decode_named(Arc::make_mut(&mut state.named), reader),
+            11 => dead::decode_graves(state, reader),
+            12 => dead::decode_objects(state, reader),
+            13 => dead::decode_segments(state, reader),
             _ => Err(Malformed("tag")),
         }
     }
@@ -242,6 +262,7 @@ fn decode_topics(topics: &mut Topics, reader: &mut Reader<'_>) -> Result<(), Mal
             replaced_at: reader.optional("position")?,
             settings: read_settings(reader)?,
             handles: decode_handles(topics.next_handle, reader)?,
+            has_path: false,
         };
         let taken = topics.find(&topic.namespace, &topic.name).is_some() || topics.by_id.contains_key(&topic.id);
         let ordered = topics.by_number.last_key_value().is_none_or(|(last, _)| *last < topic.number);

@@ -5,6 +5,7 @@ mod common;
 mod consumer_groups;
 mod group_model;
 mod groups;
+mod life;
 mod model;
 mod ops;
 #[cfg(feature = "planted-bugs")]

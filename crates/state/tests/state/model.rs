@@ -20,12 +20,24 @@ const DAY_MS: i64 = 86_400_000;
 const PAYLOAD_AT: u32 = 100;
 
 #[derive(Default)]
-struct Partition {
-    start: i64,
-    end: i64,
+pub struct Partition {
+    pub start: i64,
+    pub end: i64,
     producers: BTreeMap<usize, Producer>,
-    /// Base offset, records, frame and bytes of everything that was written.
-    written: Vec<(i64, u32, Position, u32, u32)>,
+    /// Where everything lies that was ever written, in order.
+    pub tiles: Vec<Tile>,
+    /// Position, first and end offset of the claim.
+    pub claim: Option<(Position, i64, i64)>,
+}
+
+/// Where adjacent records lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tile {
+    pub base: i64,
+    pub end: i64,
+    pub place: Place,
+    pub position: u32,
+    pub len: u32,
 }
 
 struct Producer {
@@ -37,11 +49,11 @@ struct Producer {
     window: Vec<Vec<i32>>,
 }
 
-struct Topic {
+pub struct Topic {
     id: u128,
-    first: Handle,
+    pub first: Handle,
     replaced_at: Option<Position>,
-    partitions: Vec<Partition>,
+    pub partitions: Vec<Partition>,
 }
 
 /// A state, its model, and the frames so far.
@@ -49,9 +61,9 @@ pub struct Story {
     pub state: State,
     pub frames: Vec<(FrameFacts, Vec<u8>)>,
     session: u64,
-    now_ms: i64,
+    pub now_ms: i64,
     next_id: u128,
-    topics: Vec<Option<Topic>>,
+    pub topics: Vec<Option<Topic>>,
     deleted_at: Vec<Option<Position>>,
     epochs: Vec<i16>,
     /// Where and when each producer's id was given.
@@ -88,7 +100,7 @@ impl Story {
         story
     }
 
-    fn frame(&mut self, entries: &[Entry]) -> Applied {
+    pub fn frame(&mut self, entries: &[Entry]) -> Applied {
         self.bytes_as(self.session, &entry::encode(entries))
     }
 
@@ -111,6 +123,7 @@ impl Story {
                 Op::Succeed => self.succeed(),
                 Op::Nothing => drop(self.frame(&[])),
                 Op::Group(op) => self.group(op),
+                Op::Life(op) => self.life(op),
             }
             self.compare();
         }
@@ -294,22 +307,17 @@ impl Story {
 impl Story {
     /// Extents tell where the written bytes lie, all of them and no others.
     fn compare_extents(&self, view: &PartitionView<'_>, model: &Partition) {
-        let mut written = model.written.iter().peekable();
-        for extent in view.extents_from(0) {
-            while written.next_if(|run| run.0 < extent.base_offset).is_some() {}
-            let (mut offset, mut at) = (extent.base_offset, extent.position);
-            while let Some((base_offset, records, position, from, len)) =
-                written.next_if(|run| run.0 < extent.end_offset)
-            {
-                assert_eq!((*base_offset, *from), (offset, at), "{extent:?}");
-                assert_eq!(extent.place, Place::LogFrame { position: *position });
-                offset += i64::from(*records);
-                at += len;
-            }
-            assert_eq!((offset, at), (extent.end_offset, extent.position + extent.len), "{extent:?}");
-            assert!(self.state.object(extent.object).is_some());
-        }
-        assert!(written.all(|run| run.0 + i64::from(run.1) <= model.start), "something is out of reach");
+        let told = view.extents_from(0).map(|extent| Tile {
+            base: extent.base_offset,
+            end: extent.end_offset,
+            place: extent.place,
+            position: extent.position,
+            len: extent.len,
+        });
+        let told: Vec<_> = told.collect();
+        let expected: Vec<_> = model.tiles.iter().filter(|tile| tile.end > model.start).copied().collect();
+        assert_eq!(told, expected);
+        assert!(told.iter().all(|tile| self.state.knows(tile.place)));
     }
 }
 
@@ -317,7 +325,8 @@ impl Partition {
     fn append(&mut self, records: u32, (position, at): (Position, u32), len: u32) -> i64 {
         let base_offset = self.end;
         self.end += i64::from(records);
-        self.written.push((base_offset, records, position, at, len));
+        let place = Place::LogFrame { position };
+        self.tiles.push(Tile { base: base_offset, end: self.end, place, position: at, len });
         base_offset
     }
 }

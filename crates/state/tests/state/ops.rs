@@ -26,6 +26,36 @@ pub enum Op {
     Succeed,
     Nothing,
     Group(GroupOp),
+    Life(LifeOp),
+}
+
+/// What becomes of a partition's data.
+#[derive(Debug, Clone)]
+pub enum LifeOp {
+    /// Some tiles of a partition, counted from the first that is readable, move into a merged object as so many extents;
+    /// twice, or by somebody who has read something else.
+    Merge { topic: usize, partition: u32, from: usize, count: usize, split: usize, stale: bool },
+    /// So many extents are claimed for a segment.
+    Claim { topic: usize, partition: u32, count: usize },
+    /// What was claimed is published, twice.
+    Publish { topic: usize, partition: u32 },
+    /// Everything that is dead is gone.
+    Delete,
+}
+
+fn life_op() -> impl Strategy<Value = LifeOp> {
+    let topic = || prop_oneof![5 => Just(0), 1 => 0..TOPICS];
+    let partition = || prop_oneof![5 => Just(0), 1 => 0..PARTITIONS];
+    let stale = prop_oneof![5 => Just(false), 1 => Just(true)];
+    prop_oneof![
+        6 => (topic(), partition(), 0..6usize, 1..6usize, 1..3usize, stale).prop_map(
+            |(topic, partition, from, count, split, stale)| LifeOp::Merge { topic, partition, from, count, split, stale }
+        ),
+        3 => (topic(), partition(), 1..5usize)
+            .prop_map(|(topic, partition, count)| LifeOp::Claim { topic, partition, count }),
+        3 => (topic(), partition()).prop_map(|(topic, partition)| LifeOp::Publish { topic, partition }),
+        2 => Just(LifeOp::Delete),
+    ]
 }
 
 /// One run.
@@ -128,6 +158,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Succeed),
         1 => Just(Op::Nothing),
         12 => group_op().prop_map(Op::Group),
+        12 => life_op().prop_map(Op::Life),
     ]
 }
 

@@ -51,3 +51,11 @@ fn missing_de_duplication_shows_in_the_verdicts() {
     plant(None);
     assert!(caught.is_err());
 }
+
+#[test]
+fn a_swap_of_what_was_not_read_shows_in_the_verdicts() {
+    plant(Some(Bug::SwapsUnread));
+    let caught = catch_unwind(crate::life::refused_alone);
+    plant(None);
+    assert!(caught.is_err());
+}
