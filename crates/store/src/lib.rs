@@ -8,9 +8,12 @@
 //! Features: `testing` has the conformance suite and the file system that crashes; `planted-bugs` the switches that prove
 //! tests.
 
+pub mod azure;
 mod body;
+mod cloud;
 mod contract;
 pub mod directory;
+pub mod gcs;
 pub mod hedge;
 mod hedged;
 mod memory;
@@ -29,15 +32,18 @@ pub mod conformance;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 
+pub use azure::AzureSettings;
 pub use body::Body;
+pub use cloud::{CloudStore, Encryption, NotOffered, TlsSettings, TransportError, Writing};
 pub use contract::{CreateError, DeleteError, Facts, Listed, ReadError, ReadRange, ReplaceError, Store, StoreDate};
 pub use directory::DirectoryStore;
+pub use gcs::GcsSettings;
 pub use hedged::Hedged;
 pub use memory::MemoryStore;
 pub use name::{BadName, NAME_BYTES_MAX};
 pub use observe::{NoObserver, Observer, Operation, Outcome, Request};
 pub use observed::Observed;
-pub use s3::{S3Settings, S3Store};
+pub use s3::S3Settings;
 pub use secret::Secret;
 pub use settings::StoreSettings;
 pub use url::{BadLocation, Location, OpenError, open};

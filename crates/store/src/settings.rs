@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{S3Settings, profile::Provider};
+use crate::{AzureSettings, GcsSettings, S3Settings, TlsSettings, Writing, profile::Provider};
 
 /// Everything that opening a store needs besides its location.
 #[derive(Debug, Clone)]
@@ -13,10 +13,26 @@ pub struct StoreSettings {
     pub request_timeout: Duration,
     /// For `s3:`.
     pub s3: S3Settings,
+    /// For `gs:`.
+    pub gcs: GcsSettings,
+    /// For `az:`.
+    pub azure: AzureSettings,
+    /// Towards any of them.
+    pub tls: TlsSettings,
+    /// What is asked for with every write.
+    pub writing: Writing,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { profile: None, request_timeout: Duration::from_secs(30), s3: S3Settings::default() }
+        Self {
+            profile: None,
+            request_timeout: Duration::from_secs(30),
+            s3: S3Settings::default(),
+            gcs: GcsSettings::default(),
+            azure: AzureSettings::default(),
+            tls: TlsSettings::default(),
+            writing: Writing::default(),
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Where a store is, as people write it: `file:PATH`, `s3://bucket/prefix`, `memory:`.
+//! Where a store is, as people write it: `file:PATH`, `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`,
+//! `memory:`.
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
@@ -6,10 +7,12 @@ use kafscale_runtime::Handle;
 
 use crate::{
     DirectoryStore, MemoryStore, Observed, Observer, Store,
+    azure::{self, AzureSettingsError},
     directory::OpenDirectoryError,
+    gcs::{self, GcsSettingsError},
     name,
     profile::{Dialect, Profile},
-    s3::{S3SettingsError, S3Store},
+    s3::{self, S3SettingsError},
     settings::StoreSettings,
 };
 
@@ -18,10 +21,24 @@ use crate::{
 pub enum Location {
     /// A local directory.
     Directory(PathBuf),
-    /// A bucket, or the part of it below a prefix (empty: all of it).
+    /// A bucket that speaks S3, or the part of it below a prefix (empty: all of it).
     S3 {
         /// The bucket.
         bucket: String,
+        /// Without slashes at its ends.
+        prefix: String,
+    },
+    /// A bucket of Google Cloud Storage, in Google's own language.
+    Gcs {
+        /// The bucket.
+        bucket: String,
+        /// Without slashes at its ends.
+        prefix: String,
+    },
+    /// A container of Azure Blob Storage.
+    Azure {
+        /// The container; the account is a setting.
+        container: String,
         /// Without slashes at its ends.
         prefix: String,
     },
@@ -42,13 +59,15 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, BadLocation> {
         let bad = |why: String| BadLocation { text: text.to_owned(), why };
-        let supported = "is not supported: give file:PATH, s3://BUCKET/PREFIX or memory:";
+        let supported = "is not supported: give file:PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or memory:";
         let Some((scheme, rest)) = text.split_once(':') else { return Err(bad(supported.to_owned())) };
         match scheme {
             "memory" if rest.is_empty() || rest == "//" => Ok(Self::Memory),
             "memory" => Err(bad("names a place, but memory: has none".to_owned())),
             "file" => parse_path(rest).map(Self::Directory).map_err(bad),
             "s3" => parse_bucket(rest).map(|(bucket, prefix)| Self::S3 { bucket, prefix }).map_err(bad),
+            "gs" => parse_bucket(rest).map(|(bucket, prefix)| Self::Gcs { bucket, prefix }).map_err(bad),
+            "az" => parse_bucket(rest).map(|(container, prefix)| Self::Azure { container, prefix }).map_err(bad),
             _ => Err(bad(supported.to_owned())),
         }
     }
@@ -68,7 +87,7 @@ fn parse_path(rest: &str) -> Result<PathBuf, String> {
 }
 
 fn parse_bucket(rest: &str) -> Result<(String, String), String> {
-    let rest = rest.strip_prefix("//").ok_or("has no bucket: write s3://BUCKET/PREFIX")?;
+    let rest = rest.strip_prefix("//").ok_or("has no bucket: write SCHEME://BUCKET/PREFIX")?;
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let prefix = prefix.trim_matches('/');
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
@@ -90,11 +109,17 @@ impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => write!(formatter, "file:{}", path.display()),
-            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(formatter, "s3://{bucket}"),
-            Self::S3 { bucket, prefix } => write!(formatter, "s3://{bucket}/{prefix}"),
+            Self::S3 { bucket, prefix } => write_bucket(formatter, "s3", bucket, prefix),
+            Self::Gcs { bucket, prefix } => write_bucket(formatter, "gs", bucket, prefix),
+            Self::Azure { container, prefix } => write_bucket(formatter, "az", container, prefix),
             Self::Memory => formatter.write_str("memory:"),
         }
     }
+}
+
+fn write_bucket(formatter: &mut fmt::Formatter<'_>, scheme: &str, bucket: &str, prefix: &str) -> fmt::Result {
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    write!(formatter, "{scheme}://{bucket}{slash}{prefix}")
 }
 
 /// Why a store could not be opened.
@@ -106,6 +131,12 @@ pub enum OpenError {
     /// A bucket. Whether it exists and lets us in shows only at the first request.
     #[error(transparent)]
     S3(#[from] S3SettingsError),
+    /// A bucket of Google's.
+    #[error(transparent)]
+    Gcs(#[from] GcsSettingsError),
+    /// A container of Azure's.
+    #[error(transparent)]
+    Azure(#[from] AzureSettingsError),
 }
 
 impl Location {
@@ -115,9 +146,11 @@ impl Location {
             Self::Directory(_) => (Dialect::Directory, String::new()),
             Self::Memory => (Dialect::Memory, String::new()),
             Self::S3 { .. } => (Dialect::S3, settings.s3.host()?),
+            Self::Gcs { .. } => (Dialect::Gcs, String::new()),
+            Self::Azure { .. } => (Dialect::Azure, String::new()),
         };
         // A directory or memory is what it is, whatever a bucket beside it may be.
-        let wanted = settings.profile.filter(|_| matches!(self, Self::S3 { .. }));
+        let wanted = settings.profile.filter(|_| !matches!(self, Self::Directory(_) | Self::Memory));
         Ok(Profile::choose(dialect, &host, wanted).map_err(S3SettingsError::from)?)
     }
 }
@@ -132,7 +165,9 @@ pub fn open(
     Ok(match location {
         Location::Directory(path) => Arc::new(Observed::new(DirectoryStore::open(path)?, runtime, observer)),
         Location::Memory => Arc::new(Observed::new(MemoryStore::new(), runtime, observer)),
-        Location::S3 { bucket, prefix } => Arc::new(S3Store::new(bucket, prefix, settings, runtime, observer)?),
+        Location::S3 { bucket, prefix } => Arc::new(s3::open(bucket, prefix, settings, runtime, observer)?),
+        Location::Gcs { bucket, prefix } => Arc::new(gcs::open(bucket, prefix, settings, runtime, observer)?),
+        Location::Azure { container, prefix } => Arc::new(azure::open(container, prefix, settings, runtime, observer)?),
     })
 }
 
@@ -155,6 +190,8 @@ mod tests {
             ("s3://logs", s3("logs", ""), "s3://logs"),
             ("s3://logs/", s3("logs", ""), "s3://logs"),
             ("s3://logs/a/b/", s3("logs", "a/b"), "s3://logs/a/b"),
+            ("gs://logs/a", Location::Gcs { bucket: "logs".to_owned(), prefix: "a".to_owned() }, "gs://logs/a"),
+            ("az://logs/", Location::Azure { container: "logs".to_owned(), prefix: String::new() }, "az://logs"),
         ] {
             assert_eq!(text.parse(), Ok(location.clone()), "{text}");
             assert_eq!(location.to_string(), canonical);
@@ -165,8 +202,9 @@ mod tests {
     #[test]
     fn what_is_no_place_is_refused_with_a_reason() {
         for (text, reason) in [
-            ("gs://bucket", "not supported: give file:PATH"),
-            ("az://container", "not supported: give file:PATH"),
+            ("gs:bucket", "has no bucket"),
+            ("az://", "no valid bucket"),
+            ("abfs://container", "not supported: give file:PATH"),
             ("https://bucket", "not supported: give file:PATH"),
             ("/srv/data", "not supported: give file:PATH"),
             ("", "not supported: give file:PATH"),

@@ -11,7 +11,7 @@ use std::{
 
 use kafscale_runtime::TokioRuntime;
 use kafscale_store::{
-    CreateError, NoObserver, ReadError, ReadRange, S3Settings, S3Store, Store, StoreSettings, conformance,
+    CloudStore, CreateError, NoObserver, ReadError, ReadRange, S3Settings, Store, StoreSettings, conformance, s3,
 };
 
 struct Server {
@@ -33,8 +33,8 @@ impl Server {
         Self { bucket: wanted("KAFSCALE_TEST_S3_BUCKET"), settings }
     }
 
-    fn open(&self, bucket: &str, settings: &StoreSettings) -> S3Store {
-        S3Store::new(bucket, &unique("run"), settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap()
+    fn open(&self, bucket: &str, settings: &StoreSettings) -> CloudStore {
+        s3::open(bucket, &unique("run"), settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap()
     }
 }
 

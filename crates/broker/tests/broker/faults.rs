@@ -415,7 +415,7 @@ fn a_system_clock_that_is_days_off_changes_neither_what_is_accepted_nor_its_time
     }
 }
 
-/// How long a request to a bucket may take is told in `kafscale_store::s3`.
+/// How long a request to a bucket may take is told in `kafscale_store::cloud`.
 #[test]
 fn a_snapshot_over_a_slow_line_is_taken_and_the_log_trimmed_after_it() {
     story(|world, memory| async move {

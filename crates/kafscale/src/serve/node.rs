@@ -21,10 +21,10 @@ use kafscale_log::{
     lone::{OpenError, floor::FloorError},
 };
 use kafscale_runtime::{Handle, TokioRuntime};
-use kafscale_store::{Location, S3Settings, StoreSettings};
+use kafscale_store::Location;
 use tokio::net::TcpListener;
 
-use super::http::Source;
+use super::{access::access, http::Source};
 use crate::{
     exit::{Exit, Failure},
     settings::{Address, Latency, Settings},
@@ -128,18 +128,6 @@ pub fn location(settings: &Settings) -> Location {
         Location::Directory(path) => Location::Directory(std::path::absolute(&path).unwrap_or(path)),
         elsewhere => elsewhere,
     }
-}
-
-fn access(settings: &Settings) -> StoreSettings {
-    let s3 = S3Settings {
-        access_key_id: settings.aws_access_key_id.clone(),
-        secret_access_key: settings.aws_secret_access_key.clone(),
-        session_token: settings.aws_session_token.clone(),
-        region: settings.aws_region.clone(),
-        endpoint: settings.aws_endpoint_url.clone(),
-        path_style: settings.s3_path_style,
-    };
-    StoreSettings { profile: settings.store_profile, s3, ..StoreSettings::default() }
 }
 
 fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Settings {

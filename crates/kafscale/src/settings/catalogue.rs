@@ -7,30 +7,46 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use kafscale_store::{Location, Secret, profile::Provider};
+use kafscale_store::{Encryption, Location, Secret, profile::Provider};
 
 use super::{
     define::{Definition, settings},
     resolve::{Chosen, Effective, Error, read_one},
-    value::{Address, Latency, LogFilter, LogFormat, NodeId, Size, Value},
+    value::{Address, Latency, LogFilter, LogFormat, NodeId, Size, Tags, Value},
 };
 
 settings! {
     "Where the data lives" {
         /// Directory of this broker. Unless --store names another place it is the store: records and log lie here.
         data: PathBuf = "./kafscale-data", "DIR";
-        /// Store of all records and of the log: `file:DIR`, `s3://BUCKET/PREFIX`, or `memory:` (gone at exit).
-        /// Without it the directory of --data is the store.
+        /// Store of all records and of the log: `file:DIR`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` (Google),
+        /// `az://CONTAINER/PREFIX` (Azure), or `memory:` (gone at exit). Without it the directory of --data is the store.
         store: Option<Location> = "none", "URL";
         /// What kind of store a bucket is. Without it: what its address tells, else `generic-s3`. It decides how the store
         /// is spoken to and paced, and what it can be asked for.
         store_profile: Option<Provider> = "none", "NAME";
-        /// Access key of the bucket. An `s3:` store needs it, and the secret key.
+        /// Encryption that every write asks for: `sse-s3` (the store's own keys) or `sse-kms:KEY` (a key of its key
+        /// service). Without it the bucket's own default rules.
+        store_encryption: Option<Encryption> = "none", "KIND";
+        /// Storage class (access tier on Azure) of what is written. Without it the bucket's own default rules.
+        store_class: Option<String> = "none", "CLASS";
+        /// Tags of what is written, for the bill: `team=a,env=prod`.
+        store_tags: Option<Tags> = "none", "TAGS";
+    }
+    "Access to a bucket" {
+        /// Access key of an `s3:` bucket, with its secret key. An HMAC key on Google's S3 dialect.
         aws_access_key_id: Option<String> = "none", "KEY", "AWS_ACCESS_KEY_ID";
-        /// Secret key of the bucket.
+        /// Secret key of an `s3:` bucket.
         aws_secret_access_key: Option<Secret> = "none", "KEY", "AWS_SECRET_ACCESS_KEY";
         /// Session token that belongs to temporary keys.
         aws_session_token: Option<Secret> = "none", "TOKEN", "AWS_SESSION_TOKEN";
+        /// The same as aws-access-key-id, under the name that Secrets of gateways have.
+        gateway_access_key: Option<String> = "none", "KEY", "accessKey";
+        /// The same as aws-secret-access-key, under the name that Secrets of gateways have.
+        gateway_secret_key: Option<Secret> = "none", "KEY", "secretKey";
+        /// Where credentials lie that somebody exchanges: a directory with one file per variable, as a mounted Secret is,
+        /// or a file of the AWS command line. It is read again every 30 seconds, and when the store refuses what it held.
+        store_credentials: Option<PathBuf> = "none", "PATH";
         /// Region of the bucket. Without it: the one in the host name of AWS_ENDPOINT_URL, else the provider's usual one
         /// (`us-east-1` on AWS).
         aws_region: Option<String> = "none", "REGION", "AWS_REGION";
@@ -39,6 +55,54 @@ settings! {
         /// Whether the bucket is named in the path of requests (`true`) or in the host name (`false`). Without it: in the
         /// path where AWS_ENDPOINT_URL is set, in the host name on AWS.
         s3_path_style: Option<bool> = "none", "BOOL";
+        /// Role whose keys are asked for with the token of AWS_WEB_IDENTITY_TOKEN_FILE (IRSA). EKS sets both.
+        aws_role_arn: Option<String> = "none", "ARN", "AWS_ROLE_ARN";
+        /// File with the token of this workload. It is read at each renewal.
+        aws_web_identity_token_file: Option<PathBuf> = "none", "FILE", "AWS_WEB_IDENTITY_TOKEN_FILE";
+        /// Name of the session in AWS's own logs. Without it `kafscale`.
+        aws_role_session_name: Option<String> = "none", "NAME", "AWS_ROLE_SESSION_NAME";
+        /// Address of STS. Without it that of the region.
+        aws_endpoint_url_sts: Option<String> = "none", "URL", "AWS_ENDPOINT_URL_STS";
+        /// Address of the agent that gives a container its keys (EKS pod identity). EKS sets it and the next one.
+        aws_container_credentials_full_uri: Option<String> = "none", "URL", "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+        /// File with the token by which the agent knows the container.
+        aws_container_authorization_token_file: Option<PathBuf> = "none", "FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+        /// Whether the machine's metadata service may be asked for credentials (an EC2 role, a managed identity of Azure,
+        /// a service account of Google's, which is also a workload identity of GKE). Nobody asks it otherwise.
+        instance_metadata: bool = "false", "BOOL";
+        /// Address of AWS's metadata service. Without it that of every machine of AWS.
+        aws_ec2_metadata_service_endpoint: Option<String> = "none", "URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+        /// Storage account of an `az:` container.
+        azure_storage_account_name: Option<String> = "none", "NAME", "AZURE_STORAGE_ACCOUNT_NAME";
+        /// Key of the storage account.
+        azure_storage_account_key: Option<Secret> = "none", "KEY", "AZURE_STORAGE_ACCOUNT_KEY";
+        /// Shared access signature for the container, instead of the key.
+        azure_storage_sas_token: Option<Secret> = "none", "TOKEN", "AZURE_STORAGE_SAS_TOKEN";
+        /// Address of the account's blobs. Without it `https://NAME.blob.core.windows.net`. An emulator's ends with the
+        /// account: `http://127.0.0.1:10000/devstoreaccount1`.
+        azure_storage_endpoint: Option<String> = "none", "URL", "AZURE_STORAGE_ENDPOINT";
+        /// Tenant of the identity. A workload identity on AKS sets this and the next four.
+        azure_tenant_id: Option<String> = "none", "ID", "AZURE_TENANT_ID";
+        /// Application or managed identity.
+        azure_client_id: Option<String> = "none", "ID", "AZURE_CLIENT_ID";
+        /// Secret of the application, where there is no token of a workload.
+        azure_client_secret: Option<Secret> = "none", "KEY", "AZURE_CLIENT_SECRET";
+        /// File with the token of this workload. It is read at each renewal.
+        azure_federated_token_file: Option<PathBuf> = "none", "FILE", "AZURE_FEDERATED_TOKEN_FILE";
+        /// Address of Entra. Without it that of the public cloud.
+        azure_authority_host: Option<String> = "none", "URL", "AZURE_AUTHORITY_HOST";
+        /// File with credentials for a `gs:` bucket: a service account, a user, or a workload that another cloud vouches for.
+        google_application_credentials: Option<PathBuf> = "none", "FILE", "GOOGLE_APPLICATION_CREDENTIALS";
+        /// Another address than Google's for a `gs:` bucket. Without credentials it is asked without.
+        storage_emulator_host: Option<String> = "none", "URL", "STORAGE_EMULATOR_HOST";
+        /// File with authorities (PEM) that are trusted besides the system's, for the store and for who gives credentials.
+        store_ca_bundle: Option<PathBuf> = "none", "FILE";
+        /// The same as store-ca-bundle, under the name that other clients of AWS read.
+        aws_ca_bundle: Option<PathBuf> = "none", "FILE", "AWS_CA_BUNDLE";
+        /// File with our certificate (PEM), where the store demands one.
+        store_client_certificate: Option<PathBuf> = "none", "FILE";
+        /// File with the key of our certificate (PEM).
+        store_client_key: Option<PathBuf> = "none", "FILE";
     }
     "Addresses" {
         /// Where Kafka clients connect. Port 0 takes a free port; the ready line tells which.
@@ -127,6 +191,12 @@ impl Settings {
         }
         if self.aws_access_key_id.is_some() != self.aws_secret_access_key.is_some() {
             return conflict("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be given together");
+        }
+        if self.gateway_access_key.is_some() != self.gateway_secret_key.is_some() {
+            return conflict("accessKey and secretKey must be given together");
+        }
+        if self.store_client_certificate.is_some() != self.store_client_key.is_some() {
+            return conflict("store-client-certificate and store-client-key must be given together");
         }
         if self.advertise.as_ref().is_some_and(|advertise| advertise.is_unspecified()) {
             return conflict("advertise must be an address that clients can connect to, not 0.0.0.0 or [::]");

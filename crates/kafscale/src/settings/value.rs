@@ -5,7 +5,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use kafscale_store::{Location, Secret, profile::Provider};
+use kafscale_store::{Encryption, Location, Secret, profile::Provider};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// A type that a setting can have.
@@ -205,6 +205,41 @@ impl Value for Provider {
     }
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Value for Encryption {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "sse-s3" => Ok(Self::Store),
+            Some(("sse-kms", key)) if !key.is_empty() => Ok(Self::Kms(key.to_owned())),
+            _ => Err("expected sse-s3 or sse-kms:KEY".to_owned()),
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::Store => "sse-s3".to_owned(),
+            Self::Kms(key) => format!("sse-kms:{key}"),
+        }
+    }
+}
+
+/// Tags on objects: keys and values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tags(pub Vec<(String, String)>);
+
+impl Value for Tags {
+    fn parse(text: &str) -> Result<Self, String> {
+        let pair = |part: &str| {
+            let (key, value) = part.split_once('=').filter(|(key, value)| !key.is_empty() && !value.is_empty())?;
+            Some((key.to_owned(), value.to_owned()))
+        };
+        let pairs: Option<Vec<_>> = text.split(',').map(pair).collect();
+        pairs.map(Self).ok_or_else(|| "expected KEY=VALUE pairs separated by commas".to_owned())
+    }
+    fn show(&self) -> String {
+        let pairs: Vec<_> = self.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        pairs.join(",")
     }
 }
 

@@ -39,9 +39,19 @@ fn config_prints_values_with_their_sources() {
 
 #[test]
 fn config_is_json_on_request_and_hides_secrets() {
-    let keys = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "swordfish")];
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "swordfish"),
+        ("AWS_SESSION_TOKEN", "swordfish"),
+        ("accessKey", "id"),
+        ("secretKey", "swordfish"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "swordfish"),
+        ("AZURE_STORAGE_SAS_TOKEN", "sig=swordfish"),
+        ("AZURE_CLIENT_SECRET", "swordfish"),
+    ];
     let text = stdout(&kafscale(&["config", "-o", "json", "--cache-memory=64 MiB"], &keys));
     assert!(!text.contains("swordfish"));
+    assert!(!stdout(&kafscale(&["config"], &keys)).contains("swordfish"));
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json["cache-memory"], serde_json::json!({ "value": "64MiB", "source": "flag" }));
     assert_eq!(json["aws-secret-access-key"]["value"], "(secret)");

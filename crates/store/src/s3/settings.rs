@@ -1,9 +1,11 @@
 //! Where a bucket is and how to prove who we are. Read from flags and environment by the binary.
 
+use std::path::PathBuf;
+
 use reqwest::Url;
 
 use crate::{
-    Secret,
+    NotOffered, Secret, TransportError,
     profile::{Addressing, Dialect, Profile, Provider, WrongProfile},
 };
 
@@ -16,6 +18,24 @@ pub struct S3Settings {
     pub secret_access_key: Option<Secret>,
     /// `AWS_SESSION_TOKEN`, for temporary keys.
     pub session_token: Option<Secret>,
+    /// A directory with a file per variable (a mounted Secret), or a file of the AWS command line. Read again and again.
+    pub credentials: Option<PathBuf>,
+    /// `AWS_ROLE_ARN`, for IRSA with the next three.
+    pub role_arn: Option<String>,
+    /// `AWS_WEB_IDENTITY_TOKEN_FILE`.
+    pub web_identity_token_file: Option<PathBuf>,
+    /// `AWS_ROLE_SESSION_NAME`.
+    pub role_session_name: Option<String>,
+    /// `AWS_ENDPOINT_URL_STS`; that of the region if absent.
+    pub sts_endpoint: Option<String>,
+    /// `AWS_CONTAINER_CREDENTIALS_FULL_URI`, for EKS pod identity with the next one.
+    pub container_credentials_uri: Option<String>,
+    /// `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`.
+    pub container_token_file: Option<PathBuf>,
+    /// Whether the machine's metadata service may be asked.
+    pub instance_metadata: bool,
+    /// `AWS_EC2_METADATA_SERVICE_ENDPOINT`; where it is on every machine of AWS if absent.
+    pub metadata_endpoint: Option<String>,
     /// `AWS_REGION`; if absent the one in the endpoint's host name, else the provider's usual one.
     pub region: Option<String>,
     /// `AWS_ENDPOINT_URL`, `http:` or `https:`; Amazon's endpoint of the region if absent.
@@ -28,9 +48,23 @@ pub struct S3Settings {
 /// Why the settings do not lead to a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum S3SettingsError {
-    /// Keys are missing. They are never looked for at the machine's metadata service.
-    #[error("no credentials for the bucket: set {0} (and AWS_SESSION_TOKEN if the keys are temporary)")]
+    /// Keys are missing.
+    #[error(
+        "no credentials for the bucket: set {0} (and AWS_SESSION_TOKEN if the keys are temporary), or KAFSCALE_STORE_CREDENTIALS, \
+         or AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE, or AWS_CONTAINER_CREDENTIALS_FULL_URI, or allow \
+         KAFSCALE_INSTANCE_METADATA"
+    )]
     NoCredentials(&'static str),
+    /// Where keys are asked for is not usable.
+    #[error("{variable} is {address:?}: {why}")]
+    Address {
+        /// Which setting.
+        variable: &'static str,
+        /// As given.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The endpoint is not a usable URL.
     #[error("AWS_ENDPOINT_URL is {endpoint:?}: {why}")]
     Endpoint {
@@ -42,16 +76,19 @@ pub enum S3SettingsError {
     /// The profile that was asked for speaks another language.
     #[error(transparent)]
     Profile(#[from] WrongProfile),
-    /// The HTTP client could not be built.
+    /// A wish that the provider does not grant.
+    #[error(transparent)]
+    Writing(#[from] NotOffered),
+    /// TLS.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The client could not be built.
     #[error("cannot set up the client for the bucket: {0}")]
     Client(String),
 }
 
 /// Settings that were checked, with the defaults filled in.
 pub(crate) struct Checked {
-    pub access_key_id: String,
-    pub secret_access_key: Secret,
-    pub session_token: Option<Secret>,
     pub region: String,
     /// Without a bucket in its path, with it in its host if that is the style; no slash at the end.
     pub endpoint: String,
@@ -68,16 +105,6 @@ impl S3Settings {
 
     pub(crate) fn check(&self, bucket: &str, wanted: Option<Provider>) -> Result<Checked, S3SettingsError> {
         let present = |text: &&String| !text.is_empty();
-        let access_key_id = self.access_key_id.as_ref().filter(present);
-        let secret_access_key = self.secret_access_key.as_ref().filter(|secret| !secret.reveal().is_empty());
-        let (access_key_id, secret_access_key) = match (access_key_id, secret_access_key) {
-            (Some(id), Some(secret)) => (id.clone(), secret.clone()),
-            (Some(_), None) => return Err(S3SettingsError::NoCredentials("AWS_SECRET_ACCESS_KEY")),
-            (None, Some(_)) => return Err(S3SettingsError::NoCredentials("AWS_ACCESS_KEY_ID")),
-            (None, None) => {
-                return Err(S3SettingsError::NoCredentials("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
-            }
-        };
         let given = self.endpoint.as_ref().filter(present).map(|text| parse_endpoint(text)).transpose()?;
         let host = given.as_ref().and_then(Url::host_str).unwrap_or_default();
         let profile = Profile::choose(Dialect::S3, host, wanted)?;
@@ -91,15 +118,7 @@ impl S3Settings {
         if virtual_hosted {
             put_in_host(&mut endpoint, bucket)?;
         }
-        Ok(Checked {
-            access_key_id,
-            secret_access_key,
-            session_token: self.session_token.clone().filter(|token| !token.reveal().is_empty()),
-            region,
-            endpoint: endpoint.as_str().trim_end_matches('/').to_owned(),
-            virtual_hosted,
-            profile,
-        })
+        Ok(Checked { region, endpoint: endpoint.as_str().trim_end_matches('/').to_owned(), virtual_hosted, profile })
     }
 }
 
@@ -156,23 +175,6 @@ mod tests {
         let token = Some("hush".to_owned().into());
         let text = format!("{:?}", S3Settings { session_token: token, ..settings() });
         assert!(text.contains("(secret)") && !text.contains("hush"), "{text}");
-    }
-
-    #[test]
-    fn missing_keys_are_named() {
-        for (id, secret, named) in [
-            (None, None, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-            (Some(""), Some(""), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-            (Some("id"), None, "AWS_SECRET_ACCESS_KEY"),
-            (None, Some("secret"), "AWS_ACCESS_KEY_ID"),
-        ] {
-            let settings = S3Settings {
-                access_key_id: id.map(str::to_owned),
-                secret_access_key: secret.map(|secret| secret.to_owned().into()),
-                ..S3Settings::default()
-            };
-            assert_eq!(settings.check("logs", None).err(), Some(S3SettingsError::NoCredentials(named)));
-        }
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::{
     Request, Store,
 };
 
-use super::{S3Settings, S3Store};
-use crate::{StoreSettings, profile::Provider};
+use super::{S3Settings, open};
+use crate::{CloudStore, StoreSettings, profile::Provider};
 
 /// What the server does with a request.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl Server {
         Self::answering(status, "", &body).await
     }
 
-    fn store(&self) -> S3Store {
+    fn store(&self) -> CloudStore {
         self.observed(Arc::new(NoObserver))
     }
 
@@ -78,13 +78,13 @@ impl Server {
         StoreSettings { s3, request_timeout: Duration::from_millis(500), ..StoreSettings::default() }
     }
 
-    fn store_of(&self, provider: Provider) -> S3Store {
+    fn store_of(&self, provider: Provider) -> CloudStore {
         let settings = StoreSettings { profile: Some(provider), ..self.settings() };
-        S3Store::new("bucket", "a/b", &settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap()
+        open("bucket", "a/b", &settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap()
     }
 
-    fn observed(&self, observer: Arc<dyn Observer>) -> S3Store {
-        S3Store::new("bucket", "a/b", &self.settings(), TokioRuntime::handle(), observer).unwrap()
+    fn observed(&self, observer: Arc<dyn Observer>) -> CloudStore {
+        open("bucket", "a/b", &self.settings(), TokioRuntime::handle(), observer).unwrap()
     }
 
     fn requests(&self) -> Vec<String> {
@@ -161,8 +161,8 @@ async fn each_status_means_what_the_contract_says() {
         ("504 Gateway Timeout", "", Unknown, Unknown, Unavailable, Unavailable),
         ("501 Not Implemented", "NotImplemented", Refused, Refused, Refused, Refused),
         ("403 Forbidden", "SignatureDoesNotMatch", Refused, Refused, Refused, Refused),
-        ("403 Forbidden", "ExpiredToken", Unavailable, Unavailable, Unavailable, Unavailable),
-        ("400 Bad Request", "ExpiredToken", Unavailable, Unavailable, Unavailable, Unavailable),
+        ("403 Forbidden", "ExpiredToken", Refused, Refused, Refused, Refused),
+        ("400 Bad Request", "ExpiredToken", Refused, Refused, Refused, Refused),
         ("401 Unauthorized", "Unauthorized", Refused, Refused, Refused, Refused),
         ("301 Moved Permanently", "PermanentRedirect", Refused, Refused, Refused, Refused),
         ("404 Not Found", "NoSuchBucket", Refused, Refused, NotFound, Refused),
@@ -346,7 +346,7 @@ async fn a_large_body_on_a_slow_line_arrives() {
     );
     let server = Server::start(Reaction::Slow(answer)).await;
     let settings = StoreSettings { request_timeout: Duration::from_millis(200), ..server.settings() };
-    let store = S3Store::new("bucket", "", &settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap();
+    let store = open("bucket", "", &settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap();
     store.create("x", Bytes::from(sent.clone()).into()).await.unwrap();
     assert_eq!(store.get("x", ReadRange::All).await.unwrap(), sent);
 }
@@ -384,7 +384,7 @@ impl kafscale_runtime::Runtime for Impatient {
 async fn the_limit_of_a_request_grows_with_what_it_moves() {
     let server = Server::start(Reaction::Hang).await;
     let clock = Arc::new(Impatient { tokio: TokioRuntime::handle(), limits: Mutex::default() });
-    let store = S3Store::new("bucket", "", &server.settings(), clock.clone(), Arc::new(NoObserver)).unwrap();
+    let store = open("bucket", "", &server.settings(), clock.clone(), Arc::new(NoObserver)).unwrap();
     let created = store.create("x", body()).await;
     assert!(matches!(&created, Err(CreateError::Unknown(text)) if text.contains("500ms")), "{created:?}");
     let large = store.create("x", Bytes::from(vec![0; 200 << 20]).into()).await;

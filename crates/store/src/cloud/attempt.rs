@@ -5,7 +5,7 @@
 //! that the caller opened, from which alone the outcome is decided. Redirects are never followed: following one turns a
 //! PUT into a GET, whose success would look like a write.
 
-use std::{cell::RefCell, error::Error, fmt::Write, future::Future, sync::Arc, time::Duration};
+use std::{cell::RefCell, error::Error, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -18,13 +18,8 @@ use object_store::{
 use parking_lot::Mutex;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
+use super::transport::with_causes;
 use crate::StoreDate;
-
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Idle connections are closed by us before load balancers do it under a request (their limits begin at 20 s).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// More of an error's body is not read.
 const ERROR_BODY_MAX: usize = 64 << 10;
@@ -78,7 +73,7 @@ impl Attempt {
     }
 
     /// Says what came of the request that the caller of [`of`](Self::of) makes.
-    pub(super) fn note(self) {
+    pub(crate) fn note(self) {
         // Outside of `of` nobody asks.
         let _ = ATTEMPT.try_with(|slot| slot.replace(self));
     }
@@ -109,15 +104,9 @@ impl Clock {
 }
 
 impl Connector {
-    /// A client without a limit of its own: how long a request may take depends on its size, which the caller knows.
-    pub(crate) fn new(runtime: Handle) -> Result<Self, reqwest::Error> {
-        let inner = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .user_agent(concat!("kafscale/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client: Client { inner, clock: Arc::new(Clock { runtime, latest: Mutex::default() }) } })
+    /// Around a client without a limit of its own: how long a request may take depends on its size, which the caller knows.
+    pub(crate) fn new(inner: reqwest::Client, runtime: Handle) -> Self {
+        Self { client: Client { inner, clock: Arc::new(Clock { runtime, latest: Mutex::default() }) } }
     }
 
     pub(crate) fn clock(&self) -> Arc<Clock> {
@@ -210,13 +199,11 @@ fn xml_text(body: &str, tag: &str) -> String {
 }
 
 fn not_answered(error: &HttpError) -> Attempt {
-    let mut text = String::new();
     let mut never_connected = false;
-    let mut cause: Option<&dyn Error> = error.source();
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    let text = cause.map_or_else(|| error.to_string(), with_causes);
     while let Some(current) = cause {
         never_connected |= current.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
-        let separator = if text.is_empty() { "" } else { ": " };
-        let _ = write!(text, "{separator}{current}");
         cause = current.source();
     }
     if never_connected { Attempt::NotConnected(text) } else { Attempt::Unanswered(text) }

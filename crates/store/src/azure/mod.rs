@@ -1,0 +1,219 @@
+//! Containers of Azure Blob Storage, in Azure's own language.
+//!
+//! A create that finds a blob is answered with 409 `BlobAlreadyExists`. Blobs are written by one Put Blob each. Credentials
+//! are an account's key, a shared access signature, an identity of Entra (a workload's token, or an application's secret), or,
+//! only when a setting asks for it, the machine's managed identity.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use kafscale_runtime::{BoxFuture, Handle};
+use object_store::{
+    RetryConfig, StaticCredentialProvider,
+    azure::{AzureAccessKey, AzureCredential, AzureCredentialProvider, MicrosoftAzureBuilder, split_sas},
+};
+use reqwest::Url;
+
+use crate::{
+    CloudStore, NotOffered, Observer, Secret, StoreSettings, TransportError,
+    cloud::{
+        self,
+        attempt::Connector,
+        files::{read_secret, read_stable},
+        keys::{Keeper, Lease, Provided, Renewal, Source},
+    },
+    profile::{Dialect, Profile, WrongProfile},
+};
+
+/// How often a file is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// How to reach a container.
+#[derive(Debug, Clone, Default)]
+pub struct AzureSettings {
+    /// `AZURE_STORAGE_ACCOUNT_NAME`.
+    pub account: Option<String>,
+    /// `AZURE_STORAGE_ACCOUNT_KEY`.
+    pub key: Option<Secret>,
+    /// `AZURE_STORAGE_SAS_TOKEN`.
+    pub sas: Option<Secret>,
+    /// A file with the key or the signature, or a directory with files named as these variables. Read again and again.
+    pub credentials: Option<PathBuf>,
+    /// `AZURE_STORAGE_ENDPOINT`; the account's own host if absent. An emulator's ends with the account.
+    pub endpoint: Option<String>,
+    /// `AZURE_TENANT_ID`.
+    pub tenant_id: Option<String>,
+    /// `AZURE_CLIENT_ID`.
+    pub client_id: Option<String>,
+    /// `AZURE_CLIENT_SECRET`.
+    pub client_secret: Option<Secret>,
+    /// `AZURE_FEDERATED_TOKEN_FILE`, for a workload's identity.
+    pub federated_token_file: Option<PathBuf>,
+    /// `AZURE_AUTHORITY_HOST`; Entra of the public cloud if absent.
+    pub authority_host: Option<String>,
+    /// Whether the machine's metadata service may be asked for a managed identity.
+    pub instance_metadata: bool,
+}
+
+/// Why the settings do not lead to a container.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AzureSettingsError {
+    /// Whose container it is is not known.
+    #[error("no account for the container: set AZURE_STORAGE_ACCOUNT_NAME")]
+    NoAccount,
+    /// Credentials are missing.
+    #[error(
+        "no credentials for the container: set AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, KAFSCALE_STORE_CREDENTIALS, or \
+         AZURE_TENANT_ID and AZURE_CLIENT_ID with AZURE_FEDERATED_TOKEN_FILE or AZURE_CLIENT_SECRET, or allow \
+         KAFSCALE_INSTANCE_METADATA"
+    )]
+    NoCredentials,
+    /// The key or the signature is not in the form that Azure gives.
+    #[error("{0} is not in the form that Azure gives")]
+    Malformed(&'static str),
+    /// The endpoint is not a usable URL.
+    #[error("AZURE_STORAGE_ENDPOINT is not usable: it must begin with http:// or https://, and hold no query")]
+    Endpoint,
+    /// The profile that was asked for speaks another language.
+    #[error(transparent)]
+    Profile(#[from] WrongProfile),
+    /// A wish that Azure does not grant.
+    #[error(transparent)]
+    Writing(#[from] NotOffered),
+    /// TLS.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The client could not be built.
+    #[error("cannot set up the client for the container: {0}")]
+    Client(String),
+}
+
+/// A client for `container`, whose names get `prefix` and a slash in front (none if it is empty). Sends nothing.
+pub fn open(
+    container: &str,
+    prefix: &str,
+    settings: &StoreSettings,
+    runtime: Handle,
+    observer: Arc<dyn Observer>,
+) -> Result<CloudStore, AzureSettingsError> {
+    let azure = &settings.azure;
+    let profile = Profile::choose(Dialect::Azure, "", settings.profile)?;
+    let headers = settings.writing.headers(profile)?;
+    let connector = Connector::new(settings.tls.client()?, runtime.clone());
+    let clock = connector.clock();
+    let account = present(azure.account.as_deref()).ok_or(AzureSettingsError::NoAccount)?;
+    let mut builder = MicrosoftAzureBuilder::new()
+        .with_account(account)
+        .with_container_name(container)
+        .with_allow_http(true)
+        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
+        .with_http_connector(connector);
+    if let Some(endpoint) = present(azure.endpoint.as_deref()) {
+        builder = builder.with_endpoint(checked_endpoint(endpoint)?);
+    }
+    let (credentials, keys) = azure.keys(&builder, &runtime)?;
+    let client = builder.with_credentials(credentials).build();
+    let client = client.map_err(|error| AzureSettingsError::Client(error.to_string()))?;
+    let parts = cloud::Parts {
+        client: Box::new(client),
+        prefix: prefix.to_owned(),
+        profile,
+        headers,
+        keys,
+        request_timeout: settings.request_timeout,
+        clock,
+    };
+    Ok(CloudStore::new(parts, runtime, observer))
+}
+
+fn present(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn checked_endpoint(text: &str) -> Result<String, AzureSettingsError> {
+    let url = Url::parse(text).map_err(|_| AzureSettingsError::Endpoint)?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.has_host();
+    let usable = plain && matches!(url.scheme(), "http" | "https");
+    if usable { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(AzureSettingsError::Endpoint) }
+}
+
+type Keys = (AzureCredentialProvider, Option<Arc<dyn Renewal>>);
+
+impl AzureSettings {
+    /// Chooses the first kind that the settings name. Nothing is fetched yet.
+    fn keys(&self, builder: &MicrosoftAzureBuilder, runtime: &Handle) -> Result<Keys, AzureSettingsError> {
+        let secret = |secret: &Option<Secret>| present(secret.as_ref().map(Secret::reveal)).map(str::to_owned);
+        let fixed = |credential| -> Keys { (Arc::new(StaticCredentialProvider::new(credential)), None) };
+        if let Some(key) = secret(&self.key) {
+            let key = account_key(&key).ok_or(AzureSettingsError::Malformed("AZURE_STORAGE_ACCOUNT_KEY"))?;
+            return Ok(fixed(key));
+        }
+        if let Some(sas) = secret(&self.sas) {
+            let sas = signature(&sas).ok_or(AzureSettingsError::Malformed("AZURE_STORAGE_SAS_TOKEN"))?;
+            return Ok(fixed(sas));
+        }
+        if let Some(path) = &self.credentials {
+            return Ok(kept(Files { path: path.clone() }, runtime));
+        }
+        let mut builder = builder.clone();
+        if let Some(host) = present(self.authority_host.as_deref()) {
+            builder = builder.with_authority_host(host.trim_end_matches('/'));
+        }
+        let identity = (present(self.tenant_id.as_deref()), present(self.client_id.as_deref()));
+        let builder = match (identity, &self.federated_token_file, secret(&self.client_secret)) {
+            ((Some(tenant), Some(client)), Some(file), _) => builder
+                .with_tenant_id(tenant)
+                .with_client_id(client)
+                .with_federated_token_file(file.display().to_string())
+                .with_credential_type("workload_identity"),
+            ((Some(tenant), Some(client)), None, Some(secret)) => {
+                builder.with_client_secret_authorization(client, secret, tenant).with_credential_type("client_secret")
+            }
+            ((_, client), _, _) if self.instance_metadata => {
+                let builder = builder.with_credential_type("managed_identity");
+                if let Some(client) = client { builder.with_client_id(client) } else { builder }
+            }
+            _ => return Err(AzureSettingsError::NoCredentials),
+        };
+        Ok(kept(Provided::new("Entra", move || Ok(builder.clone().build()?.credentials().clone())), runtime))
+    }
+}
+
+fn kept(source: impl Source<AzureCredential>, runtime: &Handle) -> Keys {
+    let keeper = Keeper::new(source, runtime.clone());
+    (Arc::new(keeper.clone()), Some(Arc::new(keeper)))
+}
+
+fn account_key(text: &str) -> Option<AzureCredential> {
+    AzureAccessKey::try_new(text).ok().map(AzureCredential::AccessKey)
+}
+
+fn signature(text: &str) -> Option<AzureCredential> {
+    split_sas(text).ok().filter(|pairs| pairs.iter().any(|(key, _)| key == "sig")).map(AzureCredential::SASToken)
+}
+
+/// A file, or a mounted Secret.
+struct Files {
+    path: PathBuf,
+}
+
+impl Source<AzureCredential> for Files {
+    fn name(&self) -> &str {
+        "files"
+    }
+
+    fn fetch(&self, _anew: bool) -> BoxFuture<'_, Result<Lease<AzureCredential>, String>> {
+        Box::pin(async move {
+            let text = read_stable(|| {
+                let names = ["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "accountKey"];
+                let inside = names.map(|name| self.path.join(name)).into_iter().find(|path| path.exists());
+                read_secret(inside.as_ref().unwrap_or(&self.path))
+            })?;
+            let credential = signature(&text).or_else(|| account_key(&text));
+            let credential = credential.ok_or("neither an account's key nor a shared access signature")?;
+            Ok(Lease { credential: credential.into(), renew_after: LOOK_EVERY, valid_for: None })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

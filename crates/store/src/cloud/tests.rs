@@ -1,0 +1,166 @@
+#![allow(clippy::disallowed_methods, reason = "it runs against servers of its own")]
+//! TLS, proxies and what goes with every write.
+
+use std::{path::Path, process::Command, sync::Arc};
+
+use bytes::Bytes;
+use kafscale_runtime::TokioRuntime;
+
+use super::double::{Authority, Double, taken};
+use crate::{
+    CloudStore, CreateError, Encryption, NoObserver, S3Settings, Store, StoreSettings, TlsSettings, Writing,
+    profile::Provider, s3,
+};
+
+fn settings(endpoint: &str) -> StoreSettings {
+    let s3 = S3Settings {
+        access_key_id: Some("id".to_owned()),
+        secret_access_key: Some("hush".to_owned().into()),
+        endpoint: Some(endpoint.to_owned()),
+        ..S3Settings::default()
+    };
+    StoreSettings { s3, ..StoreSettings::default() }
+}
+
+fn open(settings: &StoreSettings) -> Result<CloudStore, s3::S3SettingsError> {
+    s3::open("bucket", "", settings, TokioRuntime::handle(), Arc::new(NoObserver))
+}
+
+async fn create(settings: &StoreSettings) -> Result<(), CreateError> {
+    open(settings).unwrap().create("x", Bytes::from_static(b"body").into()).await
+}
+
+fn unavailable(result: Result<(), CreateError>) -> String {
+    match result {
+        Err(CreateError::Unavailable { reason, .. }) => reason,
+        other => panic!("nothing was sent: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let server = Double::start(Some(ours.server(false)), |_| taken()).await;
+    let with = |bundle: Option<&Authority>| StoreSettings {
+        tls: TlsSettings { ca_bundle: bundle.map(Authority::bundle), ..TlsSettings::default() },
+        ..settings(&server.url())
+    };
+    for stranger in [None, Some(&other)] {
+        let reason = unavailable(create(&with(stranger)).await);
+        assert!(reason.contains("certificate"), "it says what is wrong: {reason}");
+    }
+    assert!(server.asked().is_empty());
+    create(&with(Some(&ours))).await.expect("it is trusted");
+    let plain = settings(&format!("http://{}", server.address));
+    assert!(create(&plain).await.is_err(), "http is not tried where https is spoken");
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_may_demand_a_certificate() {
+    let authority = Authority::new();
+    let server = Double::start(Some(authority.server(true)), |_| taken()).await;
+    let (certificate, key) = authority.client();
+    let tls = TlsSettings { ca_bundle: Some(authority.bundle()), ..TlsSettings::default() };
+    let anonymous = StoreSettings { tls: tls.clone(), ..settings(&server.url()) };
+    assert!(create(&anonymous).await.is_err());
+    assert!(server.asked().is_empty());
+    let tls = TlsSettings { client_certificate: Some(certificate), client_key: Some(key), ..tls };
+    create(&StoreSettings { tls, ..settings(&server.url()) }).await.expect("it is let in");
+}
+
+#[test]
+fn unusable_files_are_named() {
+    let authority = Authority::new();
+    let fault = |tls| open(&StoreSettings { tls, ..settings("https://127.0.0.1:1") }).err().unwrap().to_string();
+    let (certificate, _) = authority.client();
+    let missing = TlsSettings { ca_bundle: Some("/no/such/file".into()), ..TlsSettings::default() };
+    assert!(fault(missing).starts_with("cannot use /no/such/file as a bundle of authorities"));
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let empty = TlsSettings { ca_bundle: Some(empty.path().to_owned()), ..TlsSettings::default() };
+    assert!(fault(empty).contains("no certificate"));
+    let half = TlsSettings { client_certificate: Some(certificate), ..TlsSettings::default() };
+    assert!(fault(half).contains("together"));
+}
+
+/// The variables of a process hold for all its tests, so this one runs itself again in processes of its own.
+#[tokio::test]
+async fn proxies_come_from_the_environment() {
+    const STORE: &str = "KAFSCALE_TEST_STORE_BEHIND_PROXY";
+    if let Ok(endpoint) = std::env::var(STORE) {
+        let _ = create(&settings(&endpoint)).await;
+        return;
+    }
+    let proxy = Double::start(None, |_| taken()).await;
+    let run = async |variables: &[(&str, &str)]| {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "cloud::tests::proxies_come_from_the_environment"]);
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+            child.env_remove(name).env_remove(name.to_ascii_lowercase());
+        }
+        child.envs(variables.iter().copied());
+        let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    // Names that nobody resolves: whoever is asked for them is the proxy.
+    run(&[(STORE, "http://store.invalid:9000"), ("HTTP_PROXY", &proxy.url())]).await;
+    run(&[(STORE, "https://store.invalid:9000"), ("HTTPS_PROXY", &proxy.url())]).await;
+    let proxied = proxy.url();
+    run(&[(STORE, "http://127.0.0.1:1"), ("HTTP_PROXY", &proxied), ("NO_PROXY", "127.0.0.1")]).await;
+    let lines: Vec<_> = proxy.asked().into_iter().map(|asked| asked.line).collect();
+    assert_eq!(lines, ["PUT http://store.invalid:9000/bucket/x", "CONNECT store.invalid:9000"]);
+}
+
+#[tokio::test]
+async fn what_is_wished_for_goes_with_every_write() {
+    let server = Double::start(None, |_| taken()).await;
+    let writing = Writing {
+        encryption: Some(Encryption::Kms("key-7".to_owned())),
+        storage_class: Some("INTELLIGENT_TIERING".to_owned()),
+        tags: vec![("team".to_owned(), "a b".to_owned()), ("env".to_owned(), "prod".to_owned())],
+    };
+    let aws = StoreSettings { profile: Some(Provider::Aws), writing, ..settings(&server.url()) };
+    create(&aws).await.unwrap();
+    let writing = Writing { encryption: Some(Encryption::Store), ..Writing::default() };
+    create(&StoreSettings { writing: writing.clone(), ..aws.clone() }).await.unwrap();
+    let [kms, own] = &server.asked()[..] else { panic!("two requests") };
+    assert_eq!(kms.header("x-amz-server-side-encryption"), "aws:kms");
+    assert_eq!(kms.header("x-amz-server-side-encryption-aws-kms-key-id"), "key-7");
+    assert_eq!(kms.header("x-amz-storage-class"), "INTELLIGENT_TIERING");
+    assert_eq!(kms.header("x-amz-tagging"), "team=a+b&env=prod");
+    assert_eq!(own.header("x-amz-server-side-encryption"), "AES256");
+    let r2 = StoreSettings { profile: Some(Provider::R2), writing, ..aws };
+    assert_eq!(open(&r2).err().unwrap().to_string(), "r2 does not offer server-side encryption on request");
+}
+
+#[tokio::test]
+async fn payloads_are_signed_unless_a_checksum_over_tls_is_known_to_be_taken() {
+    let authority = Authority::new();
+    let secure = Double::start(Some(authority.server(false)), |_| taken()).await;
+    let plain = Double::start(None, |_| taken()).await;
+    let tls = TlsSettings { ca_bundle: Some(authority.bundle()), ..TlsSettings::default() };
+    for (server, provider) in
+        [(&secure, Provider::Aws), (&plain, Provider::Aws), (&secure, Provider::Wasabi), (&plain, Provider::R2)]
+    {
+        let settings = StoreSettings { profile: Some(provider), tls: tls.clone(), ..settings(&server.url()) };
+        create(&settings).await.unwrap();
+        let asked = server.asked().pop().unwrap();
+        let unsigned = provider == Provider::Aws && server.url().starts_with("https");
+        assert_eq!(asked.header("x-amz-content-sha256") == "UNSIGNED-PAYLOAD", unsigned, "{provider}");
+        assert_eq!(asked.header("x-amz-checksum-crc64nvme").is_empty(), !unsigned, "{provider}");
+        assert_eq!(asked.header("if-none-match"), "*");
+    }
+}
+
+#[test]
+fn small_files_are_read_and_bounded() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let read = |content: &str| {
+        std::fs::write(file.path(), content).unwrap();
+        super::files::read_secret(file.path())
+    };
+    assert_eq!(read(" token\n").as_deref(), Ok("token"));
+    assert!(read("\n").unwrap_err().ends_with("it is empty"));
+    assert!(read(&"x".repeat(70_000)).unwrap_err().ends_with("it is too long"));
+    assert!(super::files::read_secret(Path::new("/no/such")).is_err());
+}

@@ -1,0 +1,156 @@
+//! The HTTP client of a store: which authorities it trusts, with which certificate it proves itself, through which proxy.
+//!
+//! Plain http is spoken only to an endpoint that says `http:`; redirects are not followed. Proxies are those of
+//! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. TLS is rustls with aws-lc-rs.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use reqwest::{Certificate, Identity, RequestBuilder, Url, redirect::Policy};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Idle connections are closed by us before load balancers do it under a request (their limits begin at 20 s).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A bundle of all public authorities has a quarter of this.
+const PEM_BYTES_MAX: u64 = 4 << 20;
+
+/// An answer with keys is a page of text.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// TLS towards the store, and towards what gives credentials for it.
+#[derive(Debug, Clone, Default)]
+pub struct TlsSettings {
+    /// Authorities to trust besides the system's, in PEM.
+    pub ca_bundle: Option<PathBuf>,
+    /// Our certificate, with its chain, in PEM.
+    pub client_certificate: Option<PathBuf>,
+    /// Its key, in PEM.
+    pub client_key: Option<PathBuf>,
+}
+
+/// Why there is no HTTP client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// A file cannot be used.
+    #[error("cannot use {path} as {what}: {why}")]
+    File {
+        /// Which.
+        path: String,
+        /// For what.
+        what: &'static str,
+        /// Why not.
+        why: String,
+    },
+    /// One of certificate and key is missing.
+    #[error("a client certificate and its key must be given together")]
+    HalfIdentity,
+    /// The client could not be built.
+    #[error("cannot set up the client for the store: {0}")]
+    Client(String),
+}
+
+impl TlsSettings {
+    /// The client.
+    pub(crate) fn client(&self) -> Result<reqwest::Client, TransportError> {
+        let mut builder = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .user_agent(concat!("kafscale/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = &self.ca_bundle {
+            let what = "a bundle of authorities";
+            let certificates =
+                Certificate::from_pem_bundle(&read(path, what)?).map_err(|error| unusable(path, what, &error))?;
+            if certificates.is_empty() {
+                return Err(unusable(path, what, &"it holds no certificate"));
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        match (&self.client_certificate, &self.client_key) {
+            (None, None) => {}
+            (Some(certificate), Some(key)) => {
+                let what = "a client certificate";
+                let mut pem = read(certificate, what)?;
+                pem.push(b'\n');
+                pem.extend(read(key, "the key of a client certificate")?);
+                let identity = Identity::from_pem(&pem).map_err(|error| unusable(certificate, what, &error))?;
+                builder = builder.identity(identity);
+            }
+            _ => return Err(TransportError::HalfIdentity),
+        }
+        builder.build().map_err(|error| TransportError::Client(with_causes(&error)))
+    }
+}
+
+fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, TransportError> {
+    let bytes = std::fs::metadata(path).map_err(|error| unusable(path, what, &error))?.len();
+    if bytes > PEM_BYTES_MAX {
+        return Err(unusable(path, what, &format!("{bytes} bytes are too many")));
+    }
+    std::fs::read(path).map_err(|error| unusable(path, what, &error))
+}
+
+fn unusable(path: &Path, what: &'static str, why: &dyn std::fmt::Display) -> TransportError {
+    TransportError::File { path: path.display().to_string(), what, why: why.to_string() }
+}
+
+/// An error's text with those of its causes, which say what really happened; without queries, which may hold secrets.
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        let mut words = current.to_string();
+        if let Some(url) = current.downcast_ref::<reqwest::Error>().and_then(reqwest::Error::url)
+            && url.query().is_some()
+        {
+            let mut plain = url.clone();
+            plain.set_query(None);
+            words = words.replace(url.as_str(), plain.as_str());
+        }
+        text.push_str(&words);
+        cause = current.source();
+    }
+    text
+}
+
+/// The text of a successful answer; anything else is an error that names the giver's own code, and no secret.
+pub(crate) async fn answer(request: RequestBuilder) -> Result<String, String> {
+    let mut response = request.send().await.map_err(|error| with_causes(&error))?;
+    let status = response.status();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| with_causes(&error))? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > ANSWER_BYTES_MAX {
+            return Err("an answer that is too long".to_owned());
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    if status.is_success() {
+        return Ok(text);
+    }
+    let code = xml_text(&text, "Code").unwrap_or_default();
+    let code: String = code.chars().filter(char::is_ascii_alphanumeric).take(100).collect();
+    Err(format!("HTTP {}{}{code}", status.as_u16(), if code.is_empty() { "" } else { " " }))
+}
+
+/// The text of the first `<tag>`.
+pub(crate) fn xml_text(text: &str, tag: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+    let (inner, _) = rest.split_once(&format!("</{tag}>"))?;
+    Some(inner.trim().to_owned())
+}
+
+/// A form's fields.
+pub(crate) fn url_encoded(pairs: &[(&str, &str)]) -> String {
+    let mut url = Url::parse("http://x").expect("it is a URL");
+    url.query_pairs_mut().extend_pairs(pairs);
+    url.query().unwrap_or_default().to_owned()
+}
