@@ -8,6 +8,8 @@
 //! footer   length of everything before u64, XXH3-128 of everything before, "NSSK"
 //! ```
 //!
+//! Header and footer are the same in every format version, so that a version can tell a newer snapshot from a damaged one.
+//!
 //! [`encode`] works on a clone of the state and yields one part per step, so that the caller writes it between other work:
 //! a part is one shard, or a bounded piece of a table. [`decode`] trusts nothing: it says which part is corrupt, and
 //! allocates no more than a small multiple of the bytes it was given. A decoded state answers every query and continues
@@ -148,21 +150,25 @@ pub fn decode_with(bytes: &[u8], limits: Limits) -> Result<State, SnapshotError>
     let header = bytes.get(..HEADER_LEN).ok_or(truncated)?;
     let format = u16::from_be_bytes([header[4], header[5]]);
     let feature_level = u16::from_be_bytes([header[6], header[7]]);
-    if !(1..=FORMAT_VERSION).contains(&format) {
-        return Err(SnapshotError::NewerFormat { found: format });
-    }
-    if feature_level > FEATURE_LEVEL_KNOWN {
-        return Err(SnapshotError::NewerFeatureLevel { found: feature_level });
-    }
     let body_len = bytes.len().checked_sub(FOOTER_LEN).filter(|len| *len >= HEADER_LEN).ok_or(truncated)?;
     let (body, footer) = bytes.split_at(body_len);
     if footer[..8] != (body_len as u64).to_be_bytes() || &footer[24..] != END_MAGIC {
         return Err(truncated);
     }
+    let is_whole = || footer[8..24] == xxh3_128(body).to_be_bytes();
+    let is_known_format = (1..=FORMAT_VERSION).contains(&format);
+    if !is_known_format || feature_level > FEATURE_LEVEL_KNOWN {
+        // A flipped bit is no newer version: the snapshot before this one serves.
+        return Err(match is_whole() {
+            false => SnapshotError::Corrupt { part: 0, what: "header" },
+            true if !is_known_format => SnapshotError::NewerFormat { found: format },
+            true => SnapshotError::NewerFeatureLevel { found: feature_level },
+        });
+    }
     let mut state = State::with_limits(limits);
     state.feature_level = feature_level;
     let parts = decode_parts(&mut state, &body[HEADER_LEN..])?;
-    if footer[8..24] != xxh3_128(body).to_be_bytes() {
+    if !is_whole() {
         return Err(SnapshotError::Corrupt { part: parts, what: "hash" });
     }
     Ok(state)

@@ -181,8 +181,21 @@ fn what_a_newer_version_wrote_is_refused_by_name() {
         bytes[at] = byte;
         snapshot::decode(&bytes).map(drop)
     };
-    assert_eq!(with(5, 9), Err(SnapshotError::NewerFormat { found: 9 }));
-    assert_eq!(with(7, 9), Err(SnapshotError::NewerFeatureLevel { found: 9 }));
+    let written_with = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        let footer = bytes.len() - 28;
+        let hash = xxhash_rust::xxh3::xxh3_128(&bytes[..footer]);
+        bytes[footer + 8..footer + 24].copy_from_slice(&hash.to_be_bytes());
+        snapshot::decode(&bytes).map(drop)
+    };
+    assert_eq!(written_with(5, 9), Err(SnapshotError::NewerFormat { found: 9 }));
+    assert_eq!(written_with(7, 9), Err(SnapshotError::NewerFeatureLevel { found: 9 }));
+    for bit in 4 * 8..8 * 8 {
+        let (at, flipped) = (bit / 8, 1 << (bit % 8));
+        let damaged = with(at, good[at] ^ flipped);
+        assert!(matches!(damaged, Err(SnapshotError::Corrupt { .. })), "bit {bit}: {damaged:?}");
+    }
     assert_eq!(with(0, b'X'), Err(SnapshotError::NotASnapshot));
     // The head is part 0, its checksum the four bytes behind its body.
     assert_eq!(with(14, good[14] ^ 1), Err(SnapshotError::Corrupt { part: 0, what: "checksum" }));
