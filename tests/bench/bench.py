@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """The benchmarks: figures as JSON, and as markdown tables for docs/benchmarks.md.
 
-    tests/bench/run.sh [--scale N] [--out FOLDER] [beside|latency|window|spread|idle]...
+    tests/bench/run.sh [--scale N] [--out FOLDER] [beside|latency|window|spread|idle|connections]...
 
     beside    beside Apache Kafka on a directory: CPU per GiB, throughput, latency, memory
     latency   on an S3-like store: a client that sends one record at a time, and 10 MB/s over 64 partitions
     window    on an S3-like store: one default producer against what its own window allows
     spread    on an S3-like store: 1 MB/s over 1, 1,000 and 10,000 partitions, requests counted
     idle      on an S3-like store: requests of a start on an empty bucket, and of a broker without clients
+    connections   memory for each of 5,000 idle connections
 
 `--scale` makes every load smaller (0.1) or larger; 1 is what the published figures use.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import beside
 import bucket
+import connections
 from clients import client_settings
 
 SECTIONS = {
@@ -30,8 +32,9 @@ SECTIONS = {
     "window": bucket.window,
     "spread": bucket.spread,
     "idle": bucket.idle,
+    "connections": connections.run,
 }
-TABLES = {"beside": beside.table}
+TABLES = {"beside": beside.table, "connections": connections.table}
 
 
 def markdown(title, head, rows):
