@@ -116,7 +116,7 @@ impl Broker {
         let hedged = Arc::new(Hedged::new(store, Arc::clone(&runtime)));
         let store: Arc<dyn Store> = Arc::<Hedged>::clone(&hedged);
         let cluster = Cluster::open(&*store, &runtime).await?;
-        let state = snapshot::load(&*store, &*runtime, cluster.generation).await?;
+        let state = snapshot::load(&*store, &*runtime, cluster.generation, &settings).await?;
         let resume = Resume {
             progress: Progress { position: state.position(), digest: state.digest() },
             session: state.session(),
@@ -218,6 +218,7 @@ impl Broker {
             metrics: Arc::clone(&self.metrics),
             generation: self.cluster.generation,
             frames: self.settings.snapshot_frames,
+            part_bytes: self.settings.snapshot_part_bytes,
         }
     }
 

@@ -21,6 +21,14 @@ pub enum Bug {
     SilentFailure,
     /// A request that was answered keeps its share of the memory.
     MemoryKept,
+    /// Small requests have no memory of their own.
+    NoReserve,
+    /// A peer that owes the rest of a request is waited for without end.
+    HalfFramesKept,
+    /// A fetch session no longer looks at a partition that once sent records.
+    SessionForgets,
+    /// A snapshot is read without its last part.
+    LastPartForgotten,
 }
 
 thread_local! {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use kafscale_state::Limits;
+
 /// Settings of one broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -32,6 +34,10 @@ pub struct Settings {
     pub default_partitions: u32,
     /// Frames of the log after which a snapshot is due (whatever their size).
     pub snapshot_frames: u64,
+    /// Bytes of a snapshot that one request reads.
+    pub snapshot_part_bytes: u64,
+    /// Bounds of the state. All brokers of a store need the same, so only tests change them.
+    pub limits: Limits,
     /// How long a producer's idempotence state is kept without a batch (`producer.id.expiration.ms`).
     pub producer_expiration: Duration,
     /// Groups and their offsets.
@@ -90,6 +96,8 @@ impl Default for Settings {
             auto_create_topics: true,
             default_partitions: 1,
             snapshot_frames: 10_000,
+            snapshot_part_bytes: 4 << 20,
+            limits: Limits::default(),
             producer_expiration: Duration::from_secs(24 * 60 * 60),
             groups: GroupSettings::default(),
         }

@@ -19,7 +19,7 @@ use kafscale_state::{
 };
 use kafscale_store::{Body, CreateError, Listed, ReadError, Store};
 
-use crate::{metrics::Metrics, patient, replica::Replica};
+use crate::{Settings, metrics::Metrics, patient, replica::Replica};
 
 const PREFIX: &str = "snapshot/";
 /// Bytes of entries after which a snapshot is due, at the least.
@@ -86,11 +86,16 @@ async fn list(store: &dyn Store, runtime: &dyn Runtime, generation: u64) -> Resu
 }
 
 /// Loads the newest whole snapshot; the state before the first frame where there is none.
-pub async fn load(store: &dyn Store, runtime: &dyn Runtime, generation: u64) -> Result<State, Error> {
+pub async fn load(
+    store: &dyn Store,
+    runtime: &dyn Runtime,
+    generation: u64,
+    settings: &Settings,
+) -> Result<State, Error> {
     let found = list(store, runtime, generation).await?;
     for (_, Listed { name, size }) in found.iter().rev() {
-        let bytes = parts::read(store, runtime, name, *size).await?;
-        match snapshot::decode(&bytes) {
+        let bytes = parts::read(store, runtime, name, *size, settings.snapshot_part_bytes).await?;
+        match snapshot::decode_with(&bytes, settings.limits) {
             Ok(state) => return Ok(state),
             Err(error @ (SnapshotError::NewerFormat { .. } | SnapshotError::NewerFeatureLevel { .. })) => {
                 return Err(Error::Newer { name: name.clone(), error });
@@ -98,7 +103,7 @@ pub async fn load(store: &dyn Store, runtime: &dyn Runtime, generation: u64) -> 
             Err(error) => tracing::error!(%name, %error, "snapshot is not readable; the one before it is tried"),
         }
     }
-    if found.is_empty() { Ok(State::new()) } else { Err(Error::NoneReadable(found.len())) }
+    if found.is_empty() { Ok(State::with_limits(settings.limits)) } else { Err(Error::NoneReadable(found.len())) }
 }
 
 /// What a snapshotter works on.
@@ -117,6 +122,8 @@ pub struct Snapshotter {
     pub generation: u64,
     /// Frames after which a snapshot is due.
     pub frames: u64,
+    /// Bytes that one request reads back.
+    pub part_bytes: u64,
 }
 
 /// The newest snapshots that were read whole: the one this process began with, then its own. One that turned out damaged is
@@ -223,7 +230,7 @@ impl Snapshotter {
             Ok(()) | Err(CreateError::AlreadyExists | CreateError::Unknown(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        if !parts::is_stored(&*self.store, &*self.runtime, &name, &body).await? {
+        if !parts::is_stored(&*self.store, &*self.runtime, &name, &body, self.part_bytes).await? {
             return Err(Error::Altered(name));
         }
         self.metrics.snapshots.inc();

@@ -28,6 +28,9 @@ use futures_util::{
 use kafscale_runtime::Runtime;
 use parking_lot::Mutex;
 
+#[cfg(feature = "planted-bugs")]
+use crate::planted;
+
 /// One extra attempt is earned by so many requests.
 pub const REQUESTS_PER_HEDGE: u32 = 20;
 /// Extra attempts that can be saved up; so many are there at the start.
@@ -99,6 +102,8 @@ impl Hedge {
                         return Ok(answer);
                     }
                     Err(error) if attempts.is_empty() || is_definite(&error) => return Err(error),
+                    #[cfg(feature = "planted-bugs")]
+                    Err(error) if planted::is(planted::Bug::FirstErrorCounts) => return Err(error),
                     Err(_) => {}
                 },
                 Either::Right(_) => {
@@ -158,6 +163,12 @@ impl Budget {
     }
 
     fn spend(&mut self) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        match planted::bug() {
+            Some(planted::Bug::NeverAskedAgain) => return false,
+            Some(planted::Bug::AskedAgainUnpaid) => self.parts = BURST * REQUESTS_PER_HEDGE,
+            _ => {}
+        }
         let Some(left) = self.parts.checked_sub(REQUESTS_PER_HEDGE) else { return false };
         self.parts = left;
         self.spent += 1;

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use kafscale_runtime::{BoxFuture, Handle};
 use kafscale_sim::executor::World;
-use kafscale_store::hedge::{BURST, Hedge, REQUESTS_PER_HEDGE, Slow};
+use kafscale_store::{
+    hedge::{BURST, Hedge, REQUESTS_PER_HEDGE, Slow},
+    planted::{self, Bug},
+};
 use parking_lot::Mutex;
 
 const MS: Duration = Duration::from_millis(1);
@@ -122,4 +125,19 @@ fn extra_attempts_stay_within_their_budget() {
         asker.ask_often(10, &[Answers(60_000); 3]).await;
         assert_eq!(asker.hedge.count() - before, u64::from(BURST));
     });
+}
+
+#[test]
+fn each_planted_bug_fails_a_story() {
+    let board: [(Bug, fn()); 3] = [
+        (Bug::NeverAskedAgain, a_request_that_hangs_is_answered_by_the_next_attempt),
+        (Bug::FirstErrorCounts, the_first_definite_answer_counts_and_the_last_error),
+        (Bug::AskedAgainUnpaid, extra_attempts_stay_within_their_budget),
+    ];
+    for (bug, story) in board {
+        planted::plant(Some(bug));
+        let told = std::panic::catch_unwind(story);
+        planted::plant(None);
+        assert!(told.is_err(), "{bug:?} is not seen");
+    }
 }

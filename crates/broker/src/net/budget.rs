@@ -34,7 +34,7 @@ struct Shared {
     common_limit: u64,
     /// What the oldest incomplete frame may take beyond that.
     frame_max: u64,
-    /// What [`Class::Control`] may take when there is nothing else.
+    /// What requests that are not Produce may take when there is nothing else, see [`Class`].
     reserve_limit: u64,
     state: Mutex<State>,
     changed: Notify,
@@ -53,6 +53,9 @@ struct State {
 pub enum Class {
     /// A small request that is not Produce: the reserve too.
     Control,
+    /// A larger one that is not Produce, such as a Fetch that names thousands of partitions: half of the reserve, so that
+    /// these never keep the small ones out.
+    LargeControl,
     /// Any other.
     Data,
 }
@@ -126,7 +129,12 @@ impl Reservation {
             self.common += more;
             return true;
         }
-        let fits_reserve = self.class == Class::Control && state.reserve_used + more <= self.shared.reserve_limit;
+        let reserve = match self.class {
+            Class::Control => self.shared.reserve_limit,
+            Class::LargeControl => self.shared.reserve_limit / 2,
+            Class::Data => 0,
+        };
+        let fits_reserve = state.reserve_used + more <= reserve;
         if fits_reserve {
             state.reserve_used += more;
             self.reserve += more;
@@ -227,6 +235,21 @@ mod tests {
         assert!(metadata.grow(60).now_or_never().is_some(), "there is room in the common part again");
         drop(metadata);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn larger_requests_have_half_of_the_reserve() {
+        let budget = Budget::with_reserve(300, 100, 50);
+        let mut first = budget.begin(Class::Data);
+        first.grow(250).now_or_never().expect("free");
+        let mut large = budget.begin(Class::LargeControl);
+        assert!(large.grow(25).now_or_never().is_some());
+        assert!(large.grow(1).now_or_never().is_none());
+        let mut small = budget.begin(Class::Control);
+        assert!(small.grow(25).now_or_never().is_some());
+        drop((large, small));
+        let mut produce = budget.begin(Class::Data);
+        assert!(produce.grow(1).now_or_never().is_none());
     }
 
     #[test]

@@ -158,6 +158,8 @@ impl<R: Source, W: AsyncWrite + Unpin> Connection<R, W> {
                     // While as many requests wait as may, nothing is read: that silence is ours.
                     let is_read = self.pending.len() < pending_max;
                     let owed = self.reader.half_frame().filter(|_| is_read);
+                    #[cfg(feature = "planted-bugs")]
+                    let owed = owed.filter(|_| !crate::planted::is(crate::planted::Bug::HalfFramesKept));
                     watch.check(owed, self.pending.is_empty() && self.reader.is_between_frames())
                 }
             };

@@ -17,8 +17,10 @@ use super::{Budget, Reservation, budget::Class};
 const STEP: usize = 8 << 10;
 /// What a socket is asked for beyond the frame in hand.
 const READ_AHEAD: usize = 8 << 10;
-/// Requests up to this length, Produce excepted, may draw on the budget's reserve.
+/// Requests up to this length, Produce excepted, may draw on all of the budget's reserve.
 const CONTROL_BYTES_MAX: usize = 64 << 10;
+/// Requests up to this length, Produce excepted, may draw on half of it: a Fetch that names some 30,000 partitions.
+const LARGE_CONTROL_BYTES_MAX: usize = 1 << 20;
 
 /// One request frame without its length prefix.
 #[derive(Debug)]
@@ -84,6 +86,19 @@ pub struct HalfFrame {
     pub received: u64,
 }
 
+fn class_of(length: usize, key: Option<i16>) -> Class {
+    #[cfg(feature = "planted-bugs")]
+    if crate::planted::is(crate::planted::Bug::NoReserve) {
+        return Class::Data;
+    }
+    match length {
+        _ if key == Some(ApiKey::Produce.code()) => Class::Data,
+        ..=CONTROL_BYTES_MAX => Class::Control,
+        ..=LARGE_CONTROL_BYTES_MAX => Class::LargeControl,
+        _ => Class::Data,
+    }
+}
+
 struct Partial {
     length: usize,
     reservation: Reservation,
@@ -135,9 +150,8 @@ impl<S: Source> Reader<S> {
                 // A request without a key is refused later, when it is whole.
                 let key = rest.first_chunk().map(|key| i16::from_be_bytes(*key));
                 if key.is_some() || length < size_of::<i16>() {
-                    let is_control = length <= CONTROL_BYTES_MAX && key != Some(ApiKey::Produce.code());
                     self.buffer.advance(size_of::<i32>());
-                    return Ok((length, if is_control { Class::Control } else { Class::Data }));
+                    return Ok((length, class_of(length, key)));
                 }
             }
             if self.buffer.is_empty() {
@@ -316,6 +330,20 @@ mod tests {
         let mut small = reader(&metadata);
         assert_eq!(small.next().now_or_never().expect("read").unwrap().bytes, metadata[..]);
         let large = [&metadata[..], &vec![0; CONTROL_BYTES_MAX]].concat();
-        assert!(reader(&large).next().now_or_never().is_none());
+        assert!(reader(&large).next().now_or_never().is_none(), "it has half of the reserve");
+    }
+
+    #[tokio::test]
+    async fn larger_requests_that_are_not_produce_are_read_while_memory_is_short() {
+        let budget = Budget::with_reserve(8 << 20, 2 << 20, 4 << 20);
+        let mut older = budget.begin(Class::Data);
+        older.grow(budget.limit() - (4 << 20)).await;
+        let reader = |key: u8, length: usize| {
+            let body = [&[0, key, 0, 9][..], &vec![0; length - 4]].concat();
+            Reader::new(Pieces(framed(&body), 1 << 20), budget.clone(), 2 << 20)
+        };
+        assert!(reader(0, LARGE_CONTROL_BYTES_MAX).next().now_or_never().is_none(), "produce");
+        assert!(reader(1, LARGE_CONTROL_BYTES_MAX).next().now_or_never().expect("read").is_ok(), "fetch");
+        assert!(reader(1, LARGE_CONTROL_BYTES_MAX + 1).next().now_or_never().is_none(), "a longer fetch");
     }
 }

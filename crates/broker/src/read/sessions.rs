@@ -347,8 +347,12 @@ impl Session {
         if told.bytes > 0 {
             let old_rank = std::mem::replace(&mut known.rank, next_rank);
             self.order.remove(&old_rank);
-            self.order.insert(next_rank, key.clone());
             self.next_rank += 1;
+            #[cfg(feature = "planted-bugs")]
+            if crate::planted::is(crate::planted::Bug::SessionForgets) {
+                return true;
+            }
+            self.order.insert(next_rank, key.clone());
         }
         told.is_error || told.bytes > 0 || is_new
     }

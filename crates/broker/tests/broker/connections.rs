@@ -9,24 +9,25 @@ use std::{
 
 use bytes::Bytes;
 use kafscale_broker::{
-    Broker, ConnectionId, Settings,
+    Broker, ConnectionId, Latency, Settings,
     net::{self, End, HALF_FRAME_LIMIT, IDLE_LIMIT, SLOW_FRAME_PATIENCE, SLOW_FRAME_RATE, Source},
 };
 use kafscale_protocol::{
     ApiKey, Array, Body, ErrorCode, Records, RequestBody, encode_request,
-    messages::{api_versions, metadata, produce},
+    messages::{api_versions, delete_topics, metadata, produce},
     read_response_header,
 };
 use kafscale_records::{BatchBuilder, Codec};
 use kafscale_runtime::BoxFuture;
 use kafscale_sim::executor::{Call, World};
+use kafscale_state::Limits;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf},
     sync::Notify,
 };
 
 use crate::{
-    common::{Client, NOW_MS},
+    common::{Client, NOW_MS, batch},
     scripted::{Creates, Process, story},
 };
 
@@ -133,6 +134,64 @@ async fn start_with(process: &mut Process, request_bytes_max: usize) -> Arc<Brok
     let broker = process.cluster.start().await;
     Client::connect(&broker).create_topic("t", 8, &[]).await;
     broker
+}
+
+/// What a Produce request of one record came to: its error, its offset, and how long the client is asked to wait.
+async fn produce_one(peer: &mut Peer) -> (ErrorCode, i64, i32) {
+    peer.write(&produce(0, 10)).await;
+    let frame = peer.read_frame().await;
+    let (_, body) = read_response_header(ApiKey::Produce, 9, &frame).expect("a header");
+    let response = produce::Response::read(9, body).expect("an answer");
+    let topic = response.responses.iter().next().expect("one topic");
+    let partition = topic.partition_responses.iter().next().expect("one partition");
+    (partition.error_code, partition.base_offset, response.throttle_time_ms)
+}
+
+#[test]
+fn as_the_room_fills_up_flushes_grow_rarer_producers_wait_and_what_does_not_fit_is_refused_for_now() {
+    const ROOM: u64 = 20;
+    story(|world: World, memory| async move {
+        let mut process = Process::new(&world, &memory);
+        let limits = Limits { extents: ROOM, ..Limits::default() };
+        process.cluster.settings = Settings { latency: Latency::Economical, limits, ..Settings::default() };
+        let broker = process.cluster.start().await;
+        let client = Client::connect(&broker);
+        client.create_topic("t", 1, &[]).await;
+        client.create_topic("u", 1, &[]).await;
+        assert_eq!(client.produce("u", 0, batch(1).build()).await.offset(), 0);
+
+        let mut peer = Peer::connect(&process, &broker, 1);
+        for used in 1..ROOM {
+            let sent = world.now();
+            let (error, offset, throttle_ms) = produce_one(&mut peer).await;
+            assert_eq!((error, offset), (ErrorCode::None, i64::try_from(used).expect("small") - 1));
+            let interval_ms = match used * 100 / ROOM {
+                ..50 => 250,
+                50..60 => 500,
+                60..70 => 1_000,
+                _ => 2_000,
+            };
+            assert_eq!((world.now() - sent).as_millis(), interval_ms, "with {used} of {ROOM}");
+            let asked = (4 * (used + 1)).saturating_sub(3 * ROOM) * 1_000 / ROOM;
+            assert_eq!(u64::try_from(throttle_ms), Ok(asked), "with {} of {ROOM}", used + 1);
+        }
+
+        for _ in 0..2 {
+            let (error, _, throttle_ms) = produce_one(&mut peer).await;
+            assert!(error == ErrorCode::NotEnoughReplicas && error.is_retriable(), "{error:?}");
+            assert_eq!(throttle_ms, 1_000);
+        }
+        peer.ask(ApiKey::Metadata, 12, &metadata::Request { topics: None, ..Default::default() }).await;
+
+        let deletion = delete_topics::Request { topic_names: Array::from(vec!["u"]), ..Default::default() };
+        client.call(4, &deletion).await;
+        let mut freed = produce_one(&mut peer).await;
+        if freed.0 == ErrorCode::NotEnoughReplicas {
+            // What was deleted is freed with the next frame.
+            freed = produce_one(&mut peer).await;
+        }
+        assert_eq!((freed.0, freed.1), (ErrorCode::None, 19), "no offset was used up by what was refused");
+    });
 }
 
 #[test]

@@ -57,6 +57,25 @@ pub struct Plan {
     pub key_bytes: usize,
 }
 
+impl Plan {
+    /// An unhurried idempotent producer on a good connection.
+    pub fn to(partitions: &[Partition]) -> Self {
+        Self {
+            idempotent: true,
+            partitions: partitions.to_vec(),
+            batches: 10,
+            records_max: 4,
+            in_flight_max: 3,
+            pause_max: Duration::from_secs(1),
+            fragile: 0,
+            may_vanish: false,
+            gives_up: 0,
+            codec: Codec::None,
+            key_bytes: 0,
+        }
+    }
+}
+
 struct Batch {
     op: OpId,
     values: Vec<Value>,

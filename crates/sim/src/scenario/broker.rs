@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use kafscale_broker::Settings;
 use kafscale_runtime::timeout;
 use kafscale_store::directory::{CrashFs, Survives};
 use parking_lot::Mutex;
@@ -247,14 +248,24 @@ pub(super) const HOURS_OF_LIFE: Scenario = Scenario {
     errors: &["snapshot is not readable"],
     seeds: 3,
     limit: Duration::from_secs(48 * 3_600),
-    story: |stage| Box::pin(hours_of_life(stage)),
+    story: |stage| Box::pin(hours_of_life(stage, Settings::default().snapshot_part_bytes)),
 };
 
-async fn hours_of_life(stage: Stage) -> Result<(), String> {
+/// The same with snapshots that are read in many parts.
+pub(super) const SNAPSHOT_PARTS: Scenario = Scenario {
+    name: "broker-snapshot-parts",
+    about: "hours under light load with snapshots of many parts",
+    seeds: 2,
+    story: |stage| Box::pin(hours_of_life(stage, 2 << 10)),
+    ..HOURS_OF_LIFE
+};
+
+async fn hours_of_life(stage: Stage, snapshot_part_bytes: u64) -> Result<(), String> {
     let mut rng = stage.world.rng("hours");
     let bucket = Bucket::new(&stage.world, rng.chance(200));
     let shared = bucket.clone();
-    let deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
+    let mut deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
+    deployment.settings.snapshot_part_bytes = snapshot_part_bytes;
     let story = async {
         let partitions = deployment.create_topics(&mut rng).await?;
         deployment.load_at(

@@ -12,6 +12,7 @@ use crate::{
     client::{
         Partition, admin,
         consumer::{Consumer, Habits},
+        producer::{self, Plan},
         unanswered,
     },
     executor::EPOCH_MS,
@@ -68,6 +69,13 @@ async fn sessions(stage: Stage) -> Result<(), String> {
             deployment.watch("session", consumer.run(deployment.stop()));
         }
         unrest(&stage, &deployment, &bucket, &mut rng).await;
+        // More is written while the sessions that outlived all this, or began after it, are up: what one of them has
+        // forgotten is missed at its end.
+        for _ in 0..2 {
+            let (node, brokers) = (deployment.clients.clone(), deployment.brokers.clone());
+            let plan = Plan { batches: 20, pause_max: Duration::from_secs(2), ..Plan::to(&partitions) };
+            deployment.work("producer", producer::run(node, brokers, stage.history.clone(), plan));
+        }
         deployment.settle(&partitions, SLOW_PATIENCE).await
     };
     deployment.supervised(story).await

@@ -83,6 +83,7 @@ pub fn all() -> &'static [Scenario] {
         broker::RACE,
         broker::STALE,
         broker::HOURS_OF_LIFE,
+        broker::SNAPSHOT_PARTS,
         broker::POWER_CUTS,
         broker_clients::SESSIONS,
         broker_clients::TIMES,
