@@ -55,7 +55,7 @@ impl View for ReplicaView {
     fn name(&self, object: Place) -> Option<String> {
         match object {
             Place::LogFrame { position } => Some(names::frame(self.generation, position)),
-            Place::Data { .. } => None,
+            Place::Data { .. } | Place::Merged(_) | Place::Segment { .. } => None,
         }
     }
 }
