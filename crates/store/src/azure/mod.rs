@@ -10,6 +10,7 @@ use kafscale_runtime::{BoxFuture, Handle};
 use object_store::{
     RetryConfig, StaticCredentialProvider,
     azure::{AzureAccessKey, AzureCredential, AzureCredentialProvider, MicrosoftAzureBuilder, split_sas},
+    client::HttpService,
 };
 use reqwest::Url;
 
@@ -95,10 +96,35 @@ pub fn open(
     runtime: Handle,
     observer: Arc<dyn Observer>,
 ) -> Result<CloudStore, AzureSettingsError> {
+    let http = settings.tls.client()?;
+    through(Arc::new(http), container, prefix, settings, runtime, observer)
+}
+
+/// The same over an HTTP client of the caller's, so that a test may stand between this store and its server.
+#[cfg(feature = "testing")]
+pub fn over(
+    wire: Arc<dyn HttpService>,
+    container: &str,
+    prefix: &str,
+    settings: &StoreSettings,
+    runtime: Handle,
+    observer: Arc<dyn Observer>,
+) -> Result<CloudStore, AzureSettingsError> {
+    through(wire, container, prefix, settings, runtime, observer)
+}
+
+fn through(
+    wire: Arc<dyn HttpService>,
+    container: &str,
+    prefix: &str,
+    settings: &StoreSettings,
+    runtime: Handle,
+    observer: Arc<dyn Observer>,
+) -> Result<CloudStore, AzureSettingsError> {
     let azure = &settings.azure;
     let profile = Profile::choose(Dialect::Azure, "", settings.profile)?;
     let headers = settings.writing.headers(profile)?;
-    let connector = Connector::new(settings.tls.client()?, runtime.clone());
+    let connector = Connector::new(wire, runtime.clone());
     let clock = connector.clock();
     let account = present(azure.account.as_deref()).ok_or(AzureSettingsError::NoAccount)?;
     let mut builder = MicrosoftAzureBuilder::new()

@@ -13,7 +13,9 @@ use futures_util::StreamExt;
 use kafscale_runtime::Handle;
 use object_store::{
     ClientOptions,
-    client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService},
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    },
 };
 use parking_lot::Mutex;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
@@ -87,7 +89,7 @@ pub(crate) struct Connector {
 
 #[derive(Clone)]
 struct Client {
-    inner: reqwest::Client,
+    inner: Arc<dyn HttpService>,
     clock: Arc<Clock>,
 }
 
@@ -105,7 +107,7 @@ impl Clock {
 
 impl Connector {
     /// Around a client without a limit of its own: how long a request may take depends on its size, which the caller knows.
-    pub(crate) fn new(inner: reqwest::Client, runtime: Handle) -> Self {
+    pub(crate) fn new(inner: Arc<dyn HttpService>, runtime: Handle) -> Self {
         Self { client: Client { inner, clock: Arc::new(Clock { runtime, latest: Mutex::default() }) } }
     }
 
@@ -135,7 +137,7 @@ impl HttpConnector for Connector {
 #[async_trait]
 impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let response = match HttpService::call(&self.inner, request).await {
+        let response = match self.inner.call(request).await {
             Ok(response) => response,
             Err(error) => {
                 not_answered(&error).note();
@@ -199,7 +201,7 @@ fn xml_text(body: &str, tag: &str) -> String {
 }
 
 fn not_answered(error: &HttpError) -> Attempt {
-    let mut never_connected = false;
+    let mut never_connected = error.kind() == HttpErrorKind::Connect;
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     let text = cause.map_or_else(|| error.to_string(), with_causes);
     while let Some(current) = cause {

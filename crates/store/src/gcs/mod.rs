@@ -14,9 +14,10 @@ use std::{
 use kafscale_runtime::Handle;
 use object_store::{
     RetryConfig, StaticCredentialProvider,
+    client::HttpService,
     gcp::{GcpCredential, GcpCredentialProvider, GoogleCloudStorageBuilder},
 };
-use reqwest::Url;
+use reqwest::{Client, Url};
 
 use crate::{
     CloudStore, NotOffered, Observer, StoreSettings, TransportError,
@@ -78,11 +79,37 @@ pub fn open(
     runtime: Handle,
     observer: Arc<dyn Observer>,
 ) -> Result<CloudStore, GcsSettingsError> {
+    let http = settings.tls.client()?;
+    through(Arc::new(http.clone()), http, bucket, prefix, settings, runtime, observer)
+}
+
+/// The same over an HTTP client of the caller's, so that a test may stand between this store and its server.
+#[cfg(feature = "testing")]
+pub fn over(
+    wire: Arc<dyn HttpService>,
+    bucket: &str,
+    prefix: &str,
+    settings: &StoreSettings,
+    runtime: Handle,
+    observer: Arc<dyn Observer>,
+) -> Result<CloudStore, GcsSettingsError> {
+    through(wire, settings.tls.client()?, bucket, prefix, settings, runtime, observer)
+}
+
+/// `wire` is for requests to the store, `http` for those to who gives credentials.
+fn through(
+    wire: Arc<dyn HttpService>,
+    http: Client,
+    bucket: &str,
+    prefix: &str,
+    settings: &StoreSettings,
+    runtime: Handle,
+    observer: Arc<dyn Observer>,
+) -> Result<CloudStore, GcsSettingsError> {
     let gcs = &settings.gcs;
     let profile = Profile::choose(Dialect::Gcs, "", settings.profile)?;
     let headers = settings.writing.headers(profile)?;
-    let http = settings.tls.client()?;
-    let connector = Connector::new(http.clone(), runtime.clone());
+    let connector = Connector::new(wire, runtime.clone());
     let clock = connector.clock();
     let builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
@@ -127,7 +154,7 @@ impl GcsSettings {
     fn keys(
         &self,
         builder: &GoogleCloudStorageBuilder,
-        http: &reqwest::Client,
+        http: &Client,
         runtime: &Handle,
     ) -> Result<Keys, GcsSettingsError> {
         let builder = builder.clone();

@@ -13,7 +13,10 @@ use kafscale_runtime::Handle;
 use object_store::{
     RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum},
+    client::HttpService,
 };
+
+use reqwest::Client;
 
 use crate::{
     CloudStore, Encryption, Observer, StoreSettings,
@@ -30,12 +33,38 @@ pub fn open(
     runtime: Handle,
     observer: Arc<dyn Observer>,
 ) -> Result<CloudStore, S3SettingsError> {
+    let http = settings.tls.client()?;
+    through(Arc::new(http.clone()), http, bucket, prefix, settings, runtime, observer)
+}
+
+/// The same over an HTTP client of the caller's, so that a test may stand between this store and its server.
+#[cfg(feature = "testing")]
+pub fn over(
+    wire: Arc<dyn HttpService>,
+    bucket: &str,
+    prefix: &str,
+    settings: &StoreSettings,
+    runtime: Handle,
+    observer: Arc<dyn Observer>,
+) -> Result<CloudStore, S3SettingsError> {
+    through(wire, settings.tls.client()?, bucket, prefix, settings, runtime, observer)
+}
+
+/// `wire` is for requests to the store, `http` for those to who gives credentials.
+fn through(
+    wire: Arc<dyn HttpService>,
+    http: Client,
+    bucket: &str,
+    prefix: &str,
+    settings: &StoreSettings,
+    runtime: Handle,
+    observer: Arc<dyn Observer>,
+) -> Result<CloudStore, S3SettingsError> {
     let checked = settings.s3.check(bucket, settings.profile)?;
     let profile = checked.profile;
     let headers = settings.writing.headers(profile)?;
-    let http = settings.tls.client()?;
     let (credentials, keys) = settings.s3.keys(&checked.region, &http, &runtime)?;
-    let connector = Connector::new(http, runtime.clone());
+    let connector = Connector::new(wire, runtime.clone());
     let clock = connector.clock();
     let encrypted = checked.endpoint.starts_with("https:");
     let mut builder = AmazonS3Builder::new()
