@@ -18,15 +18,11 @@ const GROUP_NOT_FOUND: i16 = 9;
 /// The first version that names topics by id.
 const TOPIC_IDS: i16 = 10;
 
-/// Partitions that cannot be committed have errors of their own; the others are committed together.
+/// Partitions that do not exist say so whatever the group is; the others are committed together.
 pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal> {
     let request: Request<'_> = call.request()?;
     Refusal::unless_few(request.topics.iter().map(|topic| topic.partitions.len().max(1)).sum())?;
-    let codes = match session.broker().groups().ready(request.group_id).await {
-        Ok(()) => commit(&session, &call, &request).await,
-        Err(error) => Err(error_codes::of_group(error)),
-    };
-    let mut codes = codes.map(Vec::into_iter);
+    let mut codes = codes(&session, &call, &request).await.into_iter();
     let topics = request.topics.iter().map(|topic| OffsetCommitResponseTopic {
         name: topic.name,
         topic_id: topic.topic_id,
@@ -34,10 +30,7 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
             .partitions
             .iter()
             .map(|partition| {
-                let error_code = match &mut codes {
-                    Ok(codes) => codes.next().unwrap_or(ErrorCode::UnknownServerError),
-                    Err(error_code) => *error_code,
-                };
+                let error_code = codes.next().unwrap_or(ErrorCode::UnknownServerError);
                 if error_code != ErrorCode::None {
                     session.broker().metrics().error(ApiKey::OffsetCommit, error_code);
                 }
@@ -49,23 +42,50 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
     call.respond(&Response { topics, ..Default::default() })
 }
 
-/// What becomes of each partition in the order of the request, or of all.
-async fn commit(session: &Session, call: &Call, request: &Request<'_>) -> Result<Vec<ErrorCode>, ErrorCode> {
+/// What becomes of each partition, in the order of the request.
+async fn codes(session: &Session, call: &Call, request: &Request<'_>) -> Vec<ErrorCode> {
     let broker = session.broker();
     let mut found = broker.replica().read(|state| places(state, call.version, request));
     if found.iter().any(|place| place.is_err()) {
         // That a topic does not exist is only said after a barrier.
-        broker.barrier().await.map_err(|error| error_codes::of_group_barrier(&error))?;
+        if let Err(error) = broker.barrier().await {
+            return vec![error_codes::of_group_barrier(&error); found.len()];
+        }
         found = broker.replica().read(|state| places(state, call.version, request));
     }
+    // The group is not asked when there is nothing to commit.
+    if found.iter().all(|place| place.is_err()) {
+        return found.into_iter().filter_map(Result::err).collect();
+    }
+    let committed = commit(session, call, request, &found).await;
+    let mut committed = committed.map(Vec::into_iter);
+    let code = |place: Result<Handle, ErrorCode>| match (place, &mut committed) {
+        (Err(error_code), _) | (Ok(_), &mut Err(error_code)) => error_code,
+        (Ok(_), Ok(committed)) => committed.next().unwrap_or(ErrorCode::UnknownServerError),
+    };
+    found.into_iter().map(code).collect()
+}
+
+/// What becomes of each partition that exists, or of all of them.
+async fn commit(
+    session: &Session,
+    call: &Call,
+    request: &Request<'_>,
+    found: &[Result<Handle, ErrorCode>],
+) -> Result<Vec<ErrorCode>, ErrorCode> {
+    let broker = session.broker();
+    broker.groups().ready(request.group_id).await.map_err(error_codes::of_group)?;
     let now_ms = broker.cluster_time_ms();
     let expires_ms = (request.retention_time_ms >= 0).then(|| now_ms.saturating_add(request.retention_time_ms));
     let metadata_max = session.settings().groups.offset_metadata_max;
     let partitions = request.topics.iter().flat_map(|topic| topic.partitions.iter().collect::<Vec<_>>());
     let changes: Vec<Result<(Handle, OffsetChange), ErrorCode>> = found
-        .into_iter()
+        .iter()
         .zip(partitions)
-        .map(|(place, partition)| Ok((place?, change(&partition, expires_ms, metadata_max)?)))
+        .filter_map(|(place, partition)| {
+            let handle = place.ok()?;
+            Some(change(&partition, expires_ms, metadata_max).map(|change| (handle, change)))
+        })
         .collect();
     let commit = Commit {
         member_id: request.member_id.to_owned(),

@@ -22,6 +22,11 @@ fn offsets_without_members_are_committed_fetched_and_deleted() {
         let process = Process::new(&world, &memory);
         let client = Client::connect(&process.cluster.start().await);
         assert_eq!(commit(&client, "g", NOBODY, 1).await, ErrorCode::UnknownTopicOrPartition);
+        assert_eq!(
+            commit(&client, "g", ("nobody", 3), 1).await,
+            ErrorCode::UnknownTopicOrPartition,
+            "before the group"
+        );
         client.create_topic("mine", 1, &[]).await;
         assert_eq!(fetched(&client, "g").await, -1);
         assert_eq!(commit(&client, "g", ("nobody", 3), 5).await, ErrorCode::IllegalGeneration);
