@@ -26,9 +26,9 @@ while [[ "${1:-}" == --* ]]; do
         *) echo "unknown option $1" >&2; exit 2 ;;
     esac
 done
-# The newer group protocol is not served yet.
-classic=librdkafka,kafka-python,aiokafka,kcat,java,franz-go,sarama,kafka-go,kafkajs,platformatic
-[ $# -gt 0 ] || set -- kcat python java franz-go "matrix:$classic"
+# CI's share: every library in the classic protocol, and the two that most programs use in that of KIP-848.
+libraries=librdkafka,kafka-python,aiokafka,kcat,java,franz-go,sarama,kafka-go,kafkajs,platformatic,java-kip848,librdkafka-kip848
+[ $# -gt 0 ] || set -- kcat python java franz-go cli "matrix:$libraries"
 if [ -z "$bootstrap" ]; then
     addresses=(--bootstrap {})
     [[ " $* " == *" mirror-maker "* ]] && addresses+=(--second {2})

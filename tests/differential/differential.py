@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The same client programs told to Apache Kafka and to ours; every answer is compared.
 
-    differential.py [--seeds FROM..TO] [--program NAME]... [--against kafka|kafscale] [--show]
+    run.sh [--seeds FROM..TO] [--program NAME]... [--against kafka|kafscale] [--show]
 
 Scripted programs (programs.py) come first, then those made from seeds (generated.py; 0..20 unless told). A program that
 differs is run once more on fresh names, since some answers depend on how fast a member is; what differs twice is printed
@@ -27,7 +27,10 @@ from servers import Kafka, Kafscale
 from wire import World
 
 # Members shall not wait for others who might join.
-AT_ONCE = {"kafka": {"extra": "group.initial.rebalance.delay.ms=0\n"}, "kafscale": {}}
+AT_ONCE = {
+    "kafka": {"extra": "group.initial.rebalance.delay.ms=0\n"},
+    "kafscale": {"settings": {"KAFSCALE_GROUP_INITIAL_REBALANCE_DELAY": "0s"}},
+}
 KINDS = {"kafka": Kafka, "kafscale": Kafscale}
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the stock command-line tools print with Apache Kafka and with ours, step by step of tests/clients/tools/suite.py.
 
-    tools.py [--against kafka|kafscale] [--keep FOLDER]
+    run.sh tools [--against kafka|kafscale] [--keep FOLDER]
 
 Addresses, ids, times and sizes are made alike first. A step whose output differs is printed as a diff; `MEANT` lists the
 steps that may differ, each with its reason.
