@@ -10,6 +10,8 @@
 #   tests/setup.sh node        a node binary beside the JavaScript clients
 #   tests/setup.sh franz-go-tests     franz-go's own test suite, built
 #   tests/setup.sh librdkafka-tests   a folder with librdkafka's own test suite, built
+#   tests/setup.sh minio | azurite | s3rver | s3s-fs | radosgw | swift
+#                              the stores that tests/stores runs besides SeaweedFS
 #   tests/setup.sh kafscale    the broker under test ($KAFSCALE_BIN, or a debug build)
 #   tests/setup.sh lab         the latency and fault proxy ($KAFSCALE_LAB_BIN, or a debug build)
 #   tests/setup.sh kafscale-release | lab-release    the same, optimised, for the benchmarks
@@ -122,6 +124,50 @@ librdkafka_tests() {
     echo "$sources/tests"
 }
 
+# The stores of tests/stores. Each prints the command (or, of those that are several servers, their folder).
+minio() { # MinIO has no binary downloads any more; its module still builds
+    local version=v0.0.0-20260212201848-7aac2a2c5b7c bin
+    bin=$cache/minio-${version##*-}
+    if [ ! -x "$bin/minio" ]; then
+        need go "building MinIO"
+        GOBIN=$bin GOMODCACHE="$cache/go/mod" GOCACHE="$cache/go/build" GOFLAGS=-modcacherw \
+            nice -n 10 go install "github.com/minio/minio@$version" >&2
+    fi
+    echo "$bin/minio"
+}
+
+npm_program() { # npm_program NAME VERSION SCRIPT
+    local modules=$cache/$1-$2
+    need npm "$1"
+    if [ ! -e "$modules/complete" ]; then
+        mkdir -p "$modules"
+        npm --prefix "$modules" install --silent --no-audit --no-fund "$1@$2" >&2
+        touch "$modules/complete"
+    fi
+    echo "$modules/node_modules/$3"
+}
+
+s3s_fs() { # 0.14.1 is the newest that our toolchain compiles
+    local root=$cache/s3s-fs-0.14.1
+    if [ ! -x "$root/bin/s3s-fs" ]; then
+        need cargo "building s3s-fs"
+        CARGO_TARGET_DIR=$root/target nice -n 10 cargo install -q s3s-fs@0.14.1 --features binary --locked --root "$root" >&2
+        rm -rf "$root/target"
+    fi
+    echo "$root/bin/s3s-fs"
+}
+
+apt_program() { # apt_program COMMAND PACKAGE...
+    local command=$1
+    shift
+    if ! command -v "$command" >/dev/null; then
+        need apt-get "installing $*"
+        [ "$(id -u)" = 0 ] || { echo "$command is not installed; apt-get install $* needs root" >&2; exit 77; }
+        { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@"; } >&2
+    fi
+    type -P "$command"
+}
+
 cargo_build() { # cargo_build PACKAGE [--release]
     need cargo "building $1"
     local target profile=debug
@@ -142,9 +188,15 @@ case "${1:-}" in
     node) node ;;
     franz-go-tests) franz_go_tests ;;
     librdkafka-tests) librdkafka_tests ;;
+    minio) minio ;;
+    azurite) npm_program azurite 3.35.0 azurite/dist/src/blob/main.js ;;
+    s3rver) npm_program s3rver 3.7.1 s3rver/bin/s3rver.js ;;
+    s3s-fs) s3s_fs ;;
+    radosgw) apt_program radosgw radosgw ceph-mon ceph-osd ceph-base ceph-common ;;
+    swift) apt_program swift-proxy-server swift-proxy swift-account swift-container swift-object memcached ;;
     kafscale) [ -n "${KAFSCALE_BIN:-}" ] && echo "$KAFSCALE_BIN" || cargo_build kafscale ;;
     lab) [ -n "${KAFSCALE_LAB_BIN:-}" ] && echo "$KAFSCALE_LAB_BIN" || cargo_build kafscale-lab ;;
     kafscale-release) [ -n "${KAFSCALE_RELEASE_BIN:-}" ] && echo "$KAFSCALE_RELEASE_BIN" || cargo_build kafscale --release ;;
     lab-release) [ -n "${KAFSCALE_LAB_RELEASE_BIN:-}" ] && echo "$KAFSCALE_LAB_RELEASE_BIN" || cargo_build kafscale-lab --release ;;
-    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|franz-go-agent|sarama-agent|kafka-go-agent|krafka-agent|node|franz-go-tests|librdkafka-tests|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
+    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|franz-go-agent|sarama-agent|kafka-go-agent|krafka-agent|node|franz-go-tests|librdkafka-tests|minio|azurite|s3rver|s3s-fs|radosgw|swift|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
 esac

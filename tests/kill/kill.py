@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Kills the broker under load, again and again, and checks what was acknowledged.
 
-    tests/kill/run.sh [--store dir|s3|kafka] [--faults none|503|unanswered|hang] [--kills N] [--seed N] [--keep FOLDER]
+    tests/kill/run.sh [--store dir|s3|kafka|SERVER] [--faults none|503|unanswered|hang] [--kills N] [--seed N] [--keep FOLDER]
 
 At a random moment the broker is frozen (SIGSTOP), looked at, and killed (SIGKILL). A kill counts only if at
 that moment the store had a PUT that was not finished and a producer waited for an answer; if not, the broker
-is thawed and the next moment tried, up to a limit. `kafka` runs Apache Kafka instead, to try the test itself.
+is thawed and the next moment tried, up to a limit. `kafka` runs Apache Kafka instead, to try the test itself;
+SERVER is one of the real stores of tests/stores, behind the proxy.
 """
 
 import argparse
@@ -96,14 +97,14 @@ def run(arguments, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", choices=["dir", "s3", "kafka"], default="dir")
+    parser.add_argument("--store", metavar="STORE", default="dir")
     parser.add_argument("--faults", choices=["none", "503", "unanswered", "hang"], default="none")
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--keep", type=Path, help="folder for logs, data and the history; else a temporary one")
     arguments = parser.parse_args()
-    if arguments.faults != "none" and arguments.store != "s3":
-        parser.error("faults are made by the proxy in front of the bucket: --store s3")
+    if arguments.faults != "none" and arguments.store in ("dir", "kafka"):
+        parser.error("faults are made by the proxy in front of a bucket")
     name = f"kill: {arguments.store}, faults {arguments.faults}, {arguments.kills} kills, seed {arguments.seed}"
     with tempfile.TemporaryDirectory(prefix="kafscale-kill-") as temporary:
         folder = arguments.keep or Path(temporary)

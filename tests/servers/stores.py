@@ -4,6 +4,7 @@ import contextlib
 import json
 import shlex
 import subprocess
+import sys
 import urllib.request
 import uuid
 
@@ -62,7 +63,10 @@ class OnBucket:
         store = f"s3://{environment['KAFSCALE_TEST_S3_BUCKET']}/{uuid.uuid4().hex}"
         reached = {name: value for name, value in environment.items() if name.startswith("AWS_")}
         reached |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}", "KAFSCALE_S3_PATH_STYLE": "true"}
-        self.broker = Kafscale(folder, store, reached | settings, binary)
+        self.run(folder, store, reached | settings, binary)
+
+    def run(self, folder, store, settings, binary):
+        self.broker = Kafscale(folder, store, settings, binary)
         # A request that hangs is asked again beside it; if that hangs too it is given up after ten seconds.
         self.broker.patience_s = 90
 
@@ -141,10 +145,38 @@ def on_bucket(folder, faults="none", suffix="", settings=None):
                 on.broker.stop()
 
 
+class OnReal(OnBucket):
+    """`kafscale serve` on one of the stores of tests/stores, behind the proxy."""
+
+    def __init__(self, folder, proxy, server):
+        self.proxy = proxy
+        variables = server.variables(f"http://127.0.0.1:{proxy.port}")
+        reached = {name: value for name, value in variables.items() if not name.startswith("KAFSCALE_TEST_")}
+        self.run(folder, server.url(), reached, "kafscale")
+
+
+@contextlib.contextmanager
+def on_real(folder, name, faults):
+    """A broker on a store of tests/stores; the proxy adds a few milliseconds, so that kills meet requests under way."""
+    sys.path.insert(0, str(TESTS / "stores"))
+    import real
+
+    with real.SERVERS[name](folder / name) as server:
+        options = ["--put-p50-ms=20", "--put-p99-ms=60"] + FAULTS[faults]
+        with Proxy(folder, server.endpoint, options, "lab") as proxy:
+            on = OnReal(folder, proxy, server)
+            with on.broker:
+                yield on
+
+
 @contextlib.contextmanager
 def open_setup(store, folder, faults="none"):
-    """Starts a broker on a store of this kind (`dir`, `s3`, `kafka`) and everything under it; stops it all at the end."""
-    if store == "s3":
+    """Starts a broker on a store of this kind (`dir`, `s3`, `kafka`, or one of tests/stores) and everything under it; stops
+    it all at the end."""
+    if store not in ("s3", "dir", "kafka"):
+        with on_real(folder, store, faults) as on:
+            yield on
+    elif store == "s3":
         with on_bucket(folder, faults) as on:
             yield on
     else:

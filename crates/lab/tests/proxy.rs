@@ -25,12 +25,26 @@ struct Setup {
 
 impl Setup {
     async fn start(settings: Settings) -> Self {
+        Self::start_as(settings, None).await
+    }
+
+    /// With the ways of a provider.
+    async fn start_as(settings: Settings, quirks: Option<&str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let carried_out: Seen = Arc::default();
         tokio::spawn(serve(listener, carried_out.clone()));
         let free = "127.0.0.1:0".parse().unwrap();
-        let running = proxy::start(&Options { listen: free, admin: free, upstream, seed: 1, settings }).await.unwrap();
+        let running = proxy::start(&Options {
+            listen: free,
+            admin: free,
+            upstream,
+            seed: 1,
+            quirks: quirks.map(str::to_owned),
+            settings,
+        })
+        .await
+        .unwrap();
         Self { running, carried_out }
     }
 
@@ -198,8 +212,31 @@ async fn an_unreachable_upstream_is_no_answer() {
     let free = "127.0.0.1:0".parse().unwrap();
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let upstream = format!("http://{gone}").parse().unwrap();
-    let options = Options { listen: free, admin: free, upstream, seed: 1, settings: Settings::default() };
+    let options = Options { listen: free, admin: free, upstream, seed: 1, quirks: None, settings: Settings::default() };
     let setup = Setup { running: proxy::start(&options).await.unwrap(), carried_out: Seen::default() };
     setup.put("/a").await.unwrap_err();
     assert_eq!(setup.stats().await["connections_to_upstream_failed"], 1);
+}
+
+#[tokio::test]
+async fn a_provider_answers_in_its_own_words_and_the_rest_passes_unchanged() {
+    let setup = Setup::start_as(Settings::default(), Some("b2")).await;
+    let create = Request::put("/bucket/x").header("host", "bucket.example:1").header("if-none-match", "*");
+    let (status, body) = exchange(setup.running.address, create.body(Full::from("x")).unwrap()).await.unwrap();
+    assert_eq!(status, 501);
+    assert!(String::from_utf8_lossy(&body).contains("<Code>NotImplemented</Code>"));
+    assert_eq!(setup.carried_out(), [], "refused, not carried out");
+    let (status, _) = setup.put("/bucket/x").await.unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(setup.carried_out(), [("PUT /bucket/x bucket.example:1".to_owned(), 7)], "host and length are as sent");
+}
+
+#[tokio::test]
+async fn a_body_may_be_cut_on_the_way_back() {
+    let setup = Setup::start_as(Settings::default(), Some("any")).await;
+    let mut cut = 0;
+    for _ in 0..12 {
+        cut += usize::from(setup.send(Method::GET, "/bucket/x", Bytes::new()).await.is_err());
+    }
+    assert_eq!(cut, 2, "every sixth");
 }

@@ -22,7 +22,10 @@ use tokio::time::Instant;
 
 use super::{Fault, Proxy, faults};
 
-type AnswerBody = BoxBody<Bytes, hyper::Error>;
+pub(super) type AnswerBody = BoxBody<Bytes, Cut>;
+
+/// The body of a request on its way.
+type Sent = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// The connection is to be cut.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl std::error::Error for Cut {}
 
 /// The real server.
 pub(crate) struct Upstream {
-    client: Client<HttpConnector, Counted>,
+    client: Client<HttpConnector, Sent>,
     base: Uri,
 }
 
@@ -61,7 +64,7 @@ impl Upstream {
     }
 
     /// The same request, addressed to the real server; `Host` and all that is signed stays as it is.
-    fn addressed(&self, mut request: Request<Counted>) -> Request<Counted> {
+    fn addressed(&self, mut request: Request<Sent>) -> Request<Sent> {
         let mut parts = self.base.clone().into_parts();
         parts.path_and_query = request.uri().path_and_query().cloned();
         if let Ok(uri) = Uri::from_parts(parts) {
@@ -90,7 +93,10 @@ pub(crate) async fn handle(proxy: Arc<Proxy>, request: Request<Incoming>) -> Res
             drain(request.into_body()).await;
             slow_down()
         }
-        _ => carry_out(&proxy, request).await?,
+        _ => match &proxy.quirks {
+            None => carry_out(&proxy, request).await?,
+            Some(quirks) => super::quirky::carry_out(&proxy, quirks, request).await?,
+        },
     };
     match fault {
         Some(Fault::Hang | Fault::AppliedHang) => std::future::pending().await,
@@ -121,14 +127,20 @@ async fn wait_until(due: Option<Instant>) {
 }
 
 /// Sends the request on, in a task of its own: once its body is here it is carried out whether or not the client waits.
-async fn carry_out(proxy: &Arc<Proxy>, request: Request<Counted>) -> Result<Response<AnswerBody>, Cut> {
+pub(super) async fn carry_out<B>(proxy: &Arc<Proxy>, request: Request<B>) -> Result<Response<AnswerBody>, Cut>
+where
+    B: Body<Data = Bytes> + Send + Sync + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let method = request.method().clone();
+    let request = request.map(|body| body.map_err(Into::into).boxed());
     let sender = proxy.clone();
     let sent = tokio::spawn(async move { sender.upstream.client.request(sender.upstream.addressed(request)).await });
     match sent.await {
         Ok(Ok(answer)) => {
             let proxy = proxy.clone();
-            let mut answer = answer.map(|body| Counted { body, proxy, method, is_answer: true }.boxed());
+            let mut answer =
+                answer.map(|body| Counted { body, proxy, method, is_answer: true }.map_err(|_| Cut).boxed());
             answer.headers_mut().remove(header::CONNECTION);
             Ok(answer)
         }

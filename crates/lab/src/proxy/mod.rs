@@ -9,11 +9,14 @@
 //! the upstream was slower than the latency drawn, the answer counts as *late*. Heads pass unchanged, `Host` too, so that
 //! signatures stay valid; bodies are streamed. A request whose body arrived whole is carried out even if its client goes
 //! away, as a cloud would do. All draws come from one seed.
+//!
+//! With `--quirks` the answers are moreover those of a provider ([`crate::quirks`]); then requests and answers pass whole.
 
 mod admin;
 mod faults;
 mod forward;
 mod latency;
+mod quirky;
 mod settings;
 mod stats;
 
@@ -23,10 +26,12 @@ use anyhow::Context;
 use clap::Args;
 use hyper::{Uri, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use kafscale_runtime::TokioRuntime;
 use parking_lot::Mutex;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{net::TcpListener, task::JoinSet};
 
+use crate::quirks::Quirks;
 pub use faults::Fault;
 pub use latency::LogNormal;
 pub use settings::Settings;
@@ -47,6 +52,9 @@ pub struct Options {
     /// Fixes all draws
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Answer as this provider does where it differs
+    #[arg(long, value_name = "PROFILE", value_parser = clap::builder::PossibleValuesParser::new(crate::quirks::NAMES))]
+    pub quirks: Option<String>,
     /// Latencies and rates
     #[command(flatten)]
     pub settings: Settings,
@@ -58,6 +66,7 @@ pub(crate) struct Proxy {
     pub settings: Mutex<Settings>,
     pub random: Mutex<StdRng>,
     pub stats: Stats,
+    pub quirks: Option<Quirks>,
 }
 
 /// A proxy at work; it ends when this is dropped.
@@ -89,6 +98,11 @@ pub async fn start(options: &Options) -> anyhow::Result<Running> {
         settings: Mutex::new(options.settings.clone()),
         random: Mutex::new(StdRng::seed_from_u64(options.seed)),
         stats: Stats::default(),
+        quirks: options
+            .quirks
+            .as_deref()
+            .and_then(crate::quirks::profile)
+            .map(|rules| Quirks::new(TokioRuntime::handle(), rules, options.seed)),
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_requests(listener, proxy.clone()));

@@ -105,7 +105,8 @@ impl Barriers {
                     let now = if found.is_some() { "holds another object" } else { "is gone" };
                     let position = own.position;
                     return self.fence(format!(
-                        "the store lost or overwrote a confirmed create: position {position} of the log {now}"
+                        "the store lost or overwrote a confirmed create: position {position} of the log {now}; its \
+                         conditional writes (If-None-Match: *) cannot be relied on, as MinIO's while it lacks a quorum"
                     ));
                 }
             }
