@@ -6,6 +6,7 @@
 # kcat, python, java, franz-go      one client each: all codecs, reading by assignment, timestamps, administration
 # cli                               the client commands of kafscale itself; it too runs against any Kafka
 # matrix[:LIBRARY,...]              every library in groups of 1 -> 3 -> 1 members, see matrix.py
+# rolling                           Java consumers that change the group protocol one by one, see rolling.py
 # snippets                          the programs of docs/clients.md
 # tools, connect, streams, mirror-maker      what ships with Apache Kafka; the last needs a second broker
 #
@@ -17,7 +18,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 setup=$here/../setup.sh
 bootstrap= second=
-all=(kcat python java franz-go cli matrix tools connect streams mirror-maker)
+all=(kcat python java franz-go cli matrix rolling tools connect streams mirror-maker)
 while [[ "${1:-}" == --* ]]; do
     case $1 in
         --bootstrap) bootstrap=$2 && shift 2 ;;
@@ -46,6 +47,7 @@ suite() { # suite CLIENT: runs its program for a bounded time; 77 means that a t
         cli) tool=$("$setup" kafscale) && timeout 300 python3 "$here/cli/suite.py" "$tool" "$bootstrap" "$topic" ;;
         matrix) tool=$("$setup" python) && timeout 1800 "$tool" "$here/matrix.py" "$bootstrap" ;;
         matrix:*) tool=$("$setup" python) && tr , '\n' <<<"${1#*:}" | timeout 900 xargs "$tool" "$here/matrix.py" "$bootstrap" ;;
+        rolling) tool=$("$setup" python) && timeout 900 "$tool" "$here/rolling.py" "$bootstrap" ;;
         snippets) tool=$("$setup" python) && timeout 900 "$tool" "$here/snippets.py" "$bootstrap" ;;
         tools) jars=$("$setup" kafka) && timeout 600 python3 "$here/tools/suite.py" "$jars" "$bootstrap" "$topic" ;;
         connect) jars=$("$setup" kafka) && timeout 600 python3 "$here/connect/suite.py" "$jars" "$bootstrap" "$topic" ;;

@@ -39,7 +39,7 @@ pub mod telemetry;
 pub mod write;
 
 pub use broker::{Broker, Ended, StartError};
-pub use settings::{GroupSettings, Latency, Settings};
+pub use settings::{GroupSettings, Latency, MigrationPolicy, Settings};
 
 /// Numbers one connection within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -57,6 +57,8 @@ pub struct GroupSettings {
     pub max_size: u32,
     /// Members of one KIP-848 group (`group.consumer.max.size`).
     pub consumer_max_size: u32,
+    /// Which groups may change their protocol while they have members (`group.consumer.migration.policy`).
+    pub migration: MigrationPolicy,
     /// The longest metadata of a committed offset, in characters (`offset.metadata.max.bytes`).
     pub offset_metadata_max: usize,
     /// How long the offsets of a group without members are kept (`offsets.retention.minutes`).
@@ -73,6 +75,7 @@ impl Default for GroupSettings {
             session_timeout_max: Duration::from_secs(30 * 60),
             max_size: i32::MAX as u32,
             consumer_max_size: i32::MAX as u32,
+            migration: MigrationPolicy::Bidirectional,
             offset_metadata_max: 4_096,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offsets_retention_check: Duration::from_secs(10 * 60),
@@ -114,4 +117,40 @@ pub enum Latency {
     Balanced,
     /// Four early PUTs in flight: up to 45 PUTs a second.
     Fast,
+}
+
+/// Which groups may change their protocol while they have members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MigrationPolicy {
+    /// None; and no member that speaks the classic protocol may join a KIP-848 group.
+    Disabled,
+    /// Classic groups may become KIP-848 groups.
+    Upgrade,
+    /// KIP-848 groups may become classic ones.
+    Downgrade,
+    /// All.
+    #[default]
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// Whether a classic group may become a KIP-848 group.
+    pub fn upgrades(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Bidirectional)
+    }
+
+    /// Whether a KIP-848 group may become a classic one.
+    pub fn downgrades(self) -> bool {
+        matches!(self, Self::Downgrade | Self::Bidirectional)
+    }
+
+    /// Kafka's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Upgrade => "upgrade",
+            Self::Downgrade => "downgrade",
+            Self::Bidirectional => "bidirectional",
+        }
+    }
 }

@@ -10,7 +10,7 @@ mod consumer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use consumer::{Consumer, ConsumerMember, LEFT_STATIC_EPOCH, MemberState, Partitions, Pattern};
+pub use consumer::{ClassicMetadata, Consumer, ConsumerMember, LEFT_STATIC_EPOCH, MemberState, Partitions, Pattern};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Handle, SLOTS, State};
@@ -34,7 +34,7 @@ pub struct Group {
 pub enum Content {
     /// Members choose one of them to assign (tag 0). A group that only holds offsets is a classic one without members.
     Classic(Classic),
-    /// The coordinator assigns (tag 1; KIP-848).
+    /// The coordinator assigns (tag 1, or 2 where members speak the classic protocol; KIP-848).
     Consumer(Consumer),
 }
 
@@ -102,6 +102,11 @@ impl Content {
             Self::Classic(classic) => !classic.members.is_empty(),
             Self::Consumer(consumer) => !consumer.members.is_empty(),
         }
+    }
+
+    /// Whether it is a KIP-848 group that is on its way from or to a classic one: the formats say so by their version.
+    pub(crate) fn is_mixed(&self) -> bool {
+        matches!(self, Self::Consumer(consumer) if consumer.has_classic_members())
     }
 
     /// What it weighs towards the bounds of groups: a little more than its bytes in memory.

@@ -84,7 +84,7 @@ public final class Agent {
             case "produce":
                 return produce(topic, command.get("codec").asText(), command.get("records"));
             case "join":
-                members.put(member, new Member(member, command.get("group").asText(), topic, command.get("protocol")));
+                members.put(member, new Member(member, command.get("group").asText(), topic, command));
                 members.get(member).start();
                 return true;
             case "leave":
@@ -132,13 +132,17 @@ public final class Agent {
         private final Set<Integer> owned = new TreeSet<>();
         private volatile Exception failure;
 
-        Member(String name, String group, String topic, JsonNode protocol) {
+        /** What the command says besides stands for settings; what it does not say is left to the client. */
+        Member(String name, String group, String topic, JsonNode command) {
             Map<String, Object> settings = new HashMap<>(address);
             settings.put("group.id", group);
             settings.put("auto.offset.reset", "earliest");
-            if (!protocol.isNull()) {
-                settings.put("group.protocol", protocol.asText());
-            }
+            Map.of("protocol", "group.protocol", "strategy", "partition.assignment.strategy", "instance", "group.instance.id")
+                    .forEach((word, setting) -> {
+                        if (command.hasNonNull(word)) {
+                            settings.put(setting, command.get(word).asText());
+                        }
+                    });
             this.name = name;
             this.consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer());
             consumer.subscribe(Set.of(topic), this);

@@ -14,7 +14,8 @@ use kafscale_state::{
 use super::{Answer, Call, Refusal, Session, error_codes, operations};
 use crate::groups::DescribedConsumers;
 
-/// A member that speaks the protocol of KIP-848.
+/// A member that speaks the classic protocol, and one that speaks KIP-848's.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 /// Partitions by topic, with the topic's name.
@@ -104,7 +105,7 @@ fn describe_member<'a>(member: &'a ConsumerMember, assigned: &'a Named, target: 
         subscribed_topic_regex: member.pattern.as_deref(),
         assignment: assignment(assigned),
         target_assignment: assignment(target),
-        member_type: CONSUMER_MEMBER,
+        member_type: if member.classic.is_some() { CLASSIC_MEMBER } else { CONSUMER_MEMBER },
     }
 }
 

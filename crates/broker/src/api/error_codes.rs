@@ -47,7 +47,7 @@ pub fn of_group(error: groups::Error) -> ErrorCode {
         groups::Error::NotCoordinator => ErrorCode::NotCoordinator,
         groups::Error::NotAvailable => ErrorCode::CoordinatorNotAvailable,
         groups::Error::Unsaveable => ErrorCode::UnknownServerError,
-        groups::Error::GroupNotFound => ErrorCode::GroupIdNotFound,
+        groups::Error::GroupNotFound | groups::Error::CannotUpgrade(_) => ErrorCode::GroupIdNotFound,
         groups::Error::GroupNotEmpty => ErrorCode::NonEmptyGroup,
     }
 }

@@ -48,6 +48,12 @@ const OWN: &[Own] = &[
     ("default.replication.factor", INT, |_| Some("1".to_owned()), "The object store replicates."),
     ("delete.topic.enable", Kind::Boolean, |_| Some("true".to_owned()), "Whether topics may be deleted."),
     (
+        "group.consumer.migration.policy",
+        TEXT,
+        |s| Some(s.groups.migration.name().to_owned()),
+        "Which groups may change their protocol while they have members.",
+    ),
+    (
         "group.initial.rebalance.delay.ms",
         INT,
         |s| Some(s.groups.initial_rebalance_delay.as_millis().to_string()),

@@ -1,12 +1,15 @@
 //! Offsets on their way into the log.
 //!
 //! Commits gather for 25 ms, those of one member in one entry, and may then wait for the flush timer together with data:
-//! a thousand groups that commit all the time cost no more requests than one. An offset that is committed already is left
+//! a thousand groups that commit every few seconds cost no more requests than one. A group that commits again within the
+//! flush interval of its last answer is in a loop that the timer would slow down to half its pace or worse: such commits are
+//! flushed early, as a producer's batches are. An offset that is committed already is left
 //! out of the entry; a commit of nothing else is acknowledged after a barrier, since somebody else may have committed
 //! since.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use kafscale_runtime::Instant;
 use kafscale_state::{
     Handle, State, Verdict,
     entry::{Committer, Entry, OffsetChange, OffsetsSaved},
@@ -19,6 +22,7 @@ use super::{
     Error, OffsetError,
     coordinator::{Coordinator, Shared},
 };
+use crate::write::FLUSH_INTERVAL;
 
 /// How long commits gather.
 const GATHER: Duration = Duration::from_millis(25);
@@ -47,6 +51,8 @@ type Key = (String, String, i32);
 struct Gathered {
     offsets: BTreeMap<Handle, OffsetChange>,
     waiting: Vec<oneshot::Sender<Outcome>>,
+    /// Somebody waits for it who commits again as soon as it is answered.
+    is_urgent: bool,
 }
 
 /// Commits that gather, and how many are on their way.
@@ -61,6 +67,8 @@ struct Gathering {
     open: BTreeMap<Key, Gathered>,
     /// Entries on their way, by group.
     in_flight: BTreeMap<String, usize>,
+    /// Groups whose commits were answered within the last flush interval, and when.
+    answered: BTreeMap<String, Instant>,
 }
 
 impl Coordinator {
@@ -129,7 +137,10 @@ impl Shared {
             return Ok(Begun::Unchanged);
         }
         let (sender, outcome) = oneshot::channel();
+        let answered_at = state.answered.get(id).copied();
+        let is_urgent = answered_at.is_some_and(|at| self.runtime.now().saturating_sub(at) < FLUSH_INTERVAL);
         let gathered = state.open.entry(key).or_default();
+        gathered.is_urgent |= is_urgent;
         gathered.offsets.extend(offsets);
         gathered.waiting.push(sender);
         self.commits.changed.notify_one();
@@ -165,7 +176,9 @@ fn is_unchanged(state: &State, group: &str, handle: Handle, change: &OffsetChang
 impl Commits {
     /// Hands all that has gathered to the write path.
     pub(super) fn submit(&self, shared: &Arc<Shared>) {
+        let now = shared.runtime.now();
         let mut state = self.state.lock();
+        state.answered.retain(|_, at| now.saturating_sub(*at) < FLUSH_INTERVAL);
         for ((group, member, epoch), gathered) in std::mem::take(&mut state.open) {
             let by = match member.is_empty() {
                 true => Committer::Outsider,
@@ -174,7 +187,7 @@ impl Commits {
             let handles: Vec<Handle> = gathered.offsets.keys().copied().collect();
             let offsets = gathered.offsets.into_iter().collect();
             let entry = OffsetsSaved { group: group.clone(), by, offsets };
-            let verdict = shared.writer.submit(None, Entry::OffsetsSaved(entry), true);
+            let verdict = shared.writer.submit(None, Entry::OffsetsSaved(entry), !gathered.is_urgent);
             *state.in_flight.entry(group.clone()).or_default() += 1;
             let shared = Arc::clone(shared);
             let runtime = Arc::clone(&shared.runtime);
@@ -188,7 +201,7 @@ impl Commits {
                     Ok(other) => unreachable!("apply answers a commit so: {other:?}"),
                     Err(error) => Err(error.into()),
                 };
-                shared.commits.landed(&group);
+                shared.commits.landed(&group, shared.runtime.now());
                 for waiting in gathered.waiting {
                     let _ = waiting.send(outcome.clone());
                 }
@@ -197,8 +210,9 @@ impl Commits {
         }
     }
 
-    fn landed(&self, group: &str) {
+    fn landed(&self, group: &str, now: Instant) {
         let mut state = self.state.lock();
+        state.answered.insert(group.to_owned(), now);
         if let Some(count) = state.in_flight.get_mut(group) {
             *count -= 1;
             if *count == 0 {

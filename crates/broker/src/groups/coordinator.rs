@@ -128,13 +128,10 @@ impl Coordinator {
         let mut answer = Some(answer);
         let may_create = request.member_id.is_empty();
         let found = shared.step(group, may_create, |row, now| {
-            let row = row.for_classic()?;
             if let Some(answer) = answer.take() {
-                row.join(request, new_id, answer, now, settings);
+                shared.replica.read(|state| row.join(request, new_id, answer, state, now, settings));
             }
-            Ok(())
         });
-        let found = found.flatten();
         if let (Err(error), Some(answer)) = (found, answer) {
             let error = if error == Error::GroupNotFound { Error::UnknownMember } else { error };
             let _ = answer.send(Err((error, known)));
@@ -151,13 +148,10 @@ impl Coordinator {
         }
         let mut answer = Some(answer);
         let found = self.shared.step(group, false, |row, now| {
-            let row = row.as_classic().ok_or(Error::UnknownMember)?;
             if let Some(answer) = answer.take() {
-                row.sync(request, answer, now);
+                self.shared.replica.read(|state| row.sync(request, answer, state, now));
             }
-            Ok(())
         });
-        let found = found.flatten();
         if let (Err(error), Some(answer)) = (found, answer) {
             let error = if error == Error::GroupNotFound { Error::UnknownMember } else { error };
             let _ = answer.send(Err(error));
@@ -176,11 +170,23 @@ impl Coordinator {
         if group.is_empty() {
             return Err(Error::InvalidGroupId);
         }
-        let beaten = self.shared.look(group, |row, now| {
-            let row = row.as_classic().ok_or(Error::UnknownMember)?;
-            row.heartbeat(member_id, instance_id, generation, now)
+        let beaten = self.shared.look(group, |row, now| match row {
+            Group::Classic(row) => Some(row.heartbeat(member_id, instance_id, generation, now)),
+            Group::Consumer(_) => None,
         });
-        beaten.unwrap_or(Err(Error::UnknownMember))
+        if let Some(Some(beaten)) = beaten {
+            return beaten;
+        }
+        // In a KIP-848 group the answer may start a timer.
+        let beaten = self.shared.step(group, false, |row, now| {
+            let row = row.as_consumer().ok_or(Error::UnknownMember)?;
+            let replica = &self.shared.replica;
+            replica.read(|state| row.heartbeat_classic(member_id, instance_id, generation, state, now))
+        });
+        match beaten.flatten() {
+            Err(Error::GroupNotFound) => Err(Error::UnknownMember),
+            beaten => beaten,
+        }
     }
 
     /// Members leave; the answers are in the order of the request.
@@ -189,10 +195,9 @@ impl Coordinator {
             return Err(Error::InvalidGroupId);
         }
         let settings = &self.shared.settings;
-        let left = self.shared.step(group, false, |row, now| match row.as_classic() {
-            Some(row) => row.leave(leaving, now, settings),
-            None => vec![Err(Error::UnknownMember); leaving.len()],
-        });
+        let left = self
+            .shared
+            .step(group, false, |row, now| self.shared.replica.read(|state| row.leave(leaving, state, now, settings)));
         match left {
             Err(Error::GroupNotFound) => Ok(vec![Err(Error::UnknownMember); leaving.len()]),
             left => left,
@@ -212,9 +217,7 @@ impl Coordinator {
     ) -> Result<consumer::Answer, Error> {
         let shared = &self.shared;
         let reply = shared.step(group, beat.joins(), |row, now| {
-            let row =
-                if beat.joins() { row.for_consumers()? } else { row.as_consumer().ok_or(Error::GroupNotFound)? };
-            shared.replica.read(|state| row.heartbeat(beat, state, now, &shared.settings))
+            shared.replica.read(|state| row.consumer_heartbeat(beat, state, now, &shared.settings))
         });
         match reply.flatten()? {
             consumer::Reply::Now(answer) => Ok(answer),

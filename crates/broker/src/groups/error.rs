@@ -61,6 +61,9 @@ pub enum Error {
     /// No such group.
     #[error("no such group")]
     GroupNotFound,
+    /// A classic group that cannot become a KIP-848 group while it has members.
+    #[error("cannot upgrade the classic group to a consumer group: {0}")]
+    CannotUpgrade(&'static str),
     /// The group has members.
     #[error("the group has members")]
     GroupNotEmpty,

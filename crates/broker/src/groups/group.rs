@@ -1,4 +1,4 @@
-//! A group of either type, as the table holds it.
+//! A group of either type, as the table holds it, and what becomes of requests that either type may get.
 
 use kafscale_runtime::Instant;
 use kafscale_state::{
@@ -7,7 +7,14 @@ use kafscale_state::{
     group::{self, Content},
 };
 
-use super::{Error, classic, consumer};
+use tokio::sync::oneshot;
+
+use super::{
+    Error,
+    classic::{self, JoinAnswer, JoinRequest, Leaving, SyncAnswer, SyncRequest},
+    consumer,
+    migration::{self, Succession},
+};
 use crate::settings::GroupSettings;
 
 /// See the module.
@@ -27,40 +34,90 @@ impl Group {
 
     /// A group as it was saved: it goes on without a rebalance.
     pub fn load(id: &str, saved: &group::Group, now: Instant, state: &State) -> Self {
+        let succession = Succession { revision: saved.revision(), is_saving: false };
         match saved.content() {
             Content::Classic(content) => Self::Classic(classic::Group::load(id, content, saved.revision(), now)),
-            Content::Consumer(content) => {
-                Self::Consumer(consumer::Group::load(id, content, saved.revision(), now, state))
-            }
+            Content::Consumer(content) => Self::Consumer(consumer::Group::load(id, content, succession, now, state)),
         }
     }
 
-    /// The group for members that let one of them assign; a KIP-848 group without members becomes such a one.
-    pub fn for_classic(&mut self) -> Result<&mut classic::Group, Error> {
-        if let Self::Consumer(group) = self {
-            if !group.content().members.is_empty() {
-                return Err(Error::InconsistentProtocol);
-            }
-            if !group.is_idle() {
-                return Err(Error::NotAvailable);
-            }
-            *self = Self::Classic(classic::Group::after(group.id(), group.content().epoch, group.revision()));
+    /// A client joins by the classic protocol; a KIP-848 group without members becomes a classic one.
+    pub fn join(
+        &mut self,
+        request: JoinRequest,
+        new_id: String,
+        answer: oneshot::Sender<JoinAnswer>,
+        state: &State,
+        now: Instant,
+        settings: &GroupSettings,
+    ) {
+        if let Self::Consumer(group) = self
+            && group.content().members.is_empty()
+        {
+            let (id, epoch) = (group.id().to_owned(), group.content().epoch);
+            *self = Self::Classic(classic::Group::succeed(&id, epoch, Vec::new(), group.give_way()));
         }
-        self.as_classic().ok_or(Error::InconsistentProtocol)
+        match self {
+            Self::Classic(group) => group.join(request, new_id, answer, now, settings),
+            Self::Consumer(group) => group.join_classic(&request, new_id, answer, state, now, settings),
+        }
+        self.turn_classic_if_due(state, now, settings);
     }
 
-    /// The group for members of KIP-848; a classic group without members becomes such a one.
-    pub fn for_consumers(&mut self) -> Result<&mut consumer::Group, Error> {
-        if let Self::Classic(group) = self {
-            if group.members().len() > 0 {
-                return Err(Error::GroupNotFound);
-            }
-            if !group.is_idle() {
-                return Err(Error::NotAvailable);
-            }
-            *self = Self::Consumer(consumer::Group::new(group.id(), group.generation(), group.revision()));
+    /// A member that speaks the classic protocol asks for its assignment.
+    pub fn sync(&mut self, request: SyncRequest, answer: oneshot::Sender<SyncAnswer>, state: &State, now: Instant) {
+        match self {
+            Self::Classic(group) => group.sync(request, answer, now),
+            Self::Consumer(group) => group.sync_classic(&request, answer, state, now),
         }
-        self.as_consumer().ok_or(Error::GroupNotFound)
+    }
+
+    /// Members leave by the classic protocol; the answers are in the order of the request.
+    pub fn leave(
+        &mut self,
+        leaving: &[Leaving],
+        state: &State,
+        now: Instant,
+        settings: &GroupSettings,
+    ) -> Vec<Result<(), Error>> {
+        let left = match self {
+            Self::Classic(group) => group.leave(leaving, now, settings),
+            Self::Consumer(group) => group.leave_classic(leaving, state, now, settings),
+        };
+        self.turn_classic_if_due(state, now, settings);
+        left
+    }
+
+    /// A member of KIP-848 joins, lives or leaves. A classic group that one joins becomes a KIP-848 group.
+    pub fn consumer_heartbeat(
+        &mut self,
+        beat: &consumer::Heartbeat<'_>,
+        state: &State,
+        now: Instant,
+        settings: &GroupSettings,
+    ) -> Result<consumer::Reply, Error> {
+        let reply = match self {
+            Self::Consumer(group) => group.heartbeat(beat, state, now, settings)?,
+            Self::Classic(_) if !beat.joins() => return Err(Error::GroupNotFound),
+            Self::Classic(group) => {
+                let mut upgraded = migration::upgrade(group, state, now, settings)?;
+                let reply = upgraded.heartbeat(beat, state, now, settings)?;
+                group.fail(Error::RebalanceInProgress);
+                *self = Self::Consumer(upgraded);
+                reply
+            }
+        };
+        self.turn_classic_if_due(state, now, settings);
+        Ok(reply)
+    }
+
+    /// A KIP-848 group that only has members of the classic protocol left becomes a classic one.
+    fn turn_classic_if_due(&mut self, state: &State, now: Instant, settings: &GroupSettings) {
+        if let Self::Consumer(group) = self
+            && let Some(turn) = group.take_turn()
+        {
+            *self = Self::Classic(migration::downgrade(group, turn, state, now, settings));
+        }
     }
 
     /// The classic group that it is.
@@ -155,7 +212,10 @@ impl Group {
     pub fn tick(&mut self, state: &State, now: Instant, settings: &GroupSettings) {
         match self {
             Self::Classic(group) => group.tick(now, settings),
-            Self::Consumer(group) => group.tick(state, now),
+            Self::Consumer(group) => {
+                group.tick(state, now, settings);
+                self.turn_classic_if_due(state, now, settings);
+            }
         }
     }
 

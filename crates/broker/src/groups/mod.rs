@@ -28,6 +28,7 @@ pub mod consumer;
 mod coordinator;
 mod error;
 mod group;
+mod migration;
 mod offsets;
 mod retention;
 pub mod subscription;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kafscale_broker::Broker;
+use kafscale_broker::{Broker, MigrationPolicy};
 use kafscale_protocol::{
     Array, ErrorCode, Uuid,
     messages::{
@@ -14,22 +14,22 @@ use kafscale_protocol::{
 use crate::common::{Client, Cluster};
 
 /// A member that does as it is told.
-struct Member {
-    client: Client,
-    id: String,
-    epoch: i32,
-    owned: Vec<(Uuid, Vec<i32>)>,
+pub struct Member {
+    pub client: Client,
+    pub id: String,
+    pub epoch: i32,
+    pub owned: Vec<(Uuid, Vec<i32>)>,
 }
 
 /// What was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Beaten {
-    error: ErrorCode,
-    epoch: i32,
-    assigned: Option<usize>,
+pub struct Beaten {
+    pub error: ErrorCode,
+    pub epoch: i32,
+    pub assigned: Option<usize>,
 }
 
-fn join<'a>(id: &'a str, topics: &'a [&'a str]) -> heartbeat::Request<'a> {
+pub fn join<'a>(id: &'a str, topics: &'a [&'a str]) -> heartbeat::Request<'a> {
     heartbeat::Request {
         group_id: "g",
         member_id: id,
@@ -40,7 +40,7 @@ fn join<'a>(id: &'a str, topics: &'a [&'a str]) -> heartbeat::Request<'a> {
     }
 }
 
-fn alive(id: &str, epoch: i32) -> heartbeat::Request<'_> {
+pub fn alive(id: &str, epoch: i32) -> heartbeat::Request<'_> {
     heartbeat::Request { group_id: "g", member_id: id, member_epoch: epoch, ..Default::default() }
 }
 
@@ -51,11 +51,11 @@ async fn ask(client: &Client, request: &heartbeat::Request<'_>) -> ErrorCode {
 }
 
 impl Member {
-    fn new(broker: &Arc<Broker>, id: &str) -> Self {
+    pub fn new(broker: &Arc<Broker>, id: &str) -> Self {
         Self { client: Client::connect(broker), id: id.to_owned(), epoch: 0, owned: Vec::new() }
     }
 
-    async fn send(&mut self, request: &heartbeat::Request<'_>) -> Beaten {
+    pub async fn send(&mut self, request: &heartbeat::Request<'_>) -> Beaten {
         let reply = self.client.call(1, request).await;
         let response: heartbeat::Response<'_> = reply.read();
         let error = response.error_code;
@@ -70,13 +70,13 @@ impl Member {
         Beaten { error, epoch: response.member_epoch, assigned }
     }
 
-    async fn join(&mut self) -> Beaten {
+    pub async fn join(&mut self) -> Beaten {
         let id = self.id.clone();
         self.send(&join(&id, &["t"])).await
     }
 
     /// Says what it owns.
-    async fn beat(&mut self) -> Beaten {
+    pub async fn beat(&mut self) -> Beaten {
         let (id, owned) = (self.id.clone(), self.owned.clone());
         let owned = owned.iter().map(|(topic_id, partitions)| heartbeat::TopicPartitions {
             topic_id: *topic_id,
@@ -86,32 +86,17 @@ impl Member {
         self.send(&heartbeat::Request { topic_partitions, ..alive(&id, self.epoch) }).await
     }
 
-    async fn leave(&mut self) -> Beaten {
+    pub async fn leave(&mut self) -> Beaten {
         let id = self.id.clone();
         self.send(&alive(&id, -1)).await
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.owned.iter().map(|(_, partitions)| partitions.len()).sum()
     }
 
-    async fn commit(&self, epoch: i32) -> ErrorCode {
-        let partition = offset_commit::OffsetCommitRequestPartition { committed_offset: 5, ..Default::default() };
-        let topic = offset_commit::OffsetCommitRequestTopic {
-            name: "t",
-            partitions: Array::from(vec![partition]),
-            ..Default::default()
-        };
-        let request = offset_commit::Request {
-            group_id: "g",
-            generation_id_or_member_epoch: epoch,
-            member_id: &self.id,
-            topics: Array::from(vec![topic]),
-            ..Default::default()
-        };
-        let reply = self.client.call(9, &request).await;
-        let response: offset_commit::Response<'_> = reply.read();
-        response.topics.iter().next().expect("a topic").partitions.iter().next().expect("a partition").error_code
+    pub async fn commit(&self, epoch: i32) -> ErrorCode {
+        commit(&self.client, &self.id, epoch).await
     }
 
     async fn fetch_offsets(&self, epoch: i32) -> ErrorCode {
@@ -128,7 +113,27 @@ impl Member {
     }
 }
 
-async fn list(client: &Client, kind: &str) -> Vec<(String, String)> {
+/// Commits an offset of partition 0 of `t`.
+pub async fn commit(client: &Client, member_id: &str, epoch: i32) -> ErrorCode {
+    let partition = offset_commit::OffsetCommitRequestPartition { committed_offset: 5, ..Default::default() };
+    let topic = offset_commit::OffsetCommitRequestTopic {
+        name: "t",
+        partitions: Array::from(vec![partition]),
+        ..Default::default()
+    };
+    let request = offset_commit::Request {
+        group_id: "g",
+        generation_id_or_member_epoch: epoch,
+        member_id,
+        topics: Array::from(vec![topic]),
+        ..Default::default()
+    };
+    let reply = client.call(9, &request).await;
+    let response: offset_commit::Response<'_> = reply.read();
+    response.topics.iter().next().expect("a topic").partitions.iter().next().expect("a partition").error_code
+}
+
+pub async fn list(client: &Client, kind: &str) -> Vec<(String, String)> {
     let request = list_groups::Request { types_filter: [kind].into_iter().collect(), ..Default::default() };
     let reply = client.call(5, &request).await;
     let response: list_groups::Response<'_> = reply.read();
@@ -266,8 +271,10 @@ async fn the_coordinator_names_members_that_have_no_name_before_version_1() {
 }
 
 #[tokio::test]
-async fn a_group_changes_its_type_only_while_it_is_empty() {
-    let broker = Cluster::new().start().await;
+async fn a_group_that_may_not_migrate_changes_its_type_only_while_it_is_empty() {
+    let mut cluster = Cluster::new();
+    cluster.settings.groups.migration = MigrationPolicy::Disabled;
+    let broker = cluster.start().await;
     let client = Client::connect(&broker);
     client.create_topic("t", 4, &[]).await;
     let classic = || async {

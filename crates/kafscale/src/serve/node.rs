@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use super::{access::access, http::Source};
 use crate::{
     exit::{Exit, Failure},
-    settings::{Address, Latency, Settings},
+    settings::{Address, Latency, MigrationPolicy, Settings},
 };
 
 /// A running broker.
@@ -153,6 +153,12 @@ fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Sett
             session_timeout_min: settings.group_min_session_timeout,
             session_timeout_max: settings.group_max_session_timeout,
             max_size: settings.group_max_size,
+            migration: match settings.group_consumer_migration_policy {
+                MigrationPolicy::Disabled => kafscale_broker::MigrationPolicy::Disabled,
+                MigrationPolicy::Upgrade => kafscale_broker::MigrationPolicy::Upgrade,
+                MigrationPolicy::Downgrade => kafscale_broker::MigrationPolicy::Downgrade,
+                MigrationPolicy::Bidirectional => kafscale_broker::MigrationPolicy::Bidirectional,
+            },
             offset_metadata_max: settings.offset_metadata_max_bytes as usize,
             offsets_retention: settings.offsets_retention,
             offsets_retention_check: settings.offsets_retention_check_interval,

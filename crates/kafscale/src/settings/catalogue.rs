@@ -12,7 +12,7 @@ use kafscale_store::{Encryption, Location, Secret, profile::Provider};
 use super::{
     define::{Definition, settings},
     resolve::{Chosen, Effective, Error, read_one},
-    value::{Address, Latency, LogFilter, LogFormat, NodeId, Size, Tags, Value},
+    value::{Address, Latency, LogFilter, LogFormat, MigrationPolicy, NodeId, Size, Tags, Value},
 };
 
 settings! {
@@ -146,6 +146,9 @@ settings! {
         group_max_session_timeout: Duration = "30m", "TIME";
         /// Members of one group, as Kafka's `group.max.size`. What a group weighs is bounded as well.
         group_max_size: u32 = "2147483647", "N";
+        /// Which groups may change between the classic protocol and KIP-848's while they have members, as Kafka's
+        /// `group.consumer.migration.policy`.
+        group_consumer_migration_policy: MigrationPolicy = "bidirectional", "POLICY";
         /// Longest metadata of a committed offset in characters, as Kafka's `offset.metadata.max.bytes`.
         offset_metadata_max_bytes: u32 = "4096", "N";
         /// How long the offsets of a group without members are kept, as Kafka's `offsets.retention.minutes`.

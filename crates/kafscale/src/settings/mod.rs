@@ -15,4 +15,4 @@ pub mod value;
 
 pub use catalogue::Settings;
 pub use resolve::{Effective, Error, Origin, Resolved, from_process};
-pub use value::{Address, Latency, LogFormat};
+pub use value::{Address, Latency, LogFormat, MigrationPolicy};

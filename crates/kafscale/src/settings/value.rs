@@ -333,6 +333,20 @@ words! {
 }
 
 words! {
+    /// Which groups may change their protocol while they have members.
+    MigrationPolicy {
+        /// None, and no classic member joins a KIP-848 group.
+        Disabled = "disabled",
+        /// From classic to KIP-848.
+        Upgrade = "upgrade",
+        /// From KIP-848 to classic.
+        Downgrade = "downgrade",
+        /// Both ways.
+        Bidirectional = "bidirectional",
+    }
+}
+
+words! {
     /// The form of log lines.
     LogFormat {
         /// Lines for people.

@@ -158,10 +158,15 @@ fn may_commit(content: Option<&Content>, by: &Committer) -> Result<(), Refused> 
             if is_current { Ok(()) } else { Err(Refused::IllegalGeneration) }
         }
         (Committer::Member { id, epoch }, Some(Content::Consumer(consumer))) => {
-            let is_current = consumer.member(id).ok_or(Refused::UnknownMember)?.epoch == *epoch;
+            let member = consumer.member(id).ok_or(Refused::UnknownMember)?;
+            let is_current = member.epoch == *epoch;
             #[cfg(feature = "planted-bugs")]
             let is_current = is_current || crate::planted::is(crate::planted::Bug::NoGenerationCheck);
-            if is_current { Ok(()) } else { Err(Refused::StaleMemberEpoch) }
+            match member.classic {
+                _ if is_current => Ok(()),
+                Some(_) => Err(Refused::IllegalGeneration),
+                None => Err(Refused::StaleMemberEpoch),
+            }
         }
     }
 }

@@ -19,6 +19,12 @@ pub struct GroupSaved {
 
 impl Body for GroupSaved {
     const KIND: Kind = Kind::GroupSaved;
+    /// 2 knows members of a KIP-848 group that speak the classic protocol.
+    const VERSION_MAX: u8 = 2;
+
+    fn version(&self) -> u8 {
+        if self.content.is_mixed() { 2 } else { 1 }
+    }
 
     fn encode(&self, writer: &mut Writer) {
         writer.string(&self.group);
@@ -43,8 +49,9 @@ pub(crate) fn write_content(content: &Content, writer: &mut Writer) {
             write_classic(classic, writer);
         }
         Content::Consumer(consumer) => {
-            writer.u8(1);
-            consumer::write(consumer, writer);
+            let mixed = content.is_mixed();
+            writer.u8(if mixed { 2 } else { 1 });
+            consumer::write(consumer, mixed, writer);
         }
     }
 }
@@ -52,7 +59,8 @@ pub(crate) fn write_content(content: &Content, writer: &mut Writer) {
 pub(crate) fn read_content(reader: &mut Reader<'_>) -> Result<Content, Malformed> {
     match reader.u8("type of group")? {
         0 => read_classic(reader).map(Content::Classic),
-        1 => consumer::read(reader).map(Content::Consumer),
+        1 => consumer::read(false, reader).map(Content::Consumer),
+        2 => consumer::read(true, reader).map(Content::Consumer),
         _ => Err(Malformed("type of group")),
     }
 }

@@ -144,7 +144,7 @@ pub enum DecodeError {
         kind: u8,
     },
     /// A version of a known kind that this build does not know.
-    #[error("entry {index} of kind {kind} has version {version}, this version knows {VERSION_KNOWN}")]
+    #[error("entry {index} of kind {kind} has version {version}, which this version does not know")]
     UnknownVersion {
         /// Which entry of the frame, from 0.
         index: usize,
@@ -163,14 +163,16 @@ pub enum DecodeError {
     },
 }
 
-/// The version of every kind that this build knows.
-const VERSION_KNOWN: u8 = 1;
-
 /// How the body of an entry is written.
 trait Body: Sized {
     const KIND: Kind;
-    /// The version that is written, and the only one that is read.
-    const VERSION: u8 = VERSION_KNOWN;
+    /// Versions from 1 to this one are read.
+    const VERSION_MAX: u8 = 1;
+
+    /// The version that is written: the lowest that can say it, so that a build reads all that needs nothing newer.
+    fn version(&self) -> u8 {
+        1
+    }
 
     fn encode(&self, writer: &mut Writer);
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
@@ -289,7 +291,7 @@ struct Header {
 impl Header {
     fn read<B: Body>(self, body: &[u8]) -> Result<B, DecodeError> {
         let Self { index, kind, version } = self;
-        if version != B::VERSION {
+        if !(1..=B::VERSION_MAX).contains(&version) {
             return Err(DecodeError::UnknownVersion { index, kind, version });
         }
         let mut reader = Reader::new(body);
@@ -303,7 +305,7 @@ fn write<B: Body>(body: &B, frame: &mut Vec<u8>) {
     body.encode(&mut writer);
     let mut header = Writer { bytes: std::mem::take(frame) };
     header.u8(B::KIND as u8);
-    header.u8(B::VERSION);
+    header.u8(body.version());
     header.count(writer.bytes.len());
     header.bytes.append(&mut writer.bytes);
     *frame = header.bytes;

@@ -9,7 +9,9 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::group::{Classic, Consumer, ConsumerMember, Content, Member, MemberState, Partitions, Pattern};
+use crate::group::{
+    Classic, ClassicMetadata, Consumer, ConsumerMember, Content, Member, MemberState, Partitions, Pattern,
+};
 use crate::topic::Named;
 
 fn hex(bytes: &[u8]) -> String {
@@ -179,14 +181,29 @@ fn consumer_group_saved() {
         target: Partitions::from([1, 2, 300]),
         assigned: Partitions::from([0, 1]),
         revoking: Partitions::new(),
+        classic: None,
     };
-    let content = Content::Consumer(Consumer {
+    let group = |members| Consumer {
         epoch: 5,
         assignment_epoch: 4,
         topics: vec![(7, 300)],
         patterns: vec![Pattern { source: "v.*".into(), topics: vec!["v1".into()] }],
-        members: vec![Arc::new(member)],
-    });
+        members,
+    };
+    let mixed = |members| {
+        let content = Content::Consumer(Consumer { topics: vec![], patterns: vec![], ..group(members) });
+        Entry::GroupSaved(GroupSaved { group: "g".into(), expected: 300, content })
+    };
+    let protocols = vec![("range".into(), vec![0, 1]), ("sticky".into(), vec![])];
+    let classic = Some(ClassicMetadata { session_timeout_ms: 64, protocols });
+    let plain = ConsumerMember { id: "n".into(), ..ConsumerMember::default() };
+    let classic = ConsumerMember { id: "m".into(), classic, ..ConsumerMember::default() };
+    golden(
+        mixed(vec![Arc::new(classic), Arc::new(plain)]),
+        "4002400167ac02020a08000002016d0000000000000000000000000000018001020572616e676502000106737469636b7900016e00000000\
+         0000000000000000000000",
+    );
+    let content = Content::Consumer(group(vec![Arc::new(member)]));
     golden(
         Entry::GroupSaved(GroupSaved { group: "g".into(), expected: 300, content }),
         "40014c0167ac02010a080100000000000000000000000000000007ac020103762e2a0102763101036d2d31010169000163042f3a3a31\
@@ -443,11 +460,15 @@ fn any_consumer() -> impl Strategy<Value = Consumer> {
         Just(MemberState::UnrevokedPartitions),
         Just(MemberState::UnreleasedPartitions)
     ];
-    let said = (text, option::of(text), option::of(text), vec(text, 0..3), option::of(text), any::<i32>());
+    let protocols = vec((text, vec(any::<u8>(), 0..4)), 0..3);
+    let classic = (any::<i32>(), protocols)
+        .prop_map(|(session_timeout_ms, protocols)| ClassicMetadata { session_timeout_ms, protocols });
+    let classic = option::weighted(0.2, classic);
+    let said = (text, option::of(text), option::of(text), vec(text, 0..3), option::of(text), any::<i32>(), classic);
     let reached = (any::<i32>(), any::<i32>(), state, partitions(), partitions(), partitions());
     let member = (said, reached).prop_map(
         |(
-            (id, instance_id, rack_id, topics, pattern, rebalance_timeout_ms),
+            (id, instance_id, rack_id, topics, pattern, rebalance_timeout_ms, classic),
             (epoch, previous_epoch, state, a, b, c),
         )| {
             let (assignor, client_id, client_host) = (pattern.clone(), id.clone(), id.clone());
@@ -468,6 +489,7 @@ fn any_consumer() -> impl Strategy<Value = Consumer> {
                 target,
                 assigned,
                 revoking,
+                classic,
             })
         },
     );

@@ -12,7 +12,7 @@ pub type Partitions = BTreeSet<Handle>;
 /// The epoch of a static member that has left and will be back (KIP-848).
 pub const LEFT_STATIC_EPOCH: i32 = -2;
 
-/// A group whose members heartbeat by ConsumerGroupHeartbeat.
+/// A group whose members heartbeat by ConsumerGroupHeartbeat; some may still speak the classic protocol.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Consumer {
     /// Grows whenever members, subscriptions or their topics change.
@@ -69,6 +69,18 @@ pub struct ConsumerMember {
     pub assigned: Partitions,
     /// What it was told to give up, and still owns.
     pub revoking: Partitions,
+    /// What it said when it joined, if it speaks the classic protocol.
+    pub classic: Option<ClassicMetadata>,
+}
+
+/// What a member said that joined a KIP-848 group by JoinGroup: it goes on by SyncGroup and Heartbeat, and its epoch is its
+/// generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClassicMetadata {
+    /// After so much silence it is removed, milliseconds.
+    pub session_timeout_ms: i32,
+    /// What it supports, in the order of its preference, and what it said to each. The first one is used.
+    pub protocols: Vec<(String, Vec<u8>)>,
 }
 
 /// How far a member is with its target; the numbers are persisted.
@@ -102,6 +114,11 @@ impl Consumer {
         32 * self.topics.len() as u64 + names.sum::<u64>() + members.sum::<u64>()
     }
 
+    /// Whether some of its members speak the classic protocol.
+    pub fn has_classic_members(&self) -> bool {
+        self.members.iter().any(|member| member.classic.is_some())
+    }
+
     /// Whether it agrees with itself. No partition has two owners, whatever coordinators do.
     pub(crate) fn is_sound(&self, id_bytes_max: usize) -> bool {
         let members = || self.members.iter();
@@ -117,7 +134,9 @@ impl Consumer {
             && members().all(|member| member.topics.is_sorted_by(|a, b| a < b));
         let mut instances = BTreeSet::new();
         let unlike = members().filter_map(|member| member.instance_id.as_ref()).all(|id| instances.insert(id));
-        epochs && reached && named && ordered && unlike && self.has_single_owners()
+        let spoken =
+            members().filter_map(|member| member.classic.as_ref()).all(|classic| !classic.protocols.is_empty());
+        epochs && reached && named && ordered && unlike && spoken && self.has_single_owners()
     }
 
     fn has_single_owners(&self) -> bool {
@@ -140,7 +159,14 @@ impl ConsumerMember {
         let optional: usize = optional.into_iter().flatten().map(String::len).sum();
         let fixed = self.id.len() + self.client_id.len() + self.client_host.len();
         let partitions = self.target.len() + self.assigned.len() + self.revoking.len();
-        384 + (fixed + optional + 8 * partitions) as u64 + texts(&self.topics)
+        let classic = self.classic.as_ref().map_or(0, ClassicMetadata::weight);
+        384 + (fixed + optional + 8 * partitions) as u64 + texts(&self.topics) + classic
+    }
+}
+
+impl ClassicMetadata {
+    fn weight(&self) -> u64 {
+        self.protocols.iter().map(|(name, metadata)| 64 + (name.len() + metadata.len()) as u64).sum()
     }
 }
 

@@ -29,7 +29,8 @@ use part::Part;
 
 const MAGIC: &[u8; 4] = b"KSSN";
 const END_MAGIC: &[u8; 4] = b"NSSK";
-/// The format version that is written. Version 1 had neither segments nor merged and dead objects, and is read as well.
+/// The format version that is written. Version 1 had neither segments nor merged and dead objects, nor
+/// classic members of KIP-848 groups, and is read as well.
 pub const FORMAT_VERSION: u16 = 2;
 const HEADER_LEN: usize = 8;
 const FOOTER_LEN: usize = 28;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use kafscale_state::entry::{Committer, Entry, GroupSaved, OffsetChange, OffsetsSaved};
-use kafscale_state::group::{Consumer, ConsumerMember, Content, LEFT_STATIC_EPOCH, MemberState, Partitions};
+use kafscale_state::group::{
+    ClassicMetadata, Consumer, ConsumerMember, Content, LEFT_STATIC_EPOCH, MemberState, Partitions,
+};
 use kafscale_state::verdict::{Refused, Verdict};
 use kafscale_state::{Limits, snapshot};
 
@@ -20,6 +22,11 @@ fn member(id: &str, assigned: &[u32]) -> ConsumerMember {
         assigned,
         ..ConsumerMember::default()
     }
+}
+
+fn classic(id: &str, assigned: &[u32]) -> ConsumerMember {
+    let protocols = vec![("range".into(), vec![0, 1])];
+    ConsumerMember { classic: Some(ClassicMetadata { session_timeout_ms: 10, protocols }), ..member(id, assigned) }
 }
 
 fn group(members: Vec<ConsumerMember>) -> Consumer {
@@ -56,6 +63,7 @@ fn a_group_that_contradicts_itself_is_refused() {
         group(vec![twin("a"), twin("b")]),
         group(vec![member("a", &[1, 2]), member("b", &[2])]),
         group(vec![ConsumerMember { target: Partitions::new(), ..member("a", &[1]) }, revoking]),
+        group(vec![ConsumerMember { classic: Some(ClassicMetadata::default()), ..member("a", &[1]) }]),
     ];
     for content in bad {
         assert_eq!(save(&mut world, 0, content.clone()), Verdict::Refused(Refused::InvalidGroup), "{content:?}");
@@ -67,11 +75,12 @@ fn a_group_that_contradicts_itself_is_refused() {
 fn a_member_commits_only_under_its_own_epoch() {
     let mut world = World::new();
     let handle = world.topic("t", 1, 4);
-    let saved = save(&mut world, 0, group(vec![member("a", &[handle]), member("b", &[handle + 1])]));
+    let saved = save(&mut world, 0, group(vec![member("a", &[handle]), classic("b", &[handle + 1])]));
     assert!(matches!(saved, Verdict::GroupSaved { .. }), "{saved:?}");
     assert_eq!(commit(&mut world, "a", 4, handle), Verdict::OffsetsSaved(vec![Ok(())]));
     for stale in [3, 5, -1] {
         assert_eq!(commit(&mut world, "a", stale, handle), Verdict::Refused(Refused::StaleMemberEpoch));
+        assert_eq!(commit(&mut world, "b", stale, handle), Verdict::Refused(Refused::IllegalGeneration));
     }
     assert_eq!(commit(&mut world, "c", 4, handle), Verdict::Refused(Refused::UnknownMember));
     let change = vec![(handle, OffsetChange::Delete)];
@@ -90,8 +99,11 @@ fn a_snapshot_keeps_all_of_it() {
         revoking: Partitions::from([handle + 3]),
         ..member("b", &[handle + 1])
     };
-    save(&mut world, 0, group(vec![member("a", &[handle]), waiting]));
-    let bytes: Vec<u8> = snapshot::encode(&world.state).flatten().collect();
-    let state = snapshot::decode_with(&bytes, Limits::default()).expect("a snapshot");
-    assert_eq!(state.group("g"), world.state.group("g"));
+    let members = [vec![member("a", &[handle]), waiting.clone()], vec![classic("a", &[handle]), waiting]];
+    for (revision, members) in (0..).zip(members) {
+        save(&mut world, revision, group(members));
+        let bytes: Vec<u8> = snapshot::encode(&world.state).flatten().collect();
+        let state = snapshot::decode_with(&bytes, Limits::default()).expect("a snapshot");
+        assert_eq!(state.group("g"), world.state.group("g"));
+    }
 }

@@ -70,6 +70,19 @@ pub struct JoinedMember {
 /// The answer; an error with the member id that goes with it.
 pub type JoinAnswer = Result<Joined, (Error, String)>;
 
+/// A static member that joins by taking the place of another in a KIP-848 group, which becomes this one.
+#[derive(Debug)]
+pub struct Takeover {
+    /// Its id.
+    pub member_id: String,
+    /// Its join.
+    pub answer: oneshot::Sender<JoinAnswer>,
+    /// Whether it can be told not to assign although it leads.
+    pub can_skip_assignment: bool,
+    /// Whether the members must rebalance: it reads something else, or not all had what they were to have.
+    pub rebalances: bool,
+}
+
 impl Group {
     /// A client joins; `new_id` is the member id that it gets if it needs one.
     pub fn join(
@@ -103,7 +116,7 @@ impl Group {
                 return;
             }
             (false, instance_id) => {
-                if instance_id.is_none() && self.invited.remove(&request.member_id).is_some() {
+                if instance_id.is_none() && self.invited.remove(&request.member_id) {
                     self.add(request, answer, now, settings);
                     return;
                 }
@@ -247,6 +260,20 @@ impl Group {
             // The leader may have been told the old id already: whatever it assigns would miss this member.
             Phase::Stable | Phase::Completing => self.prepare(now, settings),
             Phase::Preparing | Phase::Empty => self.rebalance_or_complete(now, settings),
+        }
+    }
+
+    /// A static member has joined by taking the place of another in the group before this one. Its join is part of the
+    /// rebalance that begins, or it is answered once its id is saved.
+    pub fn take_over(&mut self, takeover: Takeover, now: Instant, settings: &GroupSettings) {
+        let Takeover { member_id, answer, can_skip_assignment, rebalances } = takeover;
+        if !rebalances {
+            let replacement = Replacement { can_skip_assignment, leader_before: None };
+            self.replaced.push((member_id, answer, replacement));
+            self.wants_save = true;
+        } else if let Some(member) = self.members.get_mut(&member_id) {
+            member.join = Some(answer);
+            self.rebalance_or_complete(now, settings);
         }
     }
 

@@ -35,7 +35,7 @@ impl Group {
         let id = match (leaving.member_id.as_str(), instance_id) {
             ("", Some(instance_id)) => self.statics.get(instance_id).cloned().ok_or(Error::UnknownMember)?,
             ("", None) => return Err(Error::UnknownMember),
-            (id, _) if self.invited.remove(id).is_some() => return Ok(()),
+            (id, _) if self.invited.remove(id) => return Ok(()),
             (id, instance_id) => {
                 self.validate(id, instance_id)?;
                 id.to_owned()

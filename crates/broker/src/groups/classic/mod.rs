@@ -8,6 +8,7 @@
 //!                                └── a member joins, leaves, changes ──── Stable
 //! ```
 
+mod invited;
 mod join;
 mod leave;
 mod member;
@@ -27,12 +28,13 @@ use kafscale_state::{
 };
 use tokio::sync::oneshot;
 
-pub use join::{JoinAnswer, JoinRequest, Joined, JoinedMember};
+use invited::Invited;
+pub use join::{JoinAnswer, JoinRequest, Joined, JoinedMember, Takeover};
 pub use leave::Leaving;
 pub use member::{Member, Protocols};
 pub use sync::{SyncAnswer, SyncRequest, Synced};
 
-use super::Error;
+use super::{Error, migration::Succession};
 use crate::settings::GroupSettings;
 
 /// Where a group is between two rebalances.
@@ -89,8 +91,8 @@ pub struct Group {
     members: BTreeMap<String, Member>,
     /// Members by `group.instance.id`.
     statics: BTreeMap<String, String>,
-    /// Ids that were given to clients that have not joined with them yet, and until when they may.
-    invited: BTreeMap<String, Instant>,
+    /// Ids that were given to clients that have not joined with them yet.
+    invited: Invited,
     joining: Joining,
     /// Members that have not asked for their assignment yet, and until when they may.
     unsynced: BTreeSet<String>,
@@ -126,7 +128,7 @@ impl Group {
             leader: None,
             members: BTreeMap::new(),
             statics: BTreeMap::new(),
-            invited: BTreeMap::new(),
+            invited: Invited::default(),
             joining: Joining::default(),
             unsynced: BTreeSet::new(),
             sync_until: Instant::ZERO,
@@ -139,9 +141,23 @@ impl Group {
         }
     }
 
-    /// A group without members whose generations go on from another life's.
-    pub fn after(id: &str, generation: i32, revision: u64) -> Self {
-        Self { generation, revision, ..Self::new(id) }
+    /// A group whose members were in another one, which had the other protocol; they have what they had there.
+    pub fn succeed(id: &str, generation: i32, members: Vec<Member>, succession: Succession) -> Self {
+        let Succession { revision, is_saving } = succession;
+        let mut group = Self { generation, revision, saving: is_saving.then_some(None), ..Self::new(id) };
+        if !members.is_empty() {
+            group.phase = Phase::Stable;
+            super::subscription::CONSUMER.clone_into(&mut group.protocol_type);
+            group.leader = members.first().map(|member| member.id.clone());
+        }
+        members.into_iter().for_each(|member| group.insert(member));
+        group.protocol = group.choose_protocol();
+        group
+    }
+
+    /// What it hands on to a group that takes its place.
+    pub fn succession(&self) -> Succession {
+        Succession { revision: self.revision, is_saving: self.saving.is_some() }
     }
 
     /// A group as it was saved: it goes on without a rebalance.
@@ -164,11 +180,6 @@ impl Group {
     /// Its id.
     pub fn id(&self) -> &str {
         &self.id
-    }
-
-    /// The revision in the state that it follows; 0 if it was never saved.
-    pub fn revision(&self) -> u64 {
-        self.revision
     }
 
     /// Where it is.
@@ -198,7 +209,7 @@ impl Group {
 
     /// What it weighs towards the bounds.
     pub fn weight(&self) -> u64 {
-        self.weight + 256 + self.invited.keys().map(|id| 64 + id.len() as u64).sum::<u64>()
+        self.weight + 256 + self.invited.weight()
     }
 
     /// Whether nothing would be lost if it were forgotten here: the state knows all of it.
@@ -314,12 +325,12 @@ impl Group {
         let joining = (self.phase == Phase::Preparing).then_some(self.joining.until);
         let syncing = (!self.unsynced.is_empty()).then_some(self.sync_until);
         let members = self.members.values().filter_map(Member::removed_at);
-        joining.into_iter().chain(syncing).chain(members).chain(self.invited.values().copied()).min()
+        joining.into_iter().chain(syncing).chain(members).chain(self.invited.first()).min()
     }
 
     /// Does what is due.
     pub fn tick(&mut self, now: Instant, settings: &GroupSettings) {
-        self.invited.retain(|_, until| *until > now);
+        self.invited.expire(now);
         let due = |member: &&Member| member.removed_at().is_some_and(|at| at <= now);
         let silent: Vec<String> = self.members.values().filter(due).map(|member| member.id.clone()).collect();
         for id in silent {
@@ -370,6 +381,10 @@ impl Group {
         let proposed = self.saving.take().flatten();
         if self.phase == Phase::Completing && proposed == Some(self.generation) {
             self.hand_out(now);
+        }
+        if self.wants_save && self.phase == Phase::Stable {
+            // They may be part of the next save, not of this one.
+            return;
         }
         for (id, answer, how) in std::mem::take(&mut self.replaced) {
             self.answer_replaced(&id, answer, &how);

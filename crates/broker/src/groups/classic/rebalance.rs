@@ -9,7 +9,7 @@ use crate::{groups::Error, settings::GroupSettings};
 
 impl Group {
     /// Begins a rebalance where none is under way; ends the one that is if everybody is there.
-    pub(super) fn rebalance_or_complete(&mut self, now: Instant, settings: &GroupSettings) {
+    pub fn rebalance_or_complete(&mut self, now: Instant, settings: &GroupSettings) {
         match self.phase {
             Phase::Preparing => self.complete_join_if_all_are_there(now),
             Phase::Empty | Phase::Completing | Phase::Stable => self.prepare(now, settings),
@@ -117,7 +117,7 @@ impl Group {
     }
 
     /// The protocol with most votes among those that all support; each member votes for the first of them on its list.
-    pub(super) fn choose_protocol(&self) -> Option<String> {
+    pub fn choose_protocol(&self) -> Option<String> {
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         for member in self.members.values() {
             let common = |name: &str| self.members.values().all(|other| other.supports(name));

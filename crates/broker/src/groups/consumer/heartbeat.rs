@@ -9,8 +9,8 @@ use kafscale_state::{
 };
 use tokio::sync::oneshot;
 
-use super::{Deadlines, Error, Group, Pattern, assignor::Assignor};
-use crate::{config::group::GroupConfig, settings::GroupSettings};
+use super::{Error, Group, Owed, Pattern, assignor::Assignor};
+use crate::settings::GroupSettings;
 
 /// The epoch with which members join.
 const JOIN: i32 = 0;
@@ -87,17 +87,12 @@ impl Group {
         settings: &GroupSettings,
     ) -> Result<Reply, Error> {
         let answer = match beat.epoch {
-            LEAVE | LEFT_STATIC_EPOCH => self.leave(beat, state, now)?,
+            LEAVE | LEFT_STATIC_EPOCH => self.leave(beat, state, now, settings)?,
             _ => self.live(beat, state, now, settings)?,
         };
-        let waits = |unsaved: &super::Unsaved| unsaved.members.contains(beat.member_id);
-        let unsaved = match &mut self.saving {
-            _ if waits(&self.next) => &mut self.next,
-            Some(saving) if waits(saving) => saving,
-            _ => return Ok(Reply::Now(answer)),
-        };
+        let Some(unsaved) = self.unsaved(beat.member_id) else { return Ok(Reply::Now(answer)) };
         let (sender, receiver) = oneshot::channel();
-        unsaved.answers.push((sender, answer));
+        unsaved.answers.push(Owed::Beat(sender, answer));
         Ok(Reply::Later(receiver))
     }
 
@@ -145,7 +140,7 @@ impl Group {
                 None if beat.epoch == JOIN => by_id,
                 Some(other) if other.id != beat.member_id => {
                     return match beat.epoch {
-                        JOIN if other.epoch == LEFT_STATIC_EPOCH && by_id.is_none() => Ok(Some(Arc::clone(other))),
+                        JOIN if by_id.is_none() && may_be_replaced(other) => Ok(Some(Arc::clone(other))),
                         JOIN => Err(Error::UnreleasedInstance),
                         _ => Err(Error::FencedInstance),
                     };
@@ -162,7 +157,7 @@ impl Group {
     }
 
     /// Puts a member in its place, if it is not as it was.
-    fn put(&mut self, before: Option<&ConsumerMember>, member: ConsumerMember) {
+    pub(super) fn put(&mut self, before: Option<&ConsumerMember>, member: ConsumerMember) {
         if before == Some(&member) {
             return;
         }
@@ -178,12 +173,12 @@ impl Group {
         let at = self.content.members.partition_point(|other| other.id < member.id);
         self.content.members.insert(at, Arc::new(member));
     }
+}
 
-    fn alive(&mut self, id: &str, state: &State, now: Instant) {
-        let session = now + GroupConfig::of(state, &self.id).session_timeout();
-        let deadlines = Deadlines { session, revocation: None };
-        self.deadlines.entry(id.to_owned()).or_insert(deadlines).session = session;
-    }
+/// Whether its `group.instance.id` is free for another life of it: one that speaks the classic protocol never says that it
+/// leaves for a while.
+fn may_be_replaced(member: &ConsumerMember) -> bool {
+    member.epoch == LEFT_STATIC_EPOCH || member.classic.is_some()
 }
 
 fn check_words(beat: &Heartbeat<'_>) -> Result<(), Error> {
@@ -212,6 +207,7 @@ fn check_epoch(member: &ConsumerMember, beat: &Heartbeat<'_>) -> Result<(), Erro
 /// The member with what it says now.
 fn said(before: Option<&ConsumerMember>, beat: &Heartbeat<'_>) -> ConsumerMember {
     let mut member = before.cloned().unwrap_or_default();
+    member.classic = None;
     if beat.epoch == JOIN {
         let takes_place = member.id != beat.member_id;
         (member.epoch, member.previous_epoch, member.state) = (JOIN, JOIN, MemberState::Stable);

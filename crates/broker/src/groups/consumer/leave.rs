@@ -8,12 +8,18 @@ use kafscale_state::{
     group::{ConsumerMember, LEFT_STATIC_EPOCH, Partitions},
 };
 
-use super::{Answer, Error, Group, Heartbeat};
-use crate::config::group::GroupConfig;
+use super::{Answer, Error, Group, Heartbeat, Turn};
+use crate::settings::GroupSettings;
 
 impl Group {
     /// A member leaves: for good, or as a static member that will be back within its session timeout.
-    pub(super) fn leave(&mut self, beat: &Heartbeat<'_>, state: &State, now: Instant) -> Result<Answer, Error> {
+    pub(super) fn leave(
+        &mut self,
+        beat: &Heartbeat<'_>,
+        state: &State,
+        now: Instant,
+        settings: &GroupSettings,
+    ) -> Result<Answer, Error> {
         let member = match beat.instance_id {
             None => self.content.member(beat.member_id).ok_or(Error::UnknownMember)?,
             Some(instance_id) => {
@@ -27,7 +33,7 @@ impl Group {
         let id = member.id.clone();
         match beat.epoch == LEFT_STATIC_EPOCH {
             true => self.leave_for_now(&id, state, now),
-            false => self.remove(std::slice::from_ref(&id), state, now),
+            false => self.remove(std::slice::from_ref(&id), state, now, settings),
         }
         Ok(Answer { member_id: id, epoch: beat.epoch, assignment: None })
     }
@@ -38,39 +44,53 @@ impl Group {
         let member = &mut self.content.members[index];
         let left = ConsumerMember { epoch: LEFT_STATIC_EPOCH, revoking: Partitions::new(), ..(**member).clone() };
         *member = Arc::new(left);
+        self.alive(id, state, now);
         if let Some(deadlines) = self.deadlines.get_mut(id) {
-            deadlines.session = now + GroupConfig::of(state, &self.id).session_timeout();
             deadlines.revocation = None;
         }
         self.changed(id);
     }
 
-    /// Takes members out; the others get new targets.
-    fn remove(&mut self, ids: &[String], state: &State, now: Instant) {
+    /// Takes members out; the others get new targets, or rebalance by the classic protocol if they all speak that.
+    pub(super) fn remove(&mut self, ids: &[String], state: &State, now: Instant, settings: &GroupSettings) {
         for id in ids {
             let Some(index) = self.index(id) else { continue };
             self.content.members.remove(index);
             self.deadlines.remove(id);
             self.changed(id);
         }
+        if self.may_turn_classic(settings) {
+            self.turn = Some(Turn::Left);
+            return;
+        }
         self.resolve(state, now);
         self.rebalance(state);
     }
 
+    /// Whether what is left may go on as a classic group.
+    pub(super) fn may_turn_classic(&self, settings: &GroupSettings) -> bool {
+        let members = &self.content.members;
+        let speak_classic = !members.is_empty() && members.iter().all(|member| member.classic.is_some());
+        speak_classic && settings.migration.downgrades() && members.len() <= settings.max_size as usize
+    }
+
     /// Removes members that were silent, or did not give up partitions, for too long.
-    pub fn tick(&mut self, state: &State, now: Instant) {
+    pub fn tick(&mut self, state: &State, now: Instant, settings: &GroupSettings) {
         let mut late = Vec::new();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         for (id, deadlines) in &self.deadlines {
-            let why = match deadlines.revocation {
+            let why = match deadlines {
                 _ if deadlines.session <= now => "it was silent for too long",
-                Some(at) if at <= now => "it did not give up its partitions in time",
+                _ if is_due(deadlines.revocation) => "it did not give up its partitions in time",
+                _ if is_due(deadlines.join) => "it did not join again in time",
+                _ if is_due(deadlines.sync) => "it did not ask for its assignment in time",
                 _ => continue,
             };
             tracing::info!(group = self.id, member = id, "a member is removed: {why}");
             late.push(id.clone());
         }
         if !late.is_empty() {
-            self.remove(&late, state, now);
+            self.remove(&late, state, now, settings);
         }
     }
 }

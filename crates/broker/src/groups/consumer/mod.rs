@@ -10,12 +10,15 @@
 //!                                                └──────────── GroupSaved ──▶ state ───────────────────┘
 //! ```
 //!
-//! A heartbeat that changes nothing is answered at once and never reaches the log. What assignors and expressions gave is
+//! Members of a group that was a classic one, or becomes one, speak the classic protocol ([`classic`]); they take the same
+//! steps. A heartbeat that changes nothing is answered at once and never reaches the log. What assignors and expressions gave is
 //! part of what is saved. The rules are those of Apache Kafka's group coordinator (KIP-848).
 
 pub mod assignor;
+mod classic;
 mod heartbeat;
 mod leave;
+mod owed;
 mod pattern;
 mod rebalance;
 mod reconcile;
@@ -32,13 +35,17 @@ use kafscale_runtime::Instant;
 use kafscale_state::{
     State,
     entry::GroupSaved,
-    group::{Consumer, Content, MemberState},
+    group::{Consumer, ConsumerMember, Content, MemberState},
     topic::TopicsVersion,
 };
+use owed::Owed;
 pub use pattern::Pattern;
-use tokio::sync::oneshot;
 
-use super::Error;
+use super::{
+    Error,
+    classic::Takeover,
+    migration::{Succession, duration},
+};
 use crate::config::group::GroupConfig;
 
 /// Where a group is.
@@ -87,6 +94,17 @@ pub struct Group {
     /// What the next save will say, and what the one under way does.
     next: Unsaved,
     saving: Option<Unsaved>,
+    /// It is to become a classic group, as soon as the step that is being taken ends.
+    turn: Option<Turn>,
+}
+
+/// Why a group becomes a classic one.
+#[derive(Debug)]
+pub enum Turn {
+    /// The last members that speak the protocol of KIP-848 are gone.
+    Left,
+    /// A static member that speaks the classic protocol has the place of the last one.
+    Replaced(Takeover),
 }
 
 /// When a member is removed.
@@ -96,6 +114,21 @@ struct Deadlines {
     session: Instant,
     /// Unless it has given up what it must.
     revocation: Option<Instant>,
+    /// Unless it joins again, having been told to; only of one that speaks the classic protocol.
+    join: Option<Instant>,
+    /// Unless it asks for its assignment, having joined; only of such a one.
+    sync: Option<Instant>,
+}
+
+impl Deadlines {
+    fn new(session: Instant) -> Self {
+        Self { session, revocation: None, join: None, sync: None }
+    }
+
+    fn first(&self) -> Instant {
+        let others = [self.revocation, self.join, self.sync].into_iter().flatten();
+        others.fold(self.session, Instant::min)
+    }
 }
 
 /// Changes that are not saved yet.
@@ -104,29 +137,50 @@ struct Unsaved {
     is_changed: bool,
     /// Whose state is among them: they hear nothing of it before it is saved.
     members: BTreeSet<String>,
-    answers: Vec<(oneshot::Sender<Result<Answer, Error>>, Answer)>,
+    answers: Vec<Owed>,
 }
 
 impl Group {
     /// A group that nobody has joined; what was saved of it before, if anything, is replaced.
-    pub fn new(id: &str, epoch: i32, revision: u64) -> Self {
+    pub fn new(id: &str, epoch: i32, succession: Succession) -> Self {
         let content = Consumer { epoch, assignment_epoch: epoch, ..Consumer::default() };
-        Self::with(id, content, revision)
+        Self::with(id, content, succession)
     }
 
     /// A group as it was saved: it goes on where it was, and members get fresh timeouts.
-    pub fn load(id: &str, content: &Consumer, revision: u64, now: Instant, state: &State) -> Self {
-        let session = now + GroupConfig::of(state, id).session_timeout();
-        let mut group = Self::with(id, content.clone(), revision);
+    pub fn load(id: &str, content: &Consumer, succession: Succession, now: Instant, state: &State) -> Self {
+        let mut group = Self::with(id, content.clone(), succession);
         for member in &content.members {
-            let deadlines = Deadlines { session, revocation: None };
+            let deadlines = Deadlines::new(now + group.session_timeout(member, state));
             group.deadlines.insert(member.id.clone(), deadlines);
         }
         content.members.iter().for_each(|member| group.watch_revocation(&member.id, now));
         group
     }
 
-    fn with(id: &str, content: Consumer, revision: u64) -> Self {
+    /// A group whose members were in a classic one. If they had agreed on all that there is, nothing must change.
+    pub fn succeed(
+        id: &str,
+        content: &Consumer,
+        succession: Succession,
+        is_settled: bool,
+        now: Instant,
+        state: &State,
+    ) -> Self {
+        let mut group = Self::load(id, content, succession, now, state);
+        group.resolve(state, now);
+        let targets: usize = group.content.members.iter().map(|member| member.target.len()).sum();
+        let partitions: usize = group.content.topics.iter().map(|(_, partitions)| *partitions as usize).sum();
+        if !is_settled || targets != partitions {
+            // The first heartbeat finds topics that nobody has assigned.
+            group.content.topics.clear();
+            (group.seen, group.match_again) = (None, Instant::ZERO);
+        }
+        group
+    }
+
+    fn with(id: &str, content: Consumer, succession: Succession) -> Self {
+        let Succession { revision, is_saving } = succession;
         Self {
             id: id.to_owned(),
             content,
@@ -135,8 +189,21 @@ impl Group {
             seen: None,
             match_again: Instant::ZERO,
             next: Unsaved::default(),
-            saving: None,
+            saving: is_saving.then(Unsaved::default),
+            turn: None,
         }
+    }
+
+    /// Whoever waits hears what it can hear of a group that another takes the place of.
+    pub fn give_way(&mut self) -> Succession {
+        let succession = Succession { revision: self.revision, is_saving: self.saving.is_some() };
+        self.drain().for_each(Owed::give_way);
+        succession
+    }
+
+    /// Why it is to become a classic group, if it is.
+    pub fn take_turn(&mut self) -> Option<Turn> {
+        self.turn.take()
     }
 
     /// Its id.
@@ -152,11 +219,6 @@ impl Group {
     /// Where it is.
     pub fn phase(&self) -> Phase {
         Phase::of(&self.content)
-    }
-
-    /// The revision in the state that it follows.
-    pub fn revision(&self) -> u64 {
-        self.revision
     }
 
     /// What it weighs towards the bounds.
@@ -183,12 +245,13 @@ impl Group {
         self.check_epoch_of(id, epoch).map(|()| true)
     }
 
-    /// Whether a member is in this epoch.
+    /// Whether a member is in this epoch, or generation.
     pub fn check_epoch_of(&self, id: &str, epoch: i32) -> Result<(), Error> {
-        match self.content.member(id) {
-            None => Err(Error::UnknownMember),
-            Some(member) if member.epoch != epoch => Err(Error::StaleMemberEpoch),
-            Some(_) => Ok(()),
+        let member = self.content.member(id).ok_or(Error::UnknownMember)?;
+        match member.classic {
+            _ if member.epoch == epoch => Ok(()),
+            Some(_) => Err(Error::IllegalGeneration),
+            None => Err(Error::StaleMemberEpoch),
         }
     }
 
@@ -205,23 +268,53 @@ impl Group {
     /// The save under way was applied.
     pub fn saved(&mut self, revision: u64) {
         self.revision = revision;
-        for (waiting, answer) in self.saving.take().into_iter().flat_map(|saved| saved.answers) {
-            let _ = waiting.send(Ok(answer));
-        }
+        let saved = self.saving.take().unwrap_or_default();
+        saved.answers.into_iter().for_each(Owed::pay);
     }
 
     /// It cannot go on here: whoever waits is told.
     pub fn fail(&mut self, error: Error) {
+        self.drain().for_each(|owed| owed.refuse(error));
+    }
+
+    /// All answers that wait.
+    fn drain(&mut self) -> impl Iterator<Item = Owed> + use<> {
         let saving = self.saving.take().unwrap_or_default();
-        for (waiting, _) in saving.answers.into_iter().chain(std::mem::take(&mut self.next).answers) {
-            let _ = waiting.send(Err(error));
+        saving.answers.into_iter().chain(std::mem::take(&mut self.next).answers)
+    }
+
+    /// Tells a member something, once what has changed of it is saved.
+    fn owe(&mut self, id: &str, owed: Owed) {
+        match self.unsaved(id) {
+            Some(unsaved) => unsaved.answers.push(owed),
+            None => owed.pay(),
         }
+    }
+
+    /// Where changes of this member wait to be saved, if there are any.
+    fn unsaved(&mut self, id: &str) -> Option<&mut Unsaved> {
+        let changes = |unsaved: &&mut Unsaved| unsaved.members.contains(id);
+        Some(&mut self.next).filter(changes).or_else(|| self.saving.as_mut().filter(changes))
     }
 
     /// The next moment at which [`Group::tick`] has something to do.
     pub fn wake_at(&self) -> Option<Instant> {
-        let deadlines = self.deadlines.values();
-        deadlines.map(|member| member.revocation.map_or(member.session, |at| at.min(member.session))).min()
+        self.deadlines.values().map(Deadlines::first).min()
+    }
+
+    /// After so much silence a member is removed.
+    fn session_timeout(&self, member: &ConsumerMember, state: &State) -> Duration {
+        match &member.classic {
+            Some(classic) => duration(classic.session_timeout_ms),
+            None => GroupConfig::of(state, &self.id).session_timeout(),
+        }
+    }
+
+    /// A member has shown that it lives.
+    fn alive(&mut self, id: &str, state: &State, now: Instant) {
+        let Some(member) = self.content.member(id) else { return };
+        let session = now + self.session_timeout(member, state);
+        self.deadlines.entry(id.to_owned()).or_insert(Deadlines::new(session)).session = session;
     }
 
     /// A member's state has changed: it is to be saved before anybody hears of it.
@@ -235,11 +328,11 @@ impl Group {
         let Some(member) = self.content.member(id) else { return };
         let Some(deadlines) = self.deadlines.get_mut(id) else { return };
         deadlines.revocation = match member.state {
-            MemberState::UnrevokedPartitions => {
-                let timeout = Duration::from_millis(u64::try_from(member.rebalance_timeout_ms).unwrap_or(0));
-                Some(now + timeout)
+            // One that speaks the classic protocol has until it must have joined again.
+            MemberState::UnrevokedPartitions if member.classic.is_none() => {
+                Some(now + duration(member.rebalance_timeout_ms))
             }
-            MemberState::Stable | MemberState::UnreleasedPartitions => None,
+            _ => None,
         };
     }
 }

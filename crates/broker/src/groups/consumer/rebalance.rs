@@ -72,9 +72,7 @@ impl Group {
             return false;
         }
         let wanted = ids(member, &self.content, state);
-        let others = self.content.members.iter().filter(|other| other.id != id);
-        let taken: BTreeSet<Handle> =
-            others.flat_map(|other| other.assigned.iter().chain(&other.revoking)).copied().collect();
+        let taken = self.taken_by_others(id);
         let aim = Aim {
             epoch: self.content.assignment_epoch,
             wants: &|handle| state.partition(handle).is_some_and(|found| wanted.contains(&found.topic().id())),
@@ -84,6 +82,12 @@ impl Group {
         let Some(next) = reconcile(member, &aim) else { return false };
         self.content.members[index] = Arc::new(next);
         true
+    }
+
+    /// What other members have, or have yet to give up.
+    pub(super) fn taken_by_others(&self, id: &str) -> BTreeSet<Handle> {
+        let others = self.content.members.iter().filter(|other| other.id != id);
+        others.flat_map(|other| other.assigned.iter().chain(&other.revoking)).copied().collect()
     }
 
     /// Where a member is in the list.

@@ -11,7 +11,7 @@ use kafscale_state::{
 use proptest::{collection::vec, prelude::*};
 
 use super::{Answer, Error, Group, Heartbeat, Phase, Reply};
-use crate::settings::GroupSettings;
+use crate::{groups::migration::Succession, settings::GroupSettings};
 
 /// As a group has it that nobody configured.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
@@ -43,7 +43,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let state = State::new();
-        let (group, clients) = (Group::new("g", 0, 0), BTreeMap::new());
+        let (group, clients) = (Group::new("g", 0, Succession::default()), BTreeMap::new());
         let mut world = Self { state, group, now: Duration::from_secs(1), clients, saves: 0 };
         world.topic("a", 1, 5);
         world.topic("b", 2, 3);
@@ -81,8 +81,11 @@ impl World {
     fn restart(&mut self) {
         self.group.fail(Error::NotCoordinator);
         self.group = match self.state.group("g").map(|group| (group.content(), group.revision())) {
-            Some((Content::Consumer(content), revision)) => Group::load("g", content, revision, self.now, &self.state),
-            _ => Group::new("g", 0, 0),
+            Some((Content::Consumer(content), revision)) => {
+                let succession = Succession { revision, is_saving: false };
+                Group::load("g", content, succession, self.now, &self.state)
+            }
+            _ => Group::new("g", 0, Succession::default()),
         };
     }
 
@@ -149,7 +152,7 @@ impl World {
     /// Clients that are removed for their silence notice by their own clocks.
     fn pass(&mut self, time: Duration) {
         self.now += time;
-        self.group.tick(&self.state, self.now);
+        self.group.tick(&self.state, self.now, &settings());
         self.save();
         let members = self.group.content();
         for (_, client) in self.clients.iter_mut().filter(|(id, _)| members.member(id).is_none()) {

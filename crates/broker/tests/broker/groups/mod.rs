@@ -1,6 +1,7 @@
 //! Consumer groups through the handlers, on a virtual clock.
 
 mod membership;
+mod migration;
 mod offsets;
 mod statics;
 

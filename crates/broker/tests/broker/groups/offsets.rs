@@ -118,6 +118,116 @@ fn a_thousand_groups_that_commit_every_five_seconds_cost_four_appends_a_second()
     });
 }
 
+#[test]
+fn a_client_that_commits_and_waits_is_not_held_up_by_the_timer() {
+    story(|world, memory| async move {
+        let process = Process::new(&world, &memory);
+        process.store.costs_money();
+        let broker = process.cluster.start().await;
+        let client = Client::connect(&broker);
+        client.create_topic("mine", 1, &[]).await;
+        let (before, started) = (broker.replica().applied(), process.runtime().now());
+        let seconds = 20;
+        let mut commits = 0;
+        while process.runtime().now() - started < Duration::from_secs(seconds) {
+            assert_eq!(commit(&client, "g", NOBODY, commits).await, ErrorCode::None);
+            commits += 1;
+        }
+        let appends = broker.replica().applied() - before;
+        assert!(commits > 3 * 4 * seconds as i64, "{commits} commits: the timer alone makes four a second");
+        // The tokens of the balanced dial: 20 a second, and 40 in one go.
+        assert!(appends <= 20 * seconds + 45, "{appends} appends");
+        // One that commits now and then waits for the timer, and shares its append with others.
+        process.runtime().sleep(Duration::from_secs(1)).await;
+        let started = process.runtime().now();
+        assert_eq!(commit(&client, "g", NOBODY, commits).await, ErrorCode::None);
+        assert!(process.runtime().now() - started >= Duration::from_millis(250));
+    });
+}
+
+/// What a commit of version 9 or 10 says of each partition.
+async fn commit_with(client: &Client, version: i16, topic: (&str, Uuid), metadata: &str) -> Vec<ErrorCode> {
+    let partitions = [0, 7].map(|partition_index| offset_commit::OffsetCommitRequestPartition {
+        partition_index,
+        committed_offset: 3,
+        committed_metadata: Some(metadata),
+        ..Default::default()
+    });
+    let (name, topic_id) = topic;
+    let topic = offset_commit::OffsetCommitRequestTopic { name, topic_id, partitions: partitions.to_vec().into() };
+    let request = offset_commit::Request {
+        group_id: "g",
+        generation_id_or_member_epoch: -1,
+        topics: vec![topic].into(),
+        ..Default::default()
+    };
+    let reply = client.call(version, &request).await;
+    let answer: offset_commit::Response<'_> = reply.read();
+    let topic = answer.topics.iter().next().expect("one topic");
+    assert_eq!((topic.name, topic.topic_id), (name, topic_id));
+    topic.partitions.iter().map(|partition| partition.error_code).collect()
+}
+
+#[test]
+fn metadata_beyond_its_limit_is_refused_and_the_rest_is_committed() {
+    story(|world, memory| async move {
+        let mut process = Process::new(&world, &memory);
+        process.cluster.settings.groups.offset_metadata_max = 4;
+        let client = Client::connect(&process.cluster.start().await);
+        client.create_topic("mine", 1, &[]).await;
+        let (unknown, large) = (ErrorCode::UnknownTopicOrPartition, ErrorCode::OffsetMetadataTooLarge);
+        let topic = ("mine", Uuid::ZERO);
+        assert_eq!(commit_with(&client, 9, topic, "12345").await, [large, unknown]);
+        assert_eq!(fetched(&client, "g").await, -1);
+        // Characters are counted as Kafka counts them, not bytes.
+        assert_eq!(commit_with(&client, 9, topic, "größ").await, [ErrorCode::None, unknown]);
+        assert_eq!(commit_with(&client, 9, topic, "a😀😀").await, [large, unknown]);
+        assert_eq!(fetched(&client, "g").await, 3);
+    });
+}
+
+#[test]
+fn offsets_are_committed_and_fetched_by_the_ids_of_topics() {
+    story(|world, memory| async move {
+        let process = Process::new(&world, &memory);
+        let client = Client::connect(&process.cluster.start().await);
+        let id = client.create_topic("mine", 1, &[]).await;
+        let nowhere = Uuid([7; 16]);
+        let unknown = ErrorCode::UnknownTopicOrPartition;
+        assert_eq!(commit_with(&client, 10, ("", nowhere), "").await, [ErrorCode::UnknownTopicId; 2]);
+        assert_eq!(commit_with(&client, 10, ("", id), "").await, [ErrorCode::None, unknown]);
+        let asked = |topic_id| offset_fetch::OffsetFetchRequestTopics {
+            topic_id,
+            partition_indexes: vec![0, 7].into(),
+            ..Default::default()
+        };
+        let topics = Some(vec![asked(id), asked(nowhere)].into());
+        let group = offset_fetch::OffsetFetchRequestGroup { group_id: "g", topics, ..Default::default() };
+        let request = offset_fetch::Request { groups: vec![group].into(), ..Default::default() };
+        let reply = client.call(10, &request).await;
+        let answer: offset_fetch::Response<'_> = reply.read();
+        let group = answer.groups.iter().next().expect("one group");
+        let told = |topic: offset_fetch::OffsetFetchResponseTopics<'_>| {
+            let partitions = topic.partitions.iter().map(|one| (one.committed_offset, one.error_code));
+            (topic.topic_id, partitions.collect::<Vec<_>>())
+        };
+        let told: Vec<_> = group.topics.iter().map(told).collect();
+        assert_eq!(told[0].1[0], (3, ErrorCode::None));
+        assert_eq!((told[0].0, told[0].1[1].0), (id, -1));
+        assert_eq!(told[1], (nowhere, vec![(-1, ErrorCode::UnknownTopicId); 2]));
+        // A topic of the same name that was created anew is another one.
+        let request = kafscale_protocol::messages::delete_topics::Request {
+            topic_names: vec!["mine"].into(),
+            timeout_ms: 1_000,
+            ..Default::default()
+        };
+        client.call(5, &request).await;
+        client.create_topic("mine", 1, &[]).await;
+        assert_eq!(commit_with(&client, 10, ("", id), "").await, [ErrorCode::UnknownTopicId; 2]);
+        assert_eq!(fetched(&client, "g").await, -1);
+    });
+}
+
 async fn delete_group(client: &Client) -> ErrorCode {
     let reply = client.call(2, &delete_groups::Request { groups_names: vec!["g"].into() }).await;
     let answer: delete_groups::Response<'_> = reply.read();

@@ -1,11 +1,11 @@
-//! KIP-848 groups as entry and snapshot hold them.
+//! KIP-848 groups as entry and snapshot hold them. A *mixed* one says of each member whether it speaks the classic protocol.
 
 use std::sync::Arc;
 
 use crate::codec::{Malformed, Reader, Writer};
-use crate::group::{Consumer, ConsumerMember, MemberState, Partitions, Pattern};
+use crate::group::{ClassicMetadata, Consumer, ConsumerMember, MemberState, Partitions, Pattern};
 
-pub(super) fn write(group: &Consumer, writer: &mut Writer) {
+pub(super) fn write(group: &Consumer, mixed: bool, writer: &mut Writer) {
     writer.zigzag(i64::from(group.epoch));
     writer.zigzag(i64::from(group.assignment_epoch));
     writer.count(group.topics.len());
@@ -21,10 +21,13 @@ pub(super) fn write(group: &Consumer, writer: &mut Writer) {
     writer.count(group.members.len());
     for member in &group.members {
         write_member(member, writer);
+        if mixed {
+            write_classic(member.classic.as_ref(), writer);
+        }
     }
 }
 
-pub(super) fn read(reader: &mut Reader<'_>) -> Result<Consumer, Malformed> {
+pub(super) fn read(mixed: bool, reader: &mut Reader<'_>) -> Result<Consumer, Malformed> {
     let mut group = Consumer {
         epoch: reader.signed("group epoch")?,
         assignment_epoch: reader.signed("assignment epoch")?,
@@ -37,7 +40,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Consumer, Malformed> {
         group.patterns.push(Pattern { source: reader.string("pattern")?, topics: read_names(reader)? });
     }
     for _ in 0..reader.count(15, "members")? {
-        group.members.push(Arc::new(read_member(reader)?));
+        let member = read_member(reader)?;
+        let classic = if mixed { read_classic(reader)? } else { None };
+        group.members.push(Arc::new(ConsumerMember { classic, ..member }));
     }
     Ok(group)
 }
@@ -82,7 +87,31 @@ fn read_member(reader: &mut Reader<'_>) -> Result<ConsumerMember, Malformed> {
         target: read_partitions(reader)?,
         assigned: read_partitions(reader)?,
         revoking: read_partitions(reader)?,
+        classic: None,
     })
+}
+
+/// Whether it speaks the classic protocol, and what it said in that.
+fn write_classic(classic: Option<&ClassicMetadata>, writer: &mut Writer) {
+    writer.u8(u8::from(classic.is_some()));
+    let Some(classic) = classic else { return };
+    writer.zigzag(i64::from(classic.session_timeout_ms));
+    writer.count(classic.protocols.len());
+    for (name, metadata) in &classic.protocols {
+        writer.string(name);
+        writer.blob(metadata);
+    }
+}
+
+fn read_classic(reader: &mut Reader<'_>) -> Result<Option<ClassicMetadata>, Malformed> {
+    if !reader.flag("whether it is classic")? {
+        return Ok(None);
+    }
+    let session_timeout_ms = reader.signed("session timeout")?;
+    let protocols = (0..reader.count(2, "protocols")?)
+        .map(|_| Ok((reader.string("protocol")?, reader.blob("metadata")?.to_vec())))
+        .collect::<Result<_, Malformed>>()?;
+    Ok(Some(ClassicMetadata { session_timeout_ms, protocols }))
 }
 
 fn write_names(names: &[String], writer: &mut Writer) {
