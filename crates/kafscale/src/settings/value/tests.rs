@@ -58,7 +58,22 @@ fn node_ids_start_at_zero() {
 #[test]
 fn stores_are_places_that_the_store_knows() {
     assert_eq!(Location::parse("s3://bucket/prefix").map(|place| place.show()), Ok("s3://bucket/prefix".into()));
-    assert!(Location::parse("gs://bucket").unwrap_err().contains("give file:PATH"));
+    assert_eq!(Location::parse("az://container").map(|place| place.show()), Ok("az://container".into()));
+    assert!(Location::parse("ftp://bucket").unwrap_err().contains("give file:PATH"));
+}
+
+#[test]
+fn wishes_for_writes_are_read_as_they_are_shown() {
+    for text in ["sse-s3", "sse-kms:arn:aws:kms:eu-west-1:1:key/2"] {
+        assert_eq!(Encryption::parse(text).map(|kind| kind.show()), Ok(text.to_owned()));
+    }
+    assert_eq!(Tags::parse("team=a,env=prod").map(|tags| tags.show()), Ok("team=a,env=prod".to_owned()));
+    for text in ["", "kms", "sse-kms:", "sse-s3:x"] {
+        assert!(Encryption::parse(text).is_err(), "{text}");
+    }
+    for text in ["", "team", "team=", "=a", "team=a,"] {
+        assert!(Tags::parse(text).is_err(), "{text}");
+    }
 }
 
 #[test]
