@@ -102,12 +102,13 @@ async fn a_listing_that_begins_too_early_is_cut() {
     let body =
         format!("<?xml version=\"1.0\"?><EnumerationResults><Blobs>{rows}</Blobs><NextMarker/></EnumerationResults>");
     let server = Double::start(None, move |_| reply("200 OK", "", &body)).await;
-    let names = |after: &'static str| {
+    let names = |prefix: &'static str, after: &'static str| {
         let store = store(&settings(&server));
-        async move { store.list("", after, 10).await.unwrap().into_iter().map(|row| row.name).collect::<Vec<_>>() }
+        async move { store.list(prefix, after, 10).await.unwrap().into_iter().map(|row| row.name).collect::<Vec<_>>() }
     };
-    assert_eq!(names("").await, ["1", "2", "3"]);
-    assert_eq!(names("2").await, ["3"]);
+    assert_eq!(names("", "").await, ["1", "2", "3"]);
+    assert_eq!(names("", "2").await, ["3"]);
+    assert_eq!(names("2", "").await, ["2"], "a prefix may be a whole name");
 }
 
 #[tokio::test]
@@ -191,4 +192,20 @@ async fn a_missing_blob_is_not_found() {
     let server = Double::start(None, |_| fault("404 Not Found", "BlobNotFound")).await;
     let got = store(&settings(&server)).get("x", ReadRange::All).await;
     assert!(matches!(&got, Err(ReadError::NotFound(text)) if text.contains("BlobNotFound")), "{got:?}");
+}
+
+#[tokio::test]
+async fn a_range_at_the_end_is_empty() {
+    for answer in [
+        reply(
+            "206 Partial Content",
+            "content-range: bytes 10-9/10\r\netag: x\r\nlast-modified: Tue, 15 Nov 1994 08:12:31 GMT\r\n",
+            "",
+        ),
+        fault("416 Requested Range Not Satisfiable", "InvalidRange"),
+    ] {
+        let server = Double::start(None, move |_| answer.clone()).await;
+        let got = store(&settings(&server)).get("x", ReadRange::At { start: 10, len: 1 }).await;
+        assert_eq!(got, Ok(Bytes::new()));
+    }
 }

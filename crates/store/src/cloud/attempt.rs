@@ -18,7 +18,7 @@ use object_store::{
     },
 };
 use parking_lot::Mutex;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_RANGE, DATE, HeaderMap, RETRY_AFTER};
 
 use super::transport::with_causes;
 use crate::StoreDate;
@@ -54,6 +54,8 @@ pub(crate) struct Answer {
     pub code: String,
     pub message: String,
     pub retry_after: Option<Duration>,
+    /// How long the object is of which a range was asked for.
+    pub object_len: Option<u64>,
 }
 
 impl Attempt {
@@ -62,6 +64,16 @@ impl Attempt {
         match self {
             Self::Answered(answer) => Some(answer.status),
             _ => None,
+        }
+    }
+
+    /// Whether a range was asked for that starts at the end of the object or behind it. Some say 416, and Azure's emulator
+    /// an empty range.
+    pub(crate) fn is_beyond_end(&self, start: u64) -> bool {
+        match self {
+            Self::Answered(answer) if answer.status == 416 => true,
+            Self::Answered(answer) => answer.status == 206 && answer.object_len.is_some_and(|len| start >= len),
+            _ => false,
         }
     }
 
@@ -171,6 +183,7 @@ impl Client {
             let seen_at = self.clock.runtime.now();
             *self.clock.latest.lock() = Some(StoreDate { unix_ms, seen_at });
         }
+        answer.object_len = header(CONTENT_RANGE).and_then(|text| text.rsplit_once('/')?.1.parse().ok());
         answer.retry_after = header(RETRY_AFTER).and_then(|text| {
             let wait = match (text.trim().parse().ok(), unix_ms(text), date) {
                 (Some(seconds), _, _) => Duration::from_secs(seconds),
