@@ -15,6 +15,8 @@ pub enum Bug {
     OldAssignment,
     /// A member's commit is let through under any generation; apply has a switch of its own.
     NoGenerationCheck,
+    /// A member of a KIP-848 group is given a partition that another has not given up yet; apply has a switch of its own.
+    NotGivenUp,
     /// A look-up by time answers with the first record of the batch.
     TimeOfBatch,
     /// A batch that was sent with acks=0 and failed does not end the connection.

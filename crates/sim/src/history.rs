@@ -246,6 +246,14 @@ impl History {
         self.finish(id, |_| {});
     }
 
+    /// A client is dead: nobody will ever learn how its pending operations ended.
+    pub fn bury(&self, client: u64) {
+        let mut log = self.0.lock();
+        let tick = log.tick();
+        let pending = log.ops.iter_mut().filter(|op| op.client == client && op.end.is_none());
+        pending.for_each(|op| op.end = Some(tick));
+    }
+
     /// The deletion of a line was acknowledged: nothing of it must be there any more.
     pub fn deleted(&self, line: &Line) {
         let mut log = self.0.lock();

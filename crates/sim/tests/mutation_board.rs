@@ -68,6 +68,45 @@ const BOARD: &[Planted] = &[
         seeds: 10,
     },
     Planted {
+        name: "a commit under an older generation accepted",
+        plant: |on| {
+            broker::plant(on.then_some(broker::Bug::NoGenerationCheck));
+            state::plant(on.then_some(state::Bug::NoGenerationCheck));
+        },
+        scenario: "groups-classic",
+        seeds: 8,
+    },
+    Planted {
+        name: "a commit under an older epoch accepted",
+        plant: |on| {
+            broker::plant(on.then_some(broker::Bug::NoGenerationCheck));
+            state::plant(on.then_some(state::Bug::NoGenerationCheck));
+        },
+        scenario: "groups-kip-848",
+        seeds: 8,
+    },
+    Planted {
+        name: "the assignment of an older generation",
+        plant: |on| broker::plant(on.then_some(broker::Bug::OldAssignment)),
+        scenario: "groups-classic",
+        seeds: 8,
+    },
+    Planted {
+        name: "a static member not fenced",
+        plant: |on| broker::plant(on.then_some(broker::Bug::StaticMemberNotFenced)),
+        scenario: "groups-classic",
+        seeds: 8,
+    },
+    Planted {
+        name: "a partition that another has not given up",
+        plant: |on| {
+            broker::plant(on.then_some(broker::Bug::NotGivenUp));
+            state::plant(on.then_some(state::Bug::TwoOwners));
+        },
+        scenario: "groups-kip-848",
+        seeds: 8,
+    },
+    Planted {
         name: "memory of answered requests kept",
         plant: |on| broker::plant(on.then_some(broker::Bug::MemoryKept)),
         scenario: "broker-outage",

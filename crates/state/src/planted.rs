@@ -19,6 +19,8 @@ pub enum Bug {
     NoGenerationCheck,
     /// A merged object takes the place of extents whatever they refer to by now.
     SwapsUnread,
+    /// A KIP-848 group is saved although a partition has two owners.
+    TwoOwners,
 }
 
 thread_local! {

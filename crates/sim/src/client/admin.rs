@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use kafscale_protocol::{
     ErrorCode,
-    messages::{create_topics, delete_topics, init_producer_id, list_offsets, metadata},
+    messages::{create_partitions, create_topics, delete_topics, init_producer_id, list_offsets, metadata},
 };
 use kafscale_runtime::Runtime;
 
 use super::{
-    Partition,
+    Partition, group,
     link::{Brokers, Link, Lost},
     producer::Broken,
 };
@@ -20,6 +20,7 @@ use crate::{
 
 const INIT_PRODUCER_ID: i16 = 5;
 const CREATE_TOPICS: i16 = 7;
+const CREATE_PARTITIONS: i16 = 3;
 const DELETE_TOPICS: i16 = 6;
 const METADATA: i16 = 12;
 const LIST_OFFSETS: i16 = 7;
@@ -73,6 +74,27 @@ async fn try_create(link: &mut Link, name: &Arc<str>, partitions: i32) -> Result
     }
 }
 
+/// The partitions of a topic that exists, asked for until they are told.
+pub async fn find(node: &Node, brokers: &Brokers, name: &Arc<str>) -> Result<Vec<Partition>, String> {
+    loop {
+        let mut link = brokers.connect(node).await;
+        match describe(&mut link, name).await {
+            Ok(Some(partitions)) => return Ok(partitions),
+            Ok(None) | Err(Broken::Lost) => node.sleep(Duration::from_millis(100)).await,
+            Err(Broken::Fatal(wrong)) => return Err(wrong),
+        }
+    }
+}
+
+/// The partitions of a topic that is known to exist, for a member of a group.
+pub(super) async fn partitions(link: &mut Link, name: &Arc<str>) -> Result<Vec<Partition>, group::Broken> {
+    match describe(link, name).await {
+        Ok(Some(partitions)) => Ok(partitions),
+        Ok(None) | Err(Broken::Lost) => Err(group::Broken::Lost),
+        Err(Broken::Fatal(wrong)) => Err(group::Broken::Wrong(wrong)),
+    }
+}
+
 async fn describe(link: &mut Link, name: &Arc<str>) -> Result<Option<Vec<Partition>>, Broken> {
     let topic = metadata::MetadataRequestTopic { name: Some(name), ..Default::default() };
     let request =
@@ -95,6 +117,45 @@ async fn describe(link: &mut Link, name: &Arc<str>) -> Result<Option<Vec<Partiti
         }
         _ => Ok(None),
     }
+}
+
+/// One partition more for a topic that exists, however often that takes; none if it has all that were asked for already.
+pub async fn grow(node: &Node, brokers: &Brokers, name: &Arc<str>) -> Result<Option<Partition>, String> {
+    let mut wanted = None;
+    loop {
+        let mut link = brokers.connect(node).await;
+        match try_grow(&mut link, name, &mut wanted).await {
+            Ok(Some(grown)) => return Ok(grown.into_iter().last()),
+            Ok(None) | Err(Broken::Lost) => node.sleep(Duration::from_millis(100)).await,
+            Err(Broken::Fatal(wrong)) => return Err(wrong),
+        }
+    }
+}
+
+async fn try_grow(
+    link: &mut Link,
+    name: &Arc<str>,
+    wanted: &mut Option<i32>,
+) -> Result<Option<Vec<Partition>>, Broken> {
+    let Some(before) = describe(link, name).await? else { return Ok(None) };
+    let have = i32::try_from(before.len()).expect("few");
+    let count = *wanted.get_or_insert(have + 1);
+    // An earlier attempt may have done it.
+    if have >= count {
+        return Ok(Some(before));
+    }
+    let topic = create_partitions::CreatePartitionsTopic { name, count, assignments: None };
+    let request = create_partitions::Request { topics: vec![topic].into(), timeout_ms: 30_000, ..Default::default() };
+    let frame = link.ask(CREATE_PARTITIONS, &request).await?;
+    let response: create_partitions::Response<'_> = link.read(CREATE_PARTITIONS, &frame);
+    let error = response.results.iter().next().map_or(ErrorCode::UnknownServerError, |topic| topic.error_code);
+    match error {
+        ErrorCode::None | ErrorCode::InvalidPartitions => {}
+        error if error.is_retriable() => return Ok(None),
+        error => return Err(Broken::Fatal(format!("CreatePartitions {name}: {error:?}"))),
+    }
+    // Metadata is of this replica, which has applied the entry.
+    Ok(describe(link, name).await?.filter(|now| now.len() > before.len()))
 }
 
 /// Deletes a topic by its id, however often that takes.

@@ -113,6 +113,26 @@ impl Consumer {
         Ok(())
     }
 
+    /// Where it is.
+    pub fn places(&self) -> &[(Partition, Place)] {
+        &self.at
+    }
+
+    /// From now on it reads these, from there on.
+    pub fn assign(&mut self, at: Vec<(Partition, Place)>) {
+        self.at = at;
+    }
+
+    /// Who it is in the history.
+    pub fn client(&self) -> u64 {
+        self.client
+    }
+
+    /// One Fetch; something that a stock client would report to its user, if there is.
+    pub async fn poll(&mut self, link: &mut Link) -> Result<Option<String>, Lost> {
+        self.fetch(link, false).await.map(|fetched| fetched.fatal)
+    }
+
     /// Now and then no longer wants a partition, or wants it again.
     fn pause_partitions(&mut self) {
         if self.habits.in_session && self.habits.fragile > 0 && self.node.random_u64().is_multiple_of(10) {

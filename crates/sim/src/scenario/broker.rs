@@ -101,8 +101,7 @@ pub(super) const CHAOS: Scenario = Scenario {
 async fn chaos(stage: Stage) -> Result<(), String> {
     let mut rng = stage.world.rng("chaos");
     let bucket = Bucket::new(&stage.world, false);
-    let shared = bucket.clone();
-    let deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
+    let deployment = Deployment::on_bucket(&stage, &mut rng, &bucket);
     deployment.supervised(in_chaos(&stage, &deployment, &bucket, &mut rng)).await
 }
 
@@ -172,8 +171,7 @@ async fn race(stage: Stage) -> Result<(), String> {
     if rng.chance(500) {
         bucket.set_weather(Weather::swarm(&mut rng));
     }
-    let shared = bucket.clone();
-    let deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
+    let deployment = Deployment::on_bucket(&stage, &mut rng, &bucket);
     let contenders = (0..rng.within(2..=4)).map(|_| {
         let (deployment, delay) = (deployment.clone(), Duration::from_millis(rng.within(0..=400)));
         async move {
@@ -207,8 +205,7 @@ pub(super) const STALE: Scenario = Scenario {
 async fn stale(stage: Stage) -> Result<(), String> {
     let mut rng = stage.world.rng("stale");
     let bucket = Bucket::new(&stage.world, false);
-    let shared = bucket.clone();
-    let deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
+    let deployment = Deployment::on_bucket(&stage, &mut rng, &bucket);
     let story = async {
         let partitions = deployment.create_topics(&mut rng).await?;
         deployment.load(&mut rng, &partitions, 0);
@@ -263,8 +260,7 @@ pub(super) const SNAPSHOT_PARTS: Scenario = Scenario {
 async fn hours_of_life(stage: Stage, snapshot_part_bytes: u64) -> Result<(), String> {
     let mut rng = stage.world.rng("hours");
     let bucket = Bucket::new(&stage.world, rng.chance(200));
-    let shared = bucket.clone();
-    let mut deployment = Deployment::new(&stage, &mut rng, Arc::new(move |node| shared.client(node)));
+    let mut deployment = Deployment::on_bucket(&stage, &mut rng, &bucket);
     deployment.settings.snapshot_part_bytes = snapshot_part_bytes;
     let story = async {
         let partitions = deployment.create_topics(&mut rng).await?;

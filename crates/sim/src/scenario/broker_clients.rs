@@ -1,9 +1,6 @@
 //! Stories about clients that use more of the protocol: fetch sessions, offsets by time, producers that want no answer.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use kafscale_runtime::Runtime;
 
@@ -54,7 +51,8 @@ pub(super) const SESSIONS: Scenario = Scenario {
 
 async fn sessions(stage: Stage) -> Result<(), String> {
     let mut rng = stage.world.rng("sessions");
-    let (mut deployment, bucket) = on_bucket(&stage, &mut rng);
+    let bucket = Bucket::new(&stage.world, rng.chance(200));
+    let mut deployment = Deployment::on_bucket(&stage, &mut rng, &bucket);
     deployment.session_slots = Some(usize::try_from(rng.within(1..=4)).expect("few"));
     let story = async {
         let partitions = deployment.create_topics(&mut rng).await?;
@@ -94,7 +92,8 @@ pub(super) const TIMES: Scenario = Scenario {
 
 async fn times(stage: Stage) -> Result<(), String> {
     let mut rng = stage.world.rng("times");
-    let (deployment, bucket) = on_bucket(&stage, &mut rng);
+    let bucket = Bucket::new(&stage.world, rng.chance(200));
+    let deployment = Deployment::on_bucket(&stage, &mut rng, &bucket);
     let story = async {
         let partitions = deployment.create_topics(&mut rng).await?;
         deployment.load(&mut rng, &partitions, 10);
@@ -136,7 +135,8 @@ pub(super) const UNANSWERED: Scenario = Scenario {
 
 async fn unanswered(stage: Stage) -> Result<(), String> {
     let mut rng = stage.world.rng("acks=0");
-    let (deployment, bucket) = on_bucket(&stage, &mut rng);
+    let bucket = Bucket::new(&stage.world, rng.chance(200));
+    let deployment = Deployment::on_bucket(&stage, &mut rng, &bucket);
     let story = async {
         let partitions = deployment.create_topics(&mut rng).await?;
         deployment.load(&mut rng, &partitions, 5);
@@ -156,14 +156,8 @@ async fn unanswered(stage: Stage) -> Result<(), String> {
     deployment.supervised(story).await
 }
 
-fn on_bucket(stage: &Stage, rng: &mut Rng) -> (Deployment, Bucket) {
-    let bucket = Bucket::new(&stage.world, rng.chance(200));
-    let shared = bucket.clone();
-    (Deployment::new(stage, rng, Arc::new(move |node| shared.client(node))), bucket)
-}
-
 /// Brokers are killed, and the store is in bad weather and away, for some minutes; then it is calm.
-async fn unrest(stage: &Stage, deployment: &Deployment, bucket: &Bucket, rng: &mut Rng) {
+pub(super) async fn unrest(stage: &Stage, deployment: &Deployment, bucket: &Bucket, rng: &mut Rng) {
     if !bucket.is_exclusive() && rng.chance(400) {
         bucket.set_weather(Weather::swarm(rng));
     }

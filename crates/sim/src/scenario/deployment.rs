@@ -29,6 +29,7 @@ use crate::{
     },
     executor::{Call, Node},
     rng::Rng,
+    store::Bucket,
 };
 
 /// A start that takes longer is given up, as a supervisor would.
@@ -78,6 +79,12 @@ impl Deployment {
             working: Arc::default(),
             watching: Arc::default(),
         }
+    }
+
+    /// Processes over one bucket.
+    pub fn on_bucket(stage: &Stage, rng: &mut Rng, bucket: &Bucket) -> Self {
+        let bucket = bucket.clone();
+        Self::new(stage, rng, Arc::new(move |node| bucket.client(node)))
     }
 
     /// Starts one process on `node`; nothing if it died, or gave up for a reason that passes.
@@ -191,6 +198,19 @@ impl Deployment {
 
     /// The same, at this pace.
     pub fn load_at(&self, rng: &mut Rng, partitions: &[Partition], habits: Habits) {
+        self.produce_at(rng, partitions, habits);
+        for _ in 0..rng.within(1..=2) {
+            let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
+            let consumer = Consumer::new(node, brokers, history, partitions, habits);
+            self.watching.lock().push(self.clients.call("consumer", consumer.run(Arc::clone(&self.stop))));
+        }
+        self.watching
+            .lock()
+            .push(self.clients.call("asker", self.clone().ask_ends(partitions.to_vec(), habits.pause_max * 30)));
+    }
+
+    /// A few producers over these partitions.
+    pub fn produce_at(&self, rng: &mut Rng, partitions: &[Partition], habits: Habits) {
         for _ in 0..rng.within(1..=3) {
             let own = (0..rng.within(1..=partitions.len() as u64)).map(|_| rng.pick(partitions).clone());
             let mut own: Vec<Partition> = own.collect();
@@ -212,14 +232,12 @@ impl Deployment {
             let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
             self.working.lock().push(self.clients.call("producer", producer::run(node, brokers, history, plan)));
         }
-        for _ in 0..rng.within(1..=2) {
-            let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
-            let consumer = Consumer::new(node, brokers, history, partitions, habits);
-            self.watching.lock().push(self.clients.call("consumer", consumer.run(Arc::clone(&self.stop))));
-        }
-        self.watching
-            .lock()
-            .push(self.clients.call("asker", self.clone().ask_ends(partitions.to_vec(), habits.pause_max * 30)));
+    }
+
+    /// One partition more for a topic, however often that takes; the new one.
+    pub async fn grow(&self, topic: &Arc<str>) -> Result<Option<Partition>, String> {
+        self.stage.world.mark("topic grown");
+        admin::grow(&self.clients, &self.brokers, topic).await
     }
 
     /// Somebody who ends by himself.
@@ -308,20 +326,25 @@ impl Deployment {
     }
 
     async fn read_all(&self, partitions: &[Partition]) -> Result<(), String> {
-        let client = self.stage.history.value();
-        let mut ends: Option<Vec<u64>> = None;
-        for _ in 0..50 {
-            let mut link = self.brokers.connect(&self.clients).await;
-            let told = admin::ends(&self.stage.history, client, &mut link, partitions).await;
-            ends = told.ok().and_then(|ends| ends.into_iter().collect());
-            if ends.is_some() {
-                break;
-            }
-            self.clients.sleep(Duration::from_millis(500)).await;
-        }
-        let ends = ends.ok_or("the ends of the partitions are not told")?;
+        let ends = self.ends(partitions).await?;
         let (node, brokers, history) = (self.clients.clone(), self.brokers.clone(), self.stage.history.clone());
         let judge = Consumer::new(node, brokers, history, partitions, Habits::default());
         judge.read_all(&ends).await
+    }
+
+    /// Where partitions end.
+    pub async fn ends(&self, partitions: &[Partition]) -> Result<Vec<u64>, String> {
+        let client = self.stage.history.value();
+        let mut last = Vec::new();
+        for _ in 0..50 {
+            let mut link = self.brokers.connect(&self.clients).await;
+            let told = admin::ends(&self.stage.history, client, &mut link, partitions).await;
+            last = told.unwrap_or_default();
+            if last.len() == partitions.len() && last.iter().all(Option::is_some) {
+                return Ok(last.into_iter().flatten().collect());
+            }
+            self.clients.sleep(Duration::from_millis(500)).await;
+        }
+        Err(format!("the ends of the partitions are not told: {last:?} of {partitions:?}"))
     }
 }

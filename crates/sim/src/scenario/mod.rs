@@ -3,10 +3,13 @@
 //! A story fails if the auditor objects, if it gets stuck, if product code panics, or if it sees something that may never
 //! be. Over many seeds each story must also show that the things it is there for did happen: its `marks`.
 
+mod administration;
 mod broker;
 mod broker_clients;
 mod broker_outage;
+mod crowd;
 mod deployment;
+mod groups;
 mod log;
 mod log_sessions;
 
@@ -22,7 +25,10 @@ use crate::{
     alarms::Alarms,
     auditor::audit,
     executor::World,
+    group_auditor,
+    group_history::GroupHistory,
     history::{History, Line},
+    registers::Registers,
 };
 
 /// One story of the catalogue.
@@ -49,6 +55,8 @@ pub struct Scenario {
 pub(crate) struct Stage {
     pub world: World,
     pub history: History,
+    pub groups: GroupHistory,
+    pub registers: Registers,
 }
 
 impl Stage {
@@ -89,6 +97,9 @@ pub fn all() -> &'static [Scenario] {
         broker_clients::TIMES,
         broker_clients::UNANSWERED,
         broker_outage::OUTAGE,
+        groups::CLASSIC,
+        groups::CONSUMER,
+        administration::ADMINISTRATION,
     ]
 }
 
@@ -116,7 +127,8 @@ impl Scenario {
     }
 
     fn run_in(&self, world: World) -> Run {
-        let stage = Stage { world: world.clone(), history: History::default() };
+        let (history, registers) = Default::default();
+        let stage = Stage { world: world.clone(), history, groups: GroupHistory::new(&world), registers };
         let told = catch_unwind(AssertUnwindSafe(|| world.run(self.limit, (self.story)(stage.clone()))));
         let outcome = match told {
             Ok(Ok(Ok(()))) => judge(&stage),
@@ -133,10 +145,12 @@ impl Scenario {
 }
 
 fn judge(stage: &Stage) -> Result<(), String> {
-    let tally = audit(&stage.history).map_err(|wrong| {
-        let shown: Vec<_> = wrong.iter().take(12).cloned().collect();
-        format!("{} violations:\n  {}", wrong.len(), shown.join("\n  "))
-    })?;
+    let tally = audit(&stage.history).map_err(|wrong| violations(&wrong))?;
+    let mut wrong = group_auditor::audit(&stage.groups);
+    wrong.extend(stage.registers.audit());
+    if !wrong.is_empty() {
+        return Err(violations(&wrong));
+    }
     for (mark, count) in [
         ("acknowledged", tally.acknowledged),
         ("acknowledged after a retry", tally.acknowledged_after_retry),
@@ -152,6 +166,11 @@ fn judge(stage: &Stage) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn violations(wrong: &[String]) -> String {
+    let shown: Vec<_> = wrong.iter().take(12).cloned().collect();
+    format!("{} violations:\n  {}", wrong.len(), shown.join("\n  "))
 }
 
 fn text_of(panic: &(dyn std::any::Any + Send)) -> String {

@@ -73,6 +73,8 @@ impl Group {
         }
         let wanted = ids(member, &self.content, state);
         let taken = self.taken_by_others(id);
+        #[cfg(feature = "planted-bugs")]
+        let taken = if crate::planted::is(crate::planted::Bug::NotGivenUp) { BTreeSet::new() } else { taken };
         let aim = Aim {
             epoch: self.content.assignment_epoch,
             wants: &|handle| state.partition(handle).is_some_and(|found| wanted.contains(&found.topic().id())),

@@ -1,0 +1,385 @@
+//! The judge of groups: reads a [`GroupHistory`], knows nothing of how it came about, and names what may not be.
+//!
+//! - **two owners**: a generation gave a partition to two members, or two lives were sure of one at the same time.
+//! - **made up**: a member was told an assignment that no leader of its generation handed in for it.
+//! - **stale commit**: a commit was accepted although a later generation had been told before it began, or for somebody who
+//!   was never told to be that member in that generation or epoch.
+//! - **outsider**: a commit without a member was accepted while a member owned something.
+//! - **not fenced**: a static member whose place was taken went on as if it had it.
+//! - **committed offset**: one was asked for and is one that was overwritten, or that nobody committed.
+//! - **moved back**: an accepted commit is smaller than one accepted before, and its member did not own the partition.
+//! - **twice**: two members of one generation, or one life without losing the partition, were given the same record.
+//! - **unread**: a record was given to no member although everybody was there and done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafscale_runtime::Instant;
+
+use crate::{
+    group_history::{Deed, GroupDeeds, GroupHistory, Life, Moment, Name, Outcome, What},
+    history::{Line, Place},
+    registers::{self, Read, Write},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// For so long a coordinator that was taken over may answer from memory; what goes through the log may not.
+const STALE: Duration = Duration::from_secs(6);
+
+/// Judges all groups; everything that is wrong.
+pub fn audit(history: &GroupHistory) -> Vec<String> {
+    let groups = history.groups().into_iter();
+    let named = |(id, deeds): (Arc<str>, GroupDeeds)| {
+        judge(&deeds).into_iter().map(move |wrong| format!("group {id}: {wrong}")).collect::<Vec<_>>()
+    };
+    groups.flat_map(named).collect()
+}
+
+/// Judges one group.
+fn judge(group: &GroupDeeds) -> Vec<String> {
+    let mut case = Case { deeds: &group.deeds, instances: BTreeMap::new(), wrong: Vec::new() };
+    case.name_everybody();
+    case.generations();
+    case.owners();
+    case.commits();
+    case.fences();
+    case.committed_offsets();
+    case.deliveries();
+    case.coverage(&group.ends);
+    case.wrong
+}
+
+struct Case<'a> {
+    deeds: &'a [Deed],
+    /// Instance ids by member id: who comes back under another id is the same.
+    instances: BTreeMap<&'a str, &'a str>,
+    wrong: Vec<String>,
+}
+
+/// An assignment as a member was told it, and when.
+type Told<'a> = (&'a Name, &'a BTreeSet<Line>, u64);
+
+/// When a leader handed assignments in, and what by person.
+type Proposal<'a> = (u64, BTreeMap<&'a str, &'a BTreeSet<Line>>);
+
+/// Records that a life was given: from, to.
+type Given = (Life, Place, Place);
+
+/// A life's stay in a partition, in pieces of time within which it was sure.
+struct Stay<'a> {
+    life: Life,
+    line: &'a Line,
+    from: Moment,
+    to: Option<Moment>,
+    sure: Vec<(Instant, Instant)>,
+}
+
+impl<'a> Case<'a> {
+    fn name_everybody(&mut self) {
+        for deed in self.deeds {
+            if let What::Told { name, instance: Some(instance) } = &deed.what {
+                self.instances.insert(&name.member, instance);
+            }
+        }
+    }
+
+    /// Who a member id stands for: the instance of a static member.
+    fn person<'b>(&'b self, member: &'b str) -> &'b str {
+        self.instances.get(member).copied().unwrap_or(member)
+    }
+
+    /// In a classic group all that is told of a generation comes from one word of one leader.
+    fn generations(&mut self) {
+        let mut told: BTreeMap<i32, Vec<Told<'_>>> = BTreeMap::new();
+        let mut proposals: BTreeMap<i32, Vec<Proposal<'_>>> = BTreeMap::new();
+        for deed in self.deeds {
+            match (&deed.what, deed.end) {
+                (What::Assigned { name, lines }, Some(end)) => {
+                    told.entry(name.epoch).or_default().push((name, lines, end.tick));
+                }
+                (What::Proposed { epoch, assignments }, _) => {
+                    let named = assignments.iter().map(|(id, lines)| (self.person(id), lines)).collect();
+                    proposals.entry(*epoch).or_default().push((deed.start.tick, named));
+                }
+                _ => {}
+            }
+        }
+        let none = BTreeSet::new();
+        let mut wrong = Vec::new();
+        for (epoch, told) in &told {
+            let fits = |(began, named): &Proposal<'_>| {
+                told.iter().all(|(name, lines, end)| {
+                    began < end && **named.get(self.person(&name.member)).unwrap_or(&&none) == **lines
+                })
+            };
+            if !proposals.get(epoch).is_some_and(|proposals| proposals.iter().any(fits)) {
+                wrong.push(format!("made up: no leader handed in what generation {epoch} was told: {told:?}"));
+            }
+            let mut owners: BTreeMap<&Line, &str> = BTreeMap::new();
+            for (name, lines, _) in told {
+                let person = self.person(&name.member);
+                for line in *lines {
+                    let other = owners.insert(line, person);
+                    if other.is_some_and(|other| other != person) {
+                        wrong.push(format!("two owners: {line:?} of {other:?} and {person} in generation {epoch}"));
+                    }
+                }
+            }
+        }
+        self.wrong.extend(wrong);
+    }
+
+    fn stays(&self) -> Vec<Stay<'a>> {
+        let mut open: BTreeMap<(Life, &Line), Stay<'a>> = BTreeMap::new();
+        let mut sure: BTreeMap<Life, Instant> = BTreeMap::new();
+        let mut closed = Vec::new();
+        let mut close = |mut stay: Stay<'a>, at: Moment| {
+            stay.to = Some(at);
+            if let Some(last) = stay.sure.last_mut() {
+                last.1 = last.1.min(at.at);
+            }
+            closed.push(stay);
+        };
+        for deed in self.deeds {
+            let (life, now) = (deed.life, deed.start);
+            match &deed.what {
+                What::Took(line) => {
+                    let until = sure.get(&life).copied().unwrap_or_default();
+                    let stay = Stay { life, line, from: now, to: None, sure: vec![(now.at, until.max(now.at))] };
+                    open.insert((life, line), stay);
+                }
+                What::Sure(until) => {
+                    sure.insert(life, *until);
+                    for stay in open.values_mut().filter(|stay| stay.life == life) {
+                        match stay.sure.last_mut() {
+                            Some(last) if last.1 >= now.at => last.1 = last.1.max(*until),
+                            _ => stay.sure.push((now.at, (*until).max(now.at))),
+                        }
+                    }
+                }
+                What::Dropped(line) => {
+                    open.remove(&(life, line)).into_iter().for_each(|stay| close(stay, now));
+                }
+                What::Died => {
+                    let own: Vec<_> = open.keys().filter(|(owner, _)| *owner == life).copied().collect();
+                    own.iter().filter_map(|key| open.remove(key)).for_each(|stay| close(stay, now));
+                }
+                _ => {}
+            }
+        }
+        closed.extend(open.into_values());
+        closed
+    }
+
+    /// Two lives are never sure of one partition at the same time, unless one of them took the other's place by its instance
+    /// id.
+    fn owners(&mut self) {
+        let mut instances: BTreeMap<Life, &str> = BTreeMap::new();
+        for deed in self.deeds {
+            if let What::Told { instance: Some(instance), .. } = &deed.what {
+                instances.insert(deed.life, instance);
+            }
+        }
+        let stays = self.stays();
+        let mut wrong = Vec::new();
+        for (index, one) in stays.iter().enumerate() {
+            for other in stays[index + 1..].iter().filter(|other| other.line == one.line && other.life != one.life) {
+                if instances.get(&one.life).is_some_and(|instance| instances.get(&other.life) == Some(instance)) {
+                    continue;
+                }
+                let overlap = one.sure.iter().find_map(|(from, to)| {
+                    let met = other.sure.iter().find(|(start, end)| start.max(from) < end.min(to));
+                    met.map(|(start, _)| *start.max(from))
+                });
+                if let Some(at) = overlap {
+                    let (a, b, line) = (one.life, other.life, &one.line.name);
+                    wrong.push(format!("two owners: lives {a} and {b} both own {line} at {at:?}"));
+                }
+            }
+        }
+        self.wrong.extend(wrong);
+    }
+
+    /// Accepted commits come from those who are what they say, and move nothing back that is not theirs.
+    fn commits(&mut self) {
+        let told: BTreeMap<&Name, u64> = self.told().into_iter().rev().collect();
+        let assigned = self.deeds.iter().filter_map(|deed| match (&deed.what, deed.end) {
+            (What::Assigned { name, .. }, Some(end)) => Some((name.epoch, end.tick)),
+            _ => None,
+        });
+        let assigned: Vec<(i32, u64)> = assigned.collect();
+        let stays = self.stays();
+        let mut greatest: BTreeMap<&Line, (u64, Place)> = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for deed in self.deeds {
+            let What::Committed { name, offsets, outcome: Outcome::Accepted } = &deed.what else { continue };
+            let Some(end) = deed.end else { continue };
+            let start = deed.start;
+            if name.member.is_empty() {
+                let sure = |stay: &Stay<'_>| stay.sure.iter().any(|(from, to)| *from < start.at && *to > end.at);
+                if let Some(stay) = stays.iter().find(|stay| sure(stay)) {
+                    wrong.push(format!(
+                        "outsider: a commit at {start:?} was accepted while life {} was there",
+                        stay.life
+                    ));
+                }
+            } else if told.get(name).is_none_or(|tick| *tick > end.tick) {
+                wrong.push(format!("stale commit: of {name:?} at {start:?}, and nobody was ever told to be that"));
+            }
+            let is_later = |epoch: i32, tick: u64| epoch > name.epoch && tick < start.tick;
+            let later = match assigned.is_empty() {
+                false => assigned.iter().any(|(epoch, tick)| is_later(*epoch, *tick)),
+                true => told.iter().any(|(other, tick)| other.member == name.member && is_later(other.epoch, *tick)),
+            };
+            if later && !name.member.is_empty() {
+                wrong.push(format!(
+                    "stale commit: {name:?} at {start:?} was accepted after a later generation was told"
+                ));
+            }
+            for (line, place) in offsets {
+                let owns = stays.iter().any(|stay| {
+                    let began = stay.from.tick < start.tick && stay.to.is_none_or(|to| to.tick > start.tick);
+                    stay.life == deed.life && stay.line == line && began
+                });
+                let before = greatest.get(line).copied().unwrap_or_default();
+                if before.0 < start.tick && before.1 > *place && !owns && !name.member.is_empty() {
+                    wrong.push(format!("moved back: {} from {} to {place} by {name:?}", line.name, before.1));
+                }
+                if *place >= before.1 {
+                    greatest.insert(line, (end.tick, *place));
+                }
+            }
+        }
+        self.wrong.extend(wrong);
+    }
+
+    /// When each name was told, in the order of ticks.
+    fn told(&self) -> Vec<(&'a Name, u64)> {
+        let told = self.deeds.iter().filter_map(|deed| match (&deed.what, deed.end) {
+            (What::Told { name, .. }, Some(end)) => Some((name, end.tick)),
+            _ => None,
+        });
+        let mut told: Vec<_> = told.collect();
+        told.sort_by_key(|(_, tick)| *tick);
+        told
+    }
+
+    /// Once another has taken a static member's place nothing of it is accepted any more.
+    fn fences(&mut self) {
+        // By instance: member ids in the order in which they were told, and when.
+        let mut holders: BTreeMap<&str, Vec<(&str, Moment)>> = BTreeMap::new();
+        let mut told: Vec<_> = self.deeds.iter().filter(|deed| deed.end.is_some()).collect();
+        told.sort_by_key(|deed| deed.end);
+        for deed in told {
+            if let (What::Told { name, instance: Some(instance) }, Some(end)) = (&deed.what, deed.end) {
+                let ids = holders.entry(instance).or_default();
+                if ids.iter().all(|(id, _)| **id != *name.member) {
+                    ids.push((&name.member, end));
+                }
+            }
+        }
+        let mut fenced: BTreeMap<&str, Moment> = BTreeMap::new();
+        for ids in holders.values() {
+            fenced.extend(ids.windows(2).map(|pair| (pair[0].0, pair[1].1)));
+        }
+        for deed in self.deeds {
+            let (name, from_memory) = match &deed.what {
+                What::Beat { name, is_accepted: true } => (name, true),
+                What::Assigned { name, .. } => (name, true),
+                What::Committed { name, outcome: Outcome::Accepted, .. } => (name, false),
+                _ => continue,
+            };
+            let Some(fenced_at) = fenced.get(&*name.member).filter(|_| deed.end.is_some()) else { continue };
+            let is_later = match from_memory {
+                true => deed.start.at > fenced_at.at + STALE,
+                false => deed.start.tick > fenced_at.tick,
+            };
+            if is_later {
+                self.wrong
+                    .push(format!("not fenced: {name:?} at {:?}, its place was taken at {fenced_at:?}", deed.start));
+            }
+        }
+    }
+
+    /// Each partition's committed offset is a register: who asks is told what was committed last.
+    fn committed_offsets(&mut self) {
+        let mut commits: BTreeMap<&Line, Vec<Write<Option<Place>>>> = BTreeMap::new();
+        for deed in self.deeds {
+            let What::Committed { offsets, outcome, .. } = &deed.what else { continue };
+            let end = match (outcome, deed.end) {
+                (Outcome::Refused, Some(_)) => continue,
+                (Outcome::Accepted, Some(end)) => end.tick,
+                _ => u64::MAX,
+            };
+            for (line, place) in offsets {
+                commits.entry(line).or_default().push(Write { start: deed.start.tick, end, value: Some(*place) });
+            }
+        }
+        for deed in self.deeds {
+            let (What::Asked { line, answer: Some(told) }, Some(end)) = (&deed.what, deed.end) else { continue };
+            let read = Read { start: deed.start.tick, end: end.tick, value: *told };
+            if let Err(why) = registers::judge(&read, commits.get(line).map_or(&[], Vec::as_slice), None) {
+                let name = &line.name;
+                self.wrong.push(format!("committed offset: {told:?} was told for {name} at {:?}: {why}", deed.start));
+            }
+        }
+    }
+
+    /// No record twice in one generation, nor to one life that had not lost the partition.
+    fn deliveries(&mut self) {
+        let is_classic = self.deeds.iter().any(|deed| matches!(deed.what, What::Assigned { .. }));
+        let mut persons: BTreeMap<Life, &str> = BTreeMap::new();
+        let mut stay_of: BTreeMap<(Life, &Line), u64> = BTreeMap::new();
+        let mut by_stay: BTreeMap<(Life, &Line, u64), Place> = BTreeMap::new();
+        let mut by_generation: BTreeMap<(i32, &Line), Vec<Given>> = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for deed in self.deeds {
+            match &deed.what {
+                What::Told { instance: Some(instance), .. } => drop(persons.insert(deed.life, instance)),
+                What::Took(line) => *stay_of.entry((deed.life, line)).or_default() += 1,
+                What::Delivered { epoch, line, from, to } => {
+                    let life = deed.life;
+                    let stay = stay_of.get(&(life, line)).copied().unwrap_or_default();
+                    let reached = by_stay.entry((life, line, stay)).or_insert(*from);
+                    if from < reached {
+                        wrong.push(format!("twice: {} from {from} to life {life}, which was at {reached}", line.name));
+                    }
+                    *reached = *to;
+                    let given = by_generation.entry((*epoch, line)).or_default();
+                    let same = |other: &Life| {
+                        *other == life || persons.get(other).is_some_and(|p| persons.get(&life) == Some(p))
+                    };
+                    let met = given.iter().find(|(other, start, end)| !same(other) && start.max(from) < end.min(to));
+                    if let Some((other, ..)) = met.filter(|_| is_classic) {
+                        wrong.push(format!(
+                            "twice: {} from {from} to lives {other} and {life} in generation {epoch}",
+                            line.name
+                        ));
+                    }
+                    given.push((life, *from, *to));
+                }
+                _ => {}
+            }
+        }
+        self.wrong.extend(wrong);
+    }
+
+    /// Once everybody has read everything, every record was given to somebody.
+    fn coverage(&mut self, ends: &BTreeMap<Line, Place>) {
+        for (line, end) in ends {
+            let given = self.deeds.iter().filter_map(|deed| match &deed.what {
+                What::Delivered { line: of, from, to, .. } if of == line => Some((*from, *to)),
+                _ => None,
+            });
+            let given: BTreeSet<(Place, Place)> = given.collect();
+            let reached =
+                given.iter().fold(0, |reached, (from, to)| if *from <= reached { reached.max(*to) } else { reached });
+            if reached < *end {
+                self.wrong.push(format!("unread: {} from {reached}, its end is {end}", line.name));
+            }
+        }
+    }
+}
