@@ -56,8 +56,10 @@ format() { cargo fmt --all --check; }
 lint() { cargo clippy --workspace --all-targets -- -D warnings; }
 # Everything in one go, so that the binaries and the tests share one set of features and nothing compiles twice.
 build() { cargo build --workspace --all-targets && export KAFSCALE_BIN=$target/debug/kafscale KAFSCALE_LAB_BIN=$target/debug/kafscale-lab; }
-# Beside a real S3 server, for the tests that are ignored without one.
-rust() { tests/servers/seaweedfs.sh -- cargo test --workspace --no-fail-fast -- --include-ignored; }
+# Beside a real S3 server and one of Azure's dialect, for the tests that are ignored without them.
+rust() {
+    tests/stores/real.py azurite -- tests/servers/seaweedfs.sh -- cargo test --workspace --no-fail-fast -- --include-ignored
+}
 clients() { tests/clients/run.sh; }
 checker() { python3 tests/kill/test_checker.py; }
 kill_dir() { tests/kill/run.sh --store dir --kills 5; }

@@ -91,11 +91,12 @@ fn class_of(length: usize, key: Option<i16>) -> Class {
     if crate::planted::is(crate::planted::Bug::NoReserve) {
         return Class::Data;
     }
-    match length {
-        _ if key == Some(ApiKey::Produce.code()) => Class::Data,
-        ..=CONTROL_BYTES_MAX => Class::Control,
-        ..=LARGE_CONTROL_BYTES_MAX => Class::LargeControl,
-        _ => Class::Data,
+    if key == Some(ApiKey::Produce.code()) || length > LARGE_CONTROL_BYTES_MAX {
+        Class::Data
+    } else if length > CONTROL_BYTES_MAX {
+        Class::LargeControl
+    } else {
+        Class::Control
     }
 }
 

@@ -6,10 +6,12 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+type Answer = Result<(&'static str, Duration), &'static str>;
+
 /// Gives what the script says, and the last of it again and again.
 #[derive(Clone, Default)]
 struct Script {
-    answers: Arc<Mutex<VecDeque<Result<(&'static str, Duration), &'static str>>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     asked: Arc<Mutex<u32>>,
 }
 
