@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Kills the broker under load, again and again, and checks what was acknowledged.
 
-    tests/kill/run.sh [--store dir|s3|kafka|SERVER] [--faults none|503|unanswered|hang] [--kills N] [--seed N] [--keep FOLDER]
+    tests/kill/run.sh [--store dir|s3|kafka|SERVER] [--log dir] [--faults none|503|unanswered|hang] [--kills N] [--seed N]
+                      [--keep FOLDER]
 
 At a random moment the broker is frozen (SIGSTOP), looked at, and killed (SIGKILL). A kill counts only if at
 that moment the store had a PUT that was not finished and a producer waited for an answer; if not, the broker
-is thawed and the next moment tried, up to a limit. `kafka` runs Apache Kafka instead, to try the test itself;
-SERVER is one of the real stores of tests/stores, behind the proxy.
+is thawed and the next moment tried, up to a limit. With `--log dir` the bucket has the data and a directory the
+log: the PUT is then that of a data object, which its commit follows. `kafka` runs Apache Kafka instead, to try
+the test itself; SERVER is one of the real stores of tests/stores, behind the proxy.
 """
 
 import argparse
@@ -61,7 +63,7 @@ def run(arguments, folder):
     rng = random.Random(arguments.seed)
     history = History()
     counted = 0
-    with stores.open_setup(arguments.store, folder, arguments.faults) as on:
+    with stores.open_setup(arguments.store, folder, arguments.faults, arguments.log) as on:
         create_topic(on.broker.bootstrap, TOPIC, PARTITIONS)
         load = Load(on.broker.bootstrap, TOPIC, PARTITIONS, PRODUCERS, history, folder / "acks.log", arguments.seed)
         load.start()
@@ -98,6 +100,7 @@ def run(arguments, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", metavar="STORE", default="dir")
+    parser.add_argument("--log", choices=["dir"], help="where the log lives, if not with the data")
     parser.add_argument("--faults", choices=["none", "503", "unanswered", "hang"], default="none")
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
@@ -105,7 +108,10 @@ def main():
     arguments = parser.parse_args()
     if arguments.faults != "none" and arguments.store in ("dir", "kafka"):
         parser.error("faults are made by the proxy in front of a bucket")
-    name = f"kill: {arguments.store}, faults {arguments.faults}, {arguments.kills} kills, seed {arguments.seed}"
+    if arguments.log and arguments.store != "s3":
+        parser.error("the log of a bucket can live elsewhere: --store s3")
+    apart = f" with the log in a {arguments.log}" if arguments.log else ""
+    name = f"kill: {arguments.store}{apart}, faults {arguments.faults}, {arguments.kills} kills, seed {arguments.seed}"
     with tempfile.TemporaryDirectory(prefix="kafscale-kill-") as temporary:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

@@ -170,14 +170,18 @@ def on_real(folder, name, faults):
 
 
 @contextlib.contextmanager
-def open_setup(store, folder, faults="none"):
+def open_setup(store, folder, faults="none", log=None):
     """Starts a broker on a store of this kind (`dir`, `s3`, `kafka`, or one of tests/stores) and everything under it; stops
-    it all at the end."""
+    it all at the end.
+
+    With `log` set to `dir` the log of a broker on a bucket lives in a directory, and the bucket has only its data.
+    """
     if store not in ("s3", "dir", "kafka"):
         with on_real(folder, store, faults) as on:
             yield on
     elif store == "s3":
-        with on_bucket(folder, faults) as on:
+        settings = {"KAFSCALE_LOG": f"file:{folder}/log-store"} if log == "dir" else None
+        with on_bucket(folder, faults, settings=settings) as on:
             yield on
     else:
         on = OnKafka(folder) if store == "kafka" else OnDirectory(folder)

@@ -7,10 +7,10 @@
 use std::sync::{Arc, OnceLock};
 
 use kafscale_log::{
-    BarrierError, Frame, Log, Progress,
-    lone::{self, Lone, OpenArgs, OpenError, Resume},
+    BarrierError, Frame, Log, Position, Progress,
+    lone::{self, Lone, OpenArgs, OpenError, Resume, names},
 };
-use kafscale_runtime::{BoxFuture, Handle};
+use kafscale_runtime::{BoxFuture, Handle, Runtime};
 use kafscale_state::{
     FEATURE_LEVEL_KNOWN,
     entry::{self, BrokerJoined, Entry, Sequencer},
@@ -28,11 +28,13 @@ use crate::{
     listing::Barriers,
     metrics::Metrics,
     net::Budget,
+    patient,
     read::{Cache, Reader, Waiters, sessions::Sessions},
     replica::{Applier, Audience, Own, Replica, ReplicaView, Stopped},
     snapshot::{self, Snapshotter},
+    stores::Stores,
     telemetry::Telemetry,
-    write::{ProducerIds, StateJudge, Writer},
+    write::{Objects, Outlet, Owner, ProducerIds, StateJudge, Writer},
 };
 
 /// Frames that the applier may be behind the log's reader.
@@ -58,6 +60,12 @@ pub enum StartError {
         "the log was written by a newer version than this one, {VERSION} of feature level {FEATURE_LEVEL_KNOWN}: {0}"
     )]
     Newer(String),
+    /// The log was put back, or is not the one that the snapshot was made from.
+    #[error(
+        "the log ends before position {0}, where the newest snapshot was taken: it was put back from an older copy; nothing is \
+         touched; `kafscale recover` is for this"
+    )]
+    LogBehind(Position),
     /// The replay.
     #[error("the log cannot be replayed: {0}")]
     Replay(String),
@@ -85,8 +93,8 @@ impl From<Ended> for StartError {
 
 /// One broker.
 pub struct Broker {
-    store: Arc<dyn Store>,
-    hedged: Arc<Hedged>,
+    stores: Stores,
+    hedged: Vec<Arc<Hedged>>,
     settings: Settings,
     cluster: Cluster,
     runtime: Handle,
@@ -106,17 +114,19 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker on a store that is its alone. It is ready when this returns.
+    /// Starts a broker on stores that are its alone. It is ready when this returns.
     pub async fn start(
-        store: Arc<dyn Store>,
+        stores: impl Into<Stores>,
         runtime: Handle,
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Result<Arc<Self>, StartError> {
-        let hedged = Arc::new(Hedged::new(store, Arc::clone(&runtime)));
-        let store: Arc<dyn Store> = Arc::<Hedged>::clone(&hedged);
-        let cluster = Cluster::open(&*store, &runtime).await?;
-        let state = snapshot::load(&*store, &*runtime, cluster.generation, &settings).await?;
+        let (stores, hedged) = hedge(stores.into(), &runtime);
+        let cluster = Cluster::open(&stores, &runtime).await?;
+        let state = snapshot::load(&*stores.data, &*runtime, cluster.generation, &settings).await?;
+        if let (Some(log), position @ 1..) = (&stores.log, state.position()) {
+            require_frame(&**log, &*runtime, cluster.generation, position).await?;
+        }
         let resume = Resume {
             progress: Progress { position: state.position(), digest: state.digest() },
             session: state.session(),
@@ -126,9 +136,9 @@ impl Broker {
         let cache = Arc::new(Cache::new(settings.cache_bytes));
         let waiters = Arc::new(Waiters::default());
         let own = Arc::new(OnceLock::new());
-        let view = ReplicaView { replica: Arc::clone(&replica), own: Arc::clone(&own), generation: cluster.generation };
+        let view = ReplicaView { replica: Arc::clone(&replica), own: Arc::clone(&own), cluster };
         let audience = Audience { cache: Arc::clone(&cache), waiters: Arc::clone(&waiters) };
-        let reader = Reader::new(Arc::clone(&runtime), Arc::new(view), Arc::clone(&store), cache, waiters);
+        let reader = Reader::new(Arc::clone(&runtime), Arc::new(view), Arc::clone(&stores.data), cache, waiters);
         let applier = Applier {
             replica: Arc::clone(&replica),
             readers: Arc::new(audience),
@@ -138,13 +148,21 @@ impl Broker {
         let (frames, replayed) = mpsc::channel(FRAMES_AHEAD);
         let (end, ended) = watch::channel(None);
         spawn_applier(&runtime, applier, replayed, end);
-        let (lone, opened) =
-            match lone::open(open_args(&store, &runtime, &replica, cluster, resume, frames, &settings)).await {
-                Err(OpenError::Abandoned) => return Err(wait_ended(ended).await.into()),
-                opened => opened?,
-            };
-        let log: Arc<dyn Log> = Arc::<Lone>::clone(&lone);
-        let writer = start_writer(&store, &runtime, &log, &replica, &metrics, &settings);
+        let (lone, opened) = match lone::open(open_args(
+            stores.of_log(),
+            &runtime,
+            &replica,
+            cluster,
+            resume,
+            frames,
+            &settings,
+        ))
+        .await
+        {
+            Err(OpenError::Abandoned) => return Err(wait_ended(ended).await.into()),
+            opened => opened?,
+        };
+        let writer = start_writer(&stores, &runtime, &lone, cluster, &replica, &metrics, &settings);
         let this = Own { lone: Arc::clone(&lone), writer: writer.clone(), opened };
         assert!(own.set(this).is_ok(), "the log is opened once");
         if !replica.wait_applied(opened.tail).await {
@@ -160,7 +178,7 @@ impl Broker {
             settings.groups.clone(),
         );
         let broker = Arc::new(Self {
-            store,
+            stores,
             hedged,
             settings,
             cluster,
@@ -211,7 +229,8 @@ impl Broker {
     /// What takes snapshots of this broker. One runs from the start; another may take one at any time.
     pub fn snapshotter(&self) -> Snapshotter {
         Snapshotter {
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&self.stores.data),
+            plain_puts: self.stores.log.is_some(),
             runtime: Arc::clone(&self.runtime),
             log: Arc::clone(&self.lone),
             replica: Arc::clone(&self.replica),
@@ -255,6 +274,7 @@ impl Broker {
         let backlog = self.replica.read(|state| state.backlog());
         let log = self.lone.figures();
         let (groups, members) = self.groups.counts();
+        let objects = self.writer.object_figures();
         for (name, value) in [
             ("cache_hits", hits),
             ("cache_misses", misses),
@@ -276,6 +296,9 @@ impl Broker {
             ("log_hedges", log.hedges),
             ("log_read_backs", log.read_backs),
             ("log_barriers", log.barriers),
+            ("data_puts", objects.puts),
+            ("data_repeats", objects.repeats),
+            ("data_hedges", objects.hedges),
         ] {
             self.metrics.reading(name, value);
         }
@@ -284,7 +307,7 @@ impl Broker {
 
     /// How many extra attempts were made beside slow reads of the store.
     pub fn read_hedges(&self) -> u64 {
-        self.hedged.count()
+        self.hedged.iter().map(|hedged| hedged.count()).sum()
     }
 
     /// How long clients are asked to wait, see [`backlog`].
@@ -400,18 +423,53 @@ fn open_args(
     }
 }
 
+/// The stores with their slow reads asked twice.
+fn hedge(stores: Stores, runtime: &Handle) -> (Stores, Vec<Arc<Hedged>>) {
+    let mut all = Vec::new();
+    let mut hedge = |store| {
+        let hedged = Arc::new(Hedged::new(store, Arc::clone(runtime)));
+        all.push(Arc::clone(&hedged));
+        hedged as Arc<dyn Store>
+    };
+    (Stores { data: hedge(stores.data), log: stores.log.map(hedge) }, all)
+}
+
+/// Refuses a log that ends before `position`: only a log that lives apart from the snapshots can.
+async fn require_frame(
+    log: &dyn Store,
+    runtime: &dyn Runtime,
+    generation: u64,
+    position: Position,
+) -> Result<(), StartError> {
+    let (frames, before) = (names::frames(generation), names::frame(generation, position - 1));
+    let found = patient::read(runtime, &frames, 0, || log.list(&frames, &before, 1)).await;
+    let found = found.map_err(ClusterError::Read)?;
+    if found.is_empty() { Err(StartError::LogBehind(position)) } else { Ok(()) }
+}
+
 fn start_writer(
-    store: &Arc<dyn Store>,
+    stores: &Stores,
     runtime: &Handle,
-    log: &Arc<dyn Log>,
+    lone: &Arc<Lone>,
+    cluster: Cluster,
     replica: &Arc<Replica>,
     metrics: &Arc<Metrics>,
     settings: &Settings,
 ) -> Writer {
     let judge = Arc::new(StateJudge(Arc::clone(replica)));
-    let (runtime, log, metrics) = (Arc::clone(runtime), Arc::clone(log), Arc::clone(metrics));
+    let (runtime, metrics) = (Arc::clone(runtime), Arc::clone(metrics));
+    let log: Arc<dyn Log> = Arc::<Lone>::clone(lone);
+    let outlet = if stores.log.is_some() {
+        let owner = Owner { cluster_id: cluster.id, generation: cluster.generation, session: lone.session() };
+        let clock = Arc::clone(lone);
+        let time = Box::new(move || clock.cluster_time_ms());
+        let (runtime, store, metrics) = (Arc::clone(&runtime), Arc::clone(&stores.data), Arc::clone(&metrics));
+        Outlet::Objects(Objects::start(runtime, store, log, owner, time, metrics))
+    } else {
+        Outlet::Frames(log)
+    };
     let bytes_max = settings.request_memory.max(2 * settings.request_bytes_max) as u64;
-    Writer::start(runtime, log, judge, settings.latency, store.facts(), bytes_max, metrics)
+    Writer::start(runtime, outlet, judge, settings.latency, stores.facts(), bytes_max, metrics)
 }
 
 fn spawn_applier(runtime: &Handle, applier: Applier, frames: mpsc::Receiver<Frame>, end: watch::Sender<Option<Ended>>) {

@@ -1,30 +1,48 @@
-//! The bucket's marker, `cluster.json`: which cluster a store belongs to, and which generation of its log is the live one.
+//! The marker of a store, `cluster.json`: which cluster it belongs to, and which generation of its log is the live one.
 //!
 //! It is written once, before anything else, and read at every start. A store without it must be empty: a log without a
-//! marker is somebody's loss or somebody else's, and is not touched.
+//! marker is somebody's loss or somebody else's, and is not touched. Where the log lives in another store both have a marker,
+//! and each says which part it is, so that neither is ever taken for the whole. The log's is made first and counts: it alone
+//! can be made only once.
 
+use kafscale_log::data;
 use kafscale_runtime::{Handle, Runtime};
 use kafscale_store::{Body, CreateError, ReadError, ReadRange, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::patient;
+use crate::{patient, stores::Stores};
 
 /// The marker's name in the store.
 pub const MARKER: &str = "cluster.json";
-/// The marker format that this build writes and reads.
-const FORMAT: u32 = 1;
+/// The newest marker format that this build writes and reads.
+const FORMAT: u32 = 2;
+/// The format of a store that is the whole of a cluster; older versions know no other.
+const FORMAT_WHOLE: u32 = 1;
 /// A marker is small; more is not one.
 const MARKER_BYTES_MAX: u64 = 64 << 10;
 /// The prefix of everything that only a live cluster leaves behind.
 const LOG_PREFIX: &str = "log/";
 
-/// What the marker says.
+/// What the markers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cluster {
     /// The cluster's id.
     pub id: u128,
     /// The live generation of the log.
     pub generation: u64,
+}
+
+/// What a store holds of its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The log; the data lies elsewhere.
+    Log,
+    /// The data; the log lies elsewhere.
+    Data,
 }
 
 /// Why a store cannot be used.
@@ -45,6 +63,56 @@ pub enum ClusterError {
     /// There is a log and no marker.
     #[error("the store holds a log but no {MARKER}: nothing is touched; `kafscale recover` is for this")]
     MarkerMissing,
+    /// A store that is used as one part of a cluster, or as all of it, is another.
+    #[error("{}", misused(*.used_as, *.is))]
+    Misused {
+        /// As what it was named.
+        used_as: Part,
+        /// What its marker says.
+        is: Part,
+    },
+    /// Data and log of two clusters.
+    #[error(
+        "the data belongs to generation {} of cluster {:032x} and the log to generation {} of cluster {:032x}: \
+         --store and --log do not belong together",
+        .data.generation, .data.id, .log.generation, .log.id
+    )]
+    Strangers {
+        /// The marker of the data.
+        data: Cluster,
+        /// The marker of the log.
+        log: Cluster,
+    },
+    /// There is data whose log is not where it was looked for.
+    #[error(
+        "the store holds the data of a cluster, and the store of the log is empty: nothing is touched; name the store that \
+         has its log with --log; if that is lost, `kafscale recover` is for this"
+    )]
+    LogMissing,
+    /// There is a log whose data is not where it was looked for.
+    #[error(
+        "the log is not empty, and the store has no data of its cluster: nothing is touched; name the store that has it with \
+         --store; if that is lost, `kafscale recover` is for this"
+    )]
+    DataMissing,
+}
+
+fn misused(used_as: Part, is: Part) -> &'static str {
+    match (used_as, is) {
+        (Part::Whole, Part::Data) => {
+            "the log of this store's cluster lives in another store: name that with --log (or KAFSCALE_LOG)"
+        }
+        (Part::Whole, Part::Log) => {
+            "this store holds the log of a cluster whose data lives in another store: name that with --store, and this one \
+             with --log"
+        }
+        (Part::Data, Part::Whole) => "this store holds its own log: serve it without --log",
+        (Part::Log, Part::Whole) => "the store of --log holds a whole cluster, with data of its own: name another one",
+        (Part::Log, _) => {
+            "the store of --log holds the data of a cluster and not its log: --store and --log are mixed up"
+        }
+        (_, _) => "the store holds the log of a cluster and not its data: --store and --log are mixed up",
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,6 +120,12 @@ struct Marker {
     format: u32,
     cluster_id: String,
     generation: u64,
+    #[serde(default, skip_serializing_if = "is_whole")]
+    holds: Part,
+}
+
+fn is_whole(part: &Part) -> bool {
+    *part == Part::Whole
 }
 
 impl Cluster {
@@ -61,18 +135,57 @@ impl Cluster {
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.id.to_be_bytes())
     }
 
+    /// Reads the markers, or makes them in empty stores.
+    pub async fn open(stores: &Stores, runtime: &Handle) -> Result<Self, ClusterError> {
+        let data = &*stores.data;
+        let Some(log) = &stores.log else { return Self::make(data, Part::Whole, runtime).await };
+        // The log's marker is the older one, so it is looked for after the other.
+        let (of_data, of_log) = match Self::read(data, Part::Data, &**runtime).await? {
+            Some(of_data) => {
+                let of_log = Self::read(&**log, Part::Log, &**runtime).await?;
+                (of_data, of_log.ok_or(ClusterError::LogMissing)?)
+            }
+            None => {
+                let of_log = Self::make_apart(data, &**log, runtime).await?;
+                let of_data = Self::read(data, Part::Data, &**runtime).await?;
+                (of_data.ok_or(ClusterError::DataMissing)?, of_log)
+            }
+        };
+        if of_data == of_log { Ok(of_log) } else { Err(ClusterError::Strangers { data: of_data, log: of_log }) }
+    }
+
+    /// The first start on a data store, or one that goes on where the first was cut off. Several processes may be at it, and
+    /// whoever made the log's marker was first.
+    async fn make_apart(data: &dyn Store, log: &dyn Store, runtime: &Handle) -> Result<Self, ClusterError> {
+        for prefix in [LOG_PREFIX, data::PREFIX] {
+            if Self::holds(data, prefix, &**runtime).await? && Self::read(data, Part::Data, &**runtime).await?.is_none()
+            {
+                return Err(ClusterError::MarkerMissing);
+            }
+        }
+        let made = Self::make(log, Part::Log, runtime).await?;
+        let is_new = !Self::holds(log, LOG_PREFIX, &**runtime).await?;
+        if is_new {
+            // The same bytes, whoever writes them.
+            let marker = Body::from(made.encode(Part::Data));
+            let put = patient::replace(&**runtime, MARKER, || data.replace(MARKER, marker.clone())).await;
+            put.map_err(|error| ClusterError::Write(error.to_string()))?;
+        }
+        Ok(made)
+    }
+
     /// Reads the marker, or makes one in an empty store.
-    pub async fn open(store: &dyn Store, runtime: &Handle) -> Result<Self, ClusterError> {
+    async fn make(store: &dyn Store, part: Part, runtime: &Handle) -> Result<Self, ClusterError> {
         loop {
-            if let Some(found) = Self::read(store, &**runtime).await? {
+            if let Some(found) = Self::read(store, part, &**runtime).await? {
                 return Ok(found);
             }
-            if !patient::read(&**runtime, LOG_PREFIX, 0, || store.list(LOG_PREFIX, "", 1)).await?.is_empty() {
+            if Self::holds(store, LOG_PREFIX, &**runtime).await? {
                 // Another process may have made both since the first look.
-                return Self::read(store, &**runtime).await?.ok_or(ClusterError::MarkerMissing);
+                return Self::read(store, part, &**runtime).await?.ok_or(ClusterError::MarkerMissing);
             }
             let made = Self { id: runtime.random_u128(), generation: 1 };
-            match patient::create(&**runtime, MARKER, || store.create(MARKER, Body::from(made.encode()))).await {
+            match patient::create(&**runtime, MARKER, || store.create(MARKER, Body::from(made.encode(part)))).await {
                 Ok(()) => return Ok(made),
                 // Somebody was faster, or it was us: what is there counts.
                 Err(CreateError::AlreadyExists) => {}
@@ -81,21 +194,29 @@ impl Cluster {
         }
     }
 
-    async fn read(store: &dyn Store, runtime: &dyn Runtime) -> Result<Option<Self>, ClusterError> {
+    async fn holds(store: &dyn Store, prefix: &str, runtime: &dyn Runtime) -> Result<bool, ClusterError> {
+        Ok(!patient::read(runtime, prefix, 0, || store.list(prefix, "", 1)).await?.is_empty())
+    }
+
+    async fn read(store: &dyn Store, used_as: Part, runtime: &dyn Runtime) -> Result<Option<Self>, ClusterError> {
         let range = ReadRange::At { start: 0, len: MARKER_BYTES_MAX };
         match patient::read(runtime, MARKER, MARKER_BYTES_MAX, || store.get(MARKER, range)).await {
-            Ok(bytes) => Self::parse(&bytes).map(Some),
+            Ok(bytes) => match Self::parse(&bytes)? {
+                (found, is) if is == used_as => Ok(Some(found)),
+                (_, is) => Err(ClusterError::Misused { used_as, is }),
+            },
             Err(ReadError::NotFound(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn encode(&self) -> bytes::Bytes {
-        let marker = Marker { format: FORMAT, cluster_id: format!("{:032x}", self.id), generation: self.generation };
+    fn encode(&self, holds: Part) -> bytes::Bytes {
+        let format = if holds == Part::Whole { FORMAT_WHOLE } else { FORMAT };
+        let marker = Marker { format, cluster_id: format!("{:032x}", self.id), generation: self.generation, holds };
         serde_json::to_vec_pretty(&marker).expect("a marker is plain data").into()
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, ClusterError> {
+    fn parse(bytes: &[u8]) -> Result<(Self, Part), ClusterError> {
         let malformed = |error: String| ClusterError::Malformed(error);
         #[derive(Deserialize)]
         struct Format {
@@ -107,7 +228,7 @@ impl Cluster {
         }
         let marker: Marker = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         let id = u128::from_str_radix(&marker.cluster_id, 16).map_err(|error| malformed(error.to_string()))?;
-        Ok(Self { id, generation: marker.generation })
+        Ok((Self { id, generation: marker.generation }, marker.holds))
     }
 }
 
@@ -123,15 +244,18 @@ mod tests {
             "  \"cluster_id\": \"00000000000000000000000000000123\",\n",
             "  \"generation\": 7\n}"
         );
-        assert_eq!(cluster.encode(), text);
-        assert_eq!(Cluster::parse(text.as_bytes()).unwrap(), cluster);
+        assert_eq!(cluster.encode(Part::Whole), text);
+        assert_eq!(Cluster::parse(text.as_bytes()).unwrap(), (cluster, Part::Whole));
+        let apart = text.replace("\"format\": 1", "\"format\": 2").replace("7\n", "7,\n  \"holds\": \"log\"\n");
+        assert_eq!(cluster.encode(Part::Log), apart);
+        assert_eq!(Cluster::parse(apart.as_bytes()).unwrap(), (cluster, Part::Log));
         assert_eq!(cluster.kafka_id(), "AAAAAAAAAAAAAAAAAAABIw");
     }
 
     #[test]
     fn what_is_not_a_marker_is_refused() {
         assert!(matches!(Cluster::parse(b"{}"), Err(ClusterError::Malformed(_))));
-        assert!(matches!(Cluster::parse(b"{\"format\": 2, \"future\": true}"), Err(ClusterError::Newer(2))));
+        assert!(matches!(Cluster::parse(b"{\"format\": 3, \"future\": true}"), Err(ClusterError::Newer(3))));
         let odd = b"{\"format\": 1, \"cluster_id\": \"x\", \"generation\": 1}";
         assert!(matches!(Cluster::parse(odd), Err(ClusterError::Malformed(_))));
     }

@@ -12,6 +12,7 @@
 //! | [`telemetry`] | metrics that clients push |
 //! | `listing` | catching up before all topics or brokers are listed |
 //! | `backlog` | what is done as the room for extents fills up |
+//! | [`stores`] | where things are kept: one store, or the log in one of its own |
 //! | `patient` | asking the store again during a start |
 //! | [`broker`] | one broker from start to drain |
 //!
@@ -35,11 +36,13 @@ pub mod read;
 pub mod replica;
 pub mod settings;
 pub mod snapshot;
+pub mod stores;
 pub mod telemetry;
 pub mod write;
 
 pub use broker::{Broker, Ended, StartError};
 pub use settings::{GroupSettings, Latency, MigrationPolicy, Settings};
+pub use stores::Stores;
 
 /// Numbers one connection within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use kafscale_log::{Draft, Position};
+use kafscale_log::Position;
 use kafscale_protocol::{ApiKey, ErrorCode};
 use kafscale_store::{Observer, Request};
 use parking_lot::Mutex;
@@ -157,7 +157,8 @@ impl Metrics {
         registry.register("reading", "Cache, state, log and budgets now, by name", self.readings.clone());
         registry.register_with_unit(
             "write_stage_duration",
-            "A flush by stage: `buffer` from its first byte to closing, `log` from there to being applied",
+            "A flush by stage: `buffer` from its first byte to closing, `log` from there to being applied, `data` of that time \
+             until its data object is stored",
             Unit::Seconds,
             self.stage_seconds.clone(),
         );
@@ -219,7 +220,7 @@ impl Metrics {
     }
 
     /// A buffer was closed.
-    pub fn flushed(&self, reason: Reason, draft: &Draft) {
+    pub fn flushed(&self, reason: Reason, record_bytes: u64) {
         let reason = match reason {
             Reason::Size => "size",
             Reason::Timer => "timer",
@@ -227,7 +228,7 @@ impl Metrics {
             Reason::Age => "age",
         };
         self.flushes.get_or_create(&FlushReason { reason }).inc();
-        self.flush_bytes.observe(draft.payload.len() as f64);
+        self.flush_bytes.observe(record_bytes as f64);
     }
 
     /// Bytes of entries applied since the start.

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use kafscale_runtime::{Runtime, timeout};
-use kafscale_store::{CreateError, ReadError, Waiting};
+use kafscale_store::{CreateError, ReadError, ReplaceError, Waiting};
 
 /// How long a start goes on asking a store that is away.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,6 +49,23 @@ where
     repeat(runtime, what, in_time, |error| match error {
         CreateError::Unavailable { reason, .. } | CreateError::Unknown(reason) => Some(reason.clone()),
         CreateError::AlreadyExists | CreateError::Refused(_) => None,
+    })
+    .await
+}
+
+/// The same for an unconditional write of a few bytes that are always the same.
+pub async fn replace<F>(runtime: &dyn Runtime, what: &str, attempt: impl Fn() -> F) -> Result<(), ReplaceError>
+where
+    F: Future<Output = Result<(), ReplaceError>>,
+{
+    let attempt = &attempt;
+    let in_time = || async move {
+        let answer = timeout(runtime, limit(0), attempt()).await;
+        answer.unwrap_or_else(|_| Err(ReplaceError::Unknown(no_answer(what, 0))))
+    };
+    repeat(runtime, what, in_time, |error| match error {
+        ReplaceError::Unavailable(reason) | ReplaceError::Unknown(reason) => Some(reason.clone()),
+        ReplaceError::Refused(_) => None,
     })
     .await
 }

@@ -9,6 +9,8 @@ use std::cell::Cell;
 pub enum Bug {
     /// Producers are answered when their batches are handed to the log, not when they count.
     AcknowledgesEarly,
+    /// A data object is committed before it is known to be stored.
+    CommitsBeforeData,
     /// A static member whose place was taken goes on as if it still had it.
     StaticMemberNotFenced,
     /// A member that asks before the leader has assigned gets what it had in the generation before.

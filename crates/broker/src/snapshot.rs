@@ -17,7 +17,7 @@ use kafscale_state::{
     State,
     snapshot::{self, SnapshotError},
 };
-use kafscale_store::{Body, CreateError, Listed, ReadError, Store};
+use kafscale_store::{Body, CreateError, Listed, ReadError, ReplaceError, Store};
 
 use crate::{Settings, metrics::Metrics, patient, replica::Replica};
 
@@ -54,7 +54,7 @@ pub enum Error {
     NoneReadable(usize),
     /// It could not be stored.
     #[error("snapshot cannot be stored: {0}")]
-    Write(#[from] CreateError),
+    Write(String),
     /// It came back other than it was written.
     #[error("snapshot {0} came back other than it was written")]
     Altered(String),
@@ -110,6 +110,9 @@ pub async fn load(
 pub struct Snapshotter {
     /// Where snapshots go.
     pub store: Arc<dyn Store>,
+    /// Whether that store may know no create-if-absent, since the log lives in another one. Then they are plain PUTs: a
+    /// position has one state, and whoever writes it writes the same.
+    pub plain_puts: bool,
     /// Time.
     pub runtime: Handle,
     /// What is trimmed after them.
@@ -225,17 +228,28 @@ impl Snapshotter {
         drop(state);
         let body = Body::new(pieces);
         let name = name(self.generation, position);
-        match self.store.create(&name, body.clone()).await {
-            // Of an earlier try perhaps: what counts is what is read back.
-            Ok(()) | Err(CreateError::AlreadyExists | CreateError::Unknown(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
+        self.store(&name, &body).await?;
         if !parts::is_stored(&*self.store, &*self.runtime, &name, &body, self.part_bytes).await? {
             return Err(Error::Altered(name));
         }
         self.metrics.snapshots.inc();
         tracing::info!(position, bytes = body.len(), "snapshot taken");
         Ok((position, body.len()))
+    }
+
+    /// What counts is what is read back: an unknown outcome is no failure, nor is one that was stored by an earlier try.
+    async fn store(&self, name: &str, body: &Body) -> Result<(), Error> {
+        let failed = |error: &dyn ToString| Err(Error::Write(error.to_string()));
+        if self.plain_puts {
+            return match self.store.replace(name, body.clone()).await {
+                Ok(()) | Err(ReplaceError::Unknown(_)) => Ok(()),
+                Err(error) => failed(&error),
+            };
+        }
+        match self.store.create(name, body.clone()).await {
+            Ok(()) | Err(CreateError::AlreadyExists | CreateError::Unknown(_)) => Ok(()),
+            Err(error) => failed(&error),
+        }
     }
 
     /// Trims the log up to the snapshot at `kept`, at most to `aged`, and lets older snapshots and archives go.

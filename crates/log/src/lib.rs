@@ -3,12 +3,14 @@
 //!
 //! This crate knows frames, not entries: a frame's entries are opaque bytes here and mean something only to
 //! `kafscale-state`. [`Log`] is the contract, `conformance` the suite that every engine runs. Engines: [`memory`] and
-//! [`lone`] (the store log of a broker that is alone on its store: frame and flush are one object).
+//! [`lone`] (the store log of a broker that is alone on its store: frame and flush are one object). [`data`] is the object
+//! of a flush whose log lives in another store.
 //!
 //! Features: `testing` has the conformance suite; `planted-bugs` the switches that prove the tests.
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+pub mod data;
 pub mod frame;
 pub mod lone;
 pub mod memory;

@@ -11,6 +11,7 @@
 
 mod alarms;
 pub mod auditor;
+pub mod below;
 pub mod client;
 pub mod executor;
 pub mod group_auditor;

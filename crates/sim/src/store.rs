@@ -7,7 +7,7 @@
 //!
 //! The bucket itself always keeps the contract (atomic, write-once, consistent lists): what is tested is everybody who
 //! must live with lost answers, not the store. It also watches: a create that succeeds on a name that was once deleted, a
-//! replace of anything but the few names that may change, and so on, are counted as marks or held against the story.
+//! replace that changes anything but the few names that may change, and so on, are counted as marks or held against the story.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -175,8 +175,14 @@ impl Bucket {
     fn apply_replace(&self, name: &str, bytes: Bytes) {
         let mut state = self.0.state.lock();
         let changeable = ["cluster.json", "floor"].iter().any(|last| name.rsplit('/').next() == Some(last));
-        if !changeable {
-            self.0.world.wrong(format!("{name} was replaced, and only cluster.json and floor may be"));
+        let is_same = state.objects.get(name).is_none_or(|present| *present == bytes);
+        if !changeable && !is_same {
+            self.0.world.wrong(format!("{name} was changed, and only cluster.json and floor may be"));
+        }
+        match name.split('/').next() {
+            Some("data") => self.0.world.mark("data object stored"),
+            Some("snapshot") => self.0.world.mark("snapshot stored"),
+            _ => {}
         }
         state.objects.insert(name.to_owned(), bytes);
     }

@@ -44,6 +44,12 @@ const BOARD: &[Planted] = &[
         seeds: 20,
     },
     Planted {
+        name: "committed before the data object is stored",
+        plant: |on| broker::plant(on.then_some(broker::Bug::CommitsBeforeData)),
+        scenario: "broker-crashes",
+        seeds: 40,
+    },
+    Planted {
         name: "no de-duplication of producer sequences",
         plant: |on| state::plant(on.then_some(state::Bug::NoDeduplication)),
         scenario: "broker-crashes",

@@ -35,7 +35,7 @@ pub use apply::{Applied, ApplyError, FrameFacts};
 pub use broker::{Broker, PRODUCER_ID_EXPIRATION_MS, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 pub use extent::ExtentView;
 pub use limits::Limits;
-pub use object::{DeadObject, DeadSegment, Grave, Merged, Object, ObjectId, Place};
+pub use object::{DATA_RECORDS_AT, DeadObject, DeadSegment, Grave, Merged, Object, ObjectId, Place};
 pub use partition::{Claim, PartitionView, SegmentView};
 pub use shard::{SLOTS, slot};
 pub use state::{Backlog, DeadSegmentView, State};

@@ -60,6 +60,9 @@ pub struct Merged {
     pub nonce: u64,
 }
 
+/// Where the records begin in a data object: behind its header. Persisted, since extents are placed by bytes of the object.
+pub const DATA_RECORDS_AT: u32 = 104;
+
 /// What the state knows of a live object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Object {

@@ -28,7 +28,8 @@ pub trait Store: Send + Sync + 'static {
     /// Writes `body` under `name` if there is no object of that name.
     fn create<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), CreateError>>;
 
-    /// Writes `body` under `name` whatever is there. Only for the few names that may change (`cluster.json`, `floor`).
+    /// Writes `body` under `name` whatever is there. For the few names that may change (`cluster.json`, `floor`), and for those
+    /// whose bytes are the same whoever writes them, and how often: repeating such a write is safe.
     fn replace<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), ReplaceError>>;
 
     /// Reads a range of an object. A range that reaches beyond the end is cut there; one that starts at or beyond the end

@@ -10,7 +10,7 @@ use kafscale_log::{
     frame::{HEADER_LEN, Kind},
     lone::{Lone, Opened},
 };
-use kafscale_state::{ApplyError, FrameFacts, Verdict};
+use kafscale_state::{ApplyError, DATA_RECORDS_AT, FrameFacts, Place, Verdict};
 
 use super::{Readers, Replica};
 use crate::{metrics::Metrics, write::Writer};
@@ -98,7 +98,7 @@ impl Applier {
             own.lone.applied(progress);
             let is_ours = header.session == own.opened.session && header.position > own.opened.tail;
             if is_ours && header.kind == Kind::Entries {
-                self.land(own, frame, payload_at as u64, applied.verdicts);
+                self.land(own, frame, applied.verdicts);
             }
         }
         self.replica.applied.send_modify(|applied| applied.position = header.position);
@@ -106,14 +106,21 @@ impl Applier {
         Ok(())
     }
 
-    fn land(&self, own: &Own, frame: &Frame, payload_at: u64, verdicts: Vec<Verdict>) {
+    fn land(&self, own: &Own, frame: &Frame, verdicts: Vec<Verdict>) {
         let Some(flight) = own.writer.landed() else {
             assert!(own.writer.is_stopped(), "every frame of this session is a flight of its writer");
             return;
         };
+        let (object, records_at) = match flight.number {
+            None => (Place::LogFrame { position: frame.header.position }, frame.header.head_len()),
+            Some(number) => {
+                let place = Place::Data { store: 0, session: own.opened.session, number };
+                (place, u64::from(DATA_RECORDS_AT))
+            }
+        };
         if let Some(Verdict::Commit(commit)) = verdicts.last() {
             for written in flight.written(commit) {
-                self.readers.written(frame.header.position, payload_at, written);
+                self.readers.written(object, records_at, written);
             }
         }
         flight.settle(verdicts);

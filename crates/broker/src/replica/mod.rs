@@ -7,7 +7,7 @@ mod applier;
 mod view;
 
 use kafscale_log::{BarrierError, Log, Position};
-use kafscale_state::{Handle, State};
+use kafscale_state::{Handle, Place, State};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
@@ -18,9 +18,9 @@ use crate::write::Written;
 
 /// Whoever reads what the applier applies.
 pub trait Readers: Send + Sync {
-    /// Our own batches of the frame at `frame` were accepted: they need not be loaded. `payload_at` is the first byte of the
-    /// payload in the object. Called before anybody is answered or woken.
-    fn written(&self, frame: Position, payload_at: u64, written: Written);
+    /// Our own batches in `object` were accepted: they need not be loaded. Its records begin at byte `records_at`. Called
+    /// before anybody is answered or woken.
+    fn written(&self, object: Place, records_at: u64, written: Written);
 
     /// These partitions grew.
     fn grown(&self, partitions: &[Handle]);

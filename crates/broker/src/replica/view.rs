@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use kafscale_log::{BarrierError, lone::names};
+use kafscale_log::{BarrierError, data::DataId, lone::names};
 use kafscale_runtime::BoxFuture;
 use kafscale_state::{Handle, Place};
 
 use super::{Own, Readers, Replica};
 use crate::{
+    cluster::Cluster,
     read::{Cache, Extent, Offsets, View, Waiters},
     write::Written,
 };
@@ -18,8 +19,8 @@ pub struct ReplicaView {
     pub replica: Arc<Replica>,
     /// The log, once it is open.
     pub own: Arc<OnceLock<Own>>,
-    /// The life of the log, which names its objects.
-    pub generation: u64,
+    /// The cluster and the life of its log, which name the objects.
+    pub cluster: Cluster,
 }
 
 impl View for ReplicaView {
@@ -54,7 +55,10 @@ impl View for ReplicaView {
 
     fn name(&self, object: Place) -> Option<String> {
         match object {
-            Place::LogFrame { position } => Some(names::frame(self.generation, position)),
+            Place::LogFrame { position } => Some(names::frame(self.cluster.generation, position)),
+            Place::Data { store: 0, session, number } => {
+                Some(DataId { cluster_id: self.cluster.id, session, number }.name())
+            }
             Place::Data { .. } | Place::Merged(_) | Place::Segment { .. } => None,
         }
     }
@@ -69,11 +73,11 @@ pub struct Audience {
 }
 
 impl Readers for Audience {
-    fn written(&self, frame: u64, payload_at: u64, written: Written) {
+    fn written(&self, object: Place, records_at: u64, written: Written) {
         let len: usize = written.batches.iter().map(bytes::Bytes::len).sum();
         let extent = Extent {
-            object: Place::LogFrame { position: frame },
-            start: payload_at + written.position,
+            object,
+            start: records_at + written.position,
             len: u32::try_from(len).expect("the state accepted this extent"),
             base_offset: written.base_offset,
             end_offset: written.base_offset + written.records,

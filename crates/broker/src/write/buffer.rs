@@ -2,7 +2,7 @@
 //!
 //! Closing the buffer sorts the batches by (slot, partition, producer), each in the order of arrival, and forms *extents*
 //! (all of one partition) of *runs* (one producer's adjacent batches with contiguous sequences; all batches without a
-//! producer id). The result is a draft for the log, and a [`Flight`] that knows who waits for what. What has gathered while
+//! producer id). The result is [`Sealed`], and a [`Flight`] that knows who waits for what. What has gathered while
 //! the store was slow may be more than one object bears; then the oldest part is closed and the rest stays.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -62,6 +62,28 @@ pub struct Submitted {
     pub entry: Entry,
     /// Who waits.
     pub verdict: oneshot::Sender<Verdict>,
+}
+
+/// A closed buffer.
+pub struct Sealed {
+    /// The encoded entries before the commit.
+    pub entries: Vec<u8>,
+    /// Whose the records are; none if there are none.
+    pub commit: Option<Commit>,
+    /// The batches.
+    pub records: Body,
+    /// The number of the data object, where the records get one.
+    pub number: Option<u64>,
+}
+
+impl Sealed {
+    /// The frame that holds entries and records.
+    pub fn into_frame(mut self) -> Draft {
+        if let Some(commit) = self.commit {
+            Entry::Commit(commit).encode(&mut self.entries);
+        }
+        Draft { entries: self.entries.into(), payload: self.records }
+    }
 }
 
 /// Batches and entries on their way into one object.
@@ -125,8 +147,8 @@ impl Buffer {
         self.wants_early
     }
 
-    /// Closes the buffer, or as much of it as fits one object, into a draft.
-    pub fn close(&mut self, now: Instant) -> (Draft, Flight) {
+    /// Closes the buffer, or as much of it as fits one object, into one object.
+    pub fn close(&mut self, now: Instant) -> (Sealed, Flight) {
         let rest = self.appends.split_off(fitting(&self.appends));
         let mut appends = std::mem::replace(&mut self.appends, rest);
         appends.sort_by_key(|append| (slot(append.partition), append.partition, append.producer_id()));
@@ -145,13 +167,12 @@ impl Buffer {
             closing.place(append);
         }
         let (commit, extents) = closing.finish();
-        if !commit.extents.is_empty() {
-            Entry::Commit(commit).encode(&mut encoded);
-        }
-        let payload = Body::new(segments);
-        self.bytes -= payload.len() + ENTRY_WEIGHT * waiting.len() as u64;
-        let flight = Flight { entries: waiting, extents, bytes: payload.len(), since: self.since, started: now };
-        (Draft { entries: encoded.into(), payload }, flight)
+        let commit = Some(commit).filter(|commit| !commit.extents.is_empty());
+        let records = Body::new(segments);
+        self.bytes -= records.len() + ENTRY_WEIGHT * waiting.len() as u64;
+        let (bytes, since) = (records.len(), self.since);
+        let flight = Flight { entries: waiting, extents, number: None, bytes, since, started: now };
+        (Sealed { entries: encoded, commit, records, number: None }, flight)
     }
 }
 
@@ -234,9 +255,8 @@ mod tests {
         Append { partition, bytes, records: 1, max_timestamp: 0, producer: None, waiting }
     }
 
-    fn extents(draft: &Draft) -> Vec<(Handle, u32)> {
-        let entries = kafscale_state::entry::decode(&draft.entries).unwrap();
-        let Some(Entry::Commit(commit)) = entries.last() else { return Vec::new() };
+    fn extents(sealed: &Sealed) -> Vec<(Handle, u32)> {
+        let Some(commit) = &sealed.commit else { return Vec::new() };
         let bytes = |extent: &Extent| extent.runs.iter().map(|run| run.bytes).sum();
         commit.extents.iter().map(|extent| (extent.partition, bytes(extent))).collect()
     }
@@ -279,7 +299,7 @@ mod tests {
             append.producer = Some((producer, i32::MAX));
             buffer.push(append, Instant::ZERO);
         }
-        let (draft, _) = buffer.close(Instant::ZERO);
+        let draft = buffer.close(Instant::ZERO).0.into_frame();
         assert!(kafscale_log::frame::check_bounds(&draft.entries, &draft.payload).is_ok(), "{}", draft.entries.len());
         assert_eq!(buffer.bytes(), 1);
     }

@@ -2,15 +2,15 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use kafscale_log::Draft;
 use kafscale_runtime::Instant;
 use kafscale_state::producer::Claim;
 
 use super::{
     Append, EntryError, Error,
-    buffer::{Buffer, ENTRY_WEIGHT, Submitted},
+    buffer::{Buffer, ENTRY_WEIGHT, Sealed, Submitted},
     flight::Flight,
     flush::{self, Decision, Pace, Reason, Tokens},
+    outlet::Outlet,
     pending::{Pending, Relation},
     quiet::Quiet,
     reply::{Appended, BatchResult},
@@ -58,7 +58,7 @@ struct Held {
 /// What the flush task does next.
 pub enum Step {
     /// Append this.
-    Flush(Draft, Reason),
+    Flush(Sealed, Reason),
     /// Sleep, at most until then.
     Wait(Option<Instant>),
 }
@@ -77,6 +77,8 @@ pub struct Core {
     /// the budget of requests alone does not bound them.
     bytes_max: u64,
     bytes_in_flight: u64,
+    /// The number of the next data object, where records get objects of their own.
+    next_object: Option<u64>,
     tokens: Tokens,
     /// When a create last ended that early flushes had to wait for.
     freed_at: Instant,
@@ -86,8 +88,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// An empty write path.
-    pub fn new(latency: Latency, facts: kafscale_store::Facts, window: usize, bytes_max: u64, now: Instant) -> Self {
+    /// An empty write path into `outlet`.
+    pub fn new(latency: Latency, facts: kafscale_store::Facts, outlet: &Outlet, bytes_max: u64, now: Instant) -> Self {
         let pace = Pace::new(latency, facts.requests_cost_money, facts.put_latency_hint);
         Self {
             buffer: Buffer::default(),
@@ -97,9 +99,10 @@ impl Core {
             flights: VecDeque::new(),
             latency,
             requests_cost_money: facts.requests_cost_money,
-            window,
+            window: outlet.window(),
             bytes_max,
             bytes_in_flight: 0,
+            next_object: outlet.first_object(),
             tokens: Tokens::full(&pace, now),
             freed_at: now,
             create_latency: facts.put_latency_hint,
@@ -230,15 +233,12 @@ impl Core {
         match flush::decide(&facts, &pace, &mut self.tokens, now) {
             Decision::Flush(reason) => {
                 self.tokens.take(&pace, now);
-                self.quiet.flushed();
-                let (draft, flight) = self.buffer.close(now);
+                let sealed = self.close(now);
                 #[cfg(feature = "planted-bugs")]
                 if crate::planted::is(crate::planted::Bug::AcknowledgesEarly) {
-                    self.acknowledge_early(&flight, judge);
+                    self.acknowledge_early(judge);
                 }
-                self.bytes_in_flight += flight.bytes;
-                self.flights.push_back(flight);
-                Step::Flush(draft, reason)
+                Step::Flush(sealed, reason)
             }
             Decision::WaitUntil(until) => wait(Some(until)),
             Decision::WaitForCreate => wait(None),
@@ -247,14 +247,15 @@ impl Core {
 
     /// The planted bug: answers with the offsets that the batches will have if nothing goes wrong.
     #[cfg(feature = "planted-bugs")]
-    fn acknowledge_early(&self, flight: &Flight, judge: &dyn Judge) {
+    fn acknowledge_early(&self, judge: &dyn Judge) {
+        let (flight, before) = (self.flights.back().expect("just closed"), self.flights.len() - 1);
         let records = |flight: &Flight, partition| -> i64 {
             let extents = flight.extents.iter().filter(|extent| extent.partition == partition);
             let batches = extents.flat_map(|extent| &extent.runs).flat_map(|run| &run.batches);
             batches.map(|batch| i64::from(batch.records)).sum()
         };
         for extent in &flight.extents {
-            let before: i64 = self.flights.iter().map(|flight| records(flight, extent.partition)).sum();
+            let before: i64 = self.flights.iter().take(before).map(|flight| records(flight, extent.partition)).sum();
             let mut base_offset = judge.end(extent.partition) + before;
             for batch in extent.runs.iter().flat_map(|run| &run.batches) {
                 for reply in batch.waiting.take() {
@@ -284,15 +285,28 @@ impl Core {
     }
 
     /// Closes the buffer whatever its age, for a broker that drains. Nothing if it is empty or the window is full.
-    pub fn close_now(&mut self, now: Instant) -> Option<Draft> {
-        if self.buffer.is_empty() || self.flights.len() >= self.window || self.stopped {
-            return None;
-        }
+    pub fn close_now(&mut self, now: Instant) -> Option<Sealed> {
+        let cannot = self.buffer.is_empty() || self.flights.len() >= self.window || self.stopped;
+        (!cannot).then(|| self.close(now))
+    }
+
+    fn close(&mut self, now: Instant) -> Sealed {
         self.quiet.flushed();
-        let (draft, flight) = self.buffer.close(now);
+        let (mut sealed, mut flight) = self.buffer.close(now);
+        if let Some(next) = &mut self.next_object
+            && sealed.commit.is_some()
+        {
+            (sealed.number, flight.number) = (Some(*next), Some(*next));
+            *next += 1;
+        }
         self.bytes_in_flight += flight.bytes;
         self.flights.push_back(flight);
-        Some(draft)
+        sealed
+    }
+
+    /// Every data object of this session with a number below this is committed, or never will be.
+    pub fn objects_settled(&self) -> Option<u64> {
+        self.flights.iter().find_map(|flight| flight.number).or(self.next_object)
     }
 
     /// Whether nothing is buffered, held or in flight.

@@ -20,6 +20,8 @@ pub struct Flight {
     pub entries: Vec<oneshot::Sender<Verdict>>,
     /// The commit's extents, in order.
     pub extents: Vec<FlightExtent>,
+    /// The number of its data object; none if the batches lie in the frame, or there are none.
+    pub number: Option<u64>,
     /// Bytes of the batches.
     pub bytes: u64,
     /// When its first content came.
@@ -63,7 +65,7 @@ pub struct Written {
     pub partition: Handle,
     /// Offset of the first record.
     pub base_offset: i64,
-    /// Where they begin in the payload.
+    /// Where they begin in the object's records.
     pub position: u64,
     /// Records in all.
     pub records: i64,

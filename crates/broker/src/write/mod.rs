@@ -1,10 +1,13 @@
 //! The write path: batches and entries become a few objects, and are answered by what apply said of them.
 //!
 //! ```text
-//! api ── produce/submit ──▶ [ judge ── buffer ] ── flush task ──▶ log.append ──▶ store
-//!                                 ▲                                               │
-//!                                 └────── landed(verdicts) ◀── applier ◀── frames ┘
+//! api ── produce/submit ──▶ [ judge ── buffer ] ── flush task ──▶ outlet ──▶ log.append ──▶ store
+//!                                 ▲                                                          │
+//!                                 └──────────── landed(verdicts) ◀── applier ◀───── frames ──┘
 //! ```
+//!
+//! The outlet puts records and entries into one frame, or, where the log lives in another store, the records into an object
+//! first.
 //!
 //! What must always hold:
 //! 1. Nobody hears of success before the frame was applied here, which it is only once its position is definite.
@@ -19,6 +22,8 @@ mod error;
 mod flight;
 mod flush;
 mod intake;
+mod objects;
+mod outlet;
 mod pending;
 mod producer_ids;
 mod quiet;
@@ -33,6 +38,8 @@ pub use error::Error;
 pub use flight::{Flight, Written};
 pub use flush::{FLUSH_INTERVAL, FLUSH_INTERVAL_MAX, Reason};
 pub use intake::StateJudge;
+pub use objects::{ObjectFigures, Objects, Owner};
+pub use outlet::Outlet;
 pub use pending::Waiting;
 pub use producer_ids::ProducerIds;
 pub use reply::{Appended, BatchResult, Outcome, Reply, replies};

@@ -66,8 +66,8 @@ const CONNECTION: ConnectionId = ConnectionId(1);
 
 fn writer(refuses: bool, bytes_max: u64) -> Writer {
     let (runtime, facts) = (TokioRuntime::handle(), MemoryStore::new().facts());
-    let log = Arc::new(Mute { refuses });
-    Writer::start(runtime, log, Arc::new(Empty), Latency::Balanced, facts, bytes_max, Arc::new(Metrics::default()))
+    let outlet = Outlet::Frames(Arc::new(Mute { refuses }));
+    Writer::start(runtime, outlet, Arc::new(Empty), Latency::Balanced, facts, bytes_max, Arc::new(Metrics::default()))
 }
 
 /// A batch of one record, and what becomes of it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kafscale_log::{AppendError, Draft, Log};
+use kafscale_log::AppendError;
 use kafscale_runtime::{Handle as Runtime, Instant};
 use kafscale_state::{Verdict, entry::Entry};
 use parking_lot::Mutex;
@@ -10,10 +10,12 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::{
     Append,
-    buffer::Submitted,
+    buffer::{Sealed, Submitted},
     core::{Core, Judge, STALL, Step},
     flight::Flight,
     flush::Reason,
+    objects::ObjectFigures,
+    outlet::Outlet,
 };
 use crate::{ConnectionId, Latency, metrics::Metrics};
 
@@ -46,30 +48,30 @@ struct Shared {
     /// The log refused a frame: our own mistake, after which nothing may be acknowledged.
     refused: watch::Sender<Option<String>>,
     runtime: Runtime,
-    log: Arc<dyn Log>,
+    outlet: Outlet,
     judge: Arc<dyn Judge + Send + Sync>,
     metrics: Arc<Metrics>,
 }
 
 impl Writer {
-    /// A write path over `log`; its flush task runs until the log is fenced or [`Writer::stop`].
+    /// A write path into `outlet`; its flush task runs until the log is fenced or [`Writer::stop`].
     pub fn start(
         runtime: Runtime,
-        log: Arc<dyn Log>,
+        outlet: Outlet,
         judge: Arc<dyn Judge + Send + Sync>,
         latency: Latency,
         facts: kafscale_store::Facts,
         bytes_max: u64,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let core = Core::new(latency, facts, log.window(), bytes_max, runtime.now());
+        let core = Core::new(latency, facts, &outlet, bytes_max, runtime.now());
         let shared = Arc::new(Shared {
             core: Mutex::new(core),
             changed: Notify::new(),
             landed: Notify::new(),
             refused: watch::Sender::new(None),
             runtime: Arc::clone(&runtime),
-            log,
+            outlet,
             judge,
             metrics,
         });
@@ -137,19 +139,30 @@ impl Writer {
         self.shared.core.lock().is_stalled(self.shared.runtime.now())
     }
 
+    /// Every data object of this session with a number below this is committed, or never will be; none where records lie in
+    /// the log's frames.
+    pub fn objects_settled(&self) -> Option<u64> {
+        self.shared.core.lock().objects_settled()
+    }
+
+    /// What was counted of data objects.
+    pub fn object_figures(&self) -> ObjectFigures {
+        self.shared.outlet.figures()
+    }
+
     /// Flushes until nothing is buffered or in flight.
     pub async fn drain(&self) {
         loop {
             let mut landed = std::pin::pin!(self.shared.landed.notified());
             landed.as_mut().enable();
-            let draft = {
+            let sealed = {
                 let mut core = self.shared.core.lock();
                 if core.is_idle() {
                     return;
                 }
-                core.close_now(self.shared.runtime.now()).map(|draft| self.shared.append(draft, Reason::Timer))
+                core.close_now(self.shared.runtime.now()).map(|sealed| self.shared.append(sealed, Reason::Timer))
             };
-            if draft.is_none() {
+            if sealed.is_none() {
                 landed.await;
             }
         }
@@ -174,12 +187,12 @@ impl Writer {
 }
 
 impl Shared {
-    /// Hands a closed buffer to the log. Called under the lock of the core, so that the order of flights is that of
+    /// Hands a closed buffer on. Called under the lock of the core, so that the order of flights is that of
     /// positions. Of a fence the applier hears by the end of the frames. A refused frame leaves a flight that never lands,
     /// and the next frame would answer it: so nothing is answered any more.
-    fn append(self: &Arc<Self>, draft: Draft, reason: Reason) {
-        self.metrics.flushed(reason, &draft);
-        let appended = self.log.append(draft);
+    fn append(self: &Arc<Self>, sealed: Sealed, reason: Reason) {
+        self.metrics.flushed(reason, sealed.records.len());
+        let appended = self.outlet.append(sealed);
         let shared = Arc::clone(self);
         self.runtime.spawn(
             "append",
@@ -198,6 +211,7 @@ impl Shared {
 
     fn stop(&self) {
         self.core.lock().stop();
+        self.outlet.stop();
         self.changed.notify_one();
         self.landed.notify_waiters();
     }
@@ -210,8 +224,8 @@ async fn run(shared: Arc<Shared>) {
         let until = {
             let mut core = shared.core.lock();
             match core.step(&*shared.judge, shared.runtime.now()) {
-                Step::Flush(draft, reason) => {
-                    shared.append(draft, reason);
+                Step::Flush(sealed, reason) => {
+                    shared.append(sealed, reason);
                     continue;
                 }
                 Step::Wait(until) => {

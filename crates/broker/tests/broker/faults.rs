@@ -28,7 +28,7 @@ use crate::{
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Every record of partition 0 of topic `t`, as base and last offset of each batch.
-async fn everything(client: &Client) -> Vec<(i64, i64)> {
+pub async fn everything(client: &Client) -> Vec<(i64, i64)> {
     let mut found = Vec::new();
     loop {
         let fetch_offset = found.last().map_or(0, |(_, last)| last + 1);

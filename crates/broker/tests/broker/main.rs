@@ -1,6 +1,7 @@
 //! A whole broker on a store in memory, driven through its sessions as a socket would drive it.
 
 mod administration;
+mod apart;
 mod common;
 mod connections;
 mod consumer_groups;

@@ -13,7 +13,8 @@ use crate::{
         addresses, files,
         greeting::Greeting,
         http,
-        node::{self, Node, Pages},
+        node::{Node, Pages},
+        places,
         signals::Signals,
     },
     settings::{self, Resolved},
@@ -55,9 +56,10 @@ async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
     if let Some(socket) = http_socket {
         tokio::spawn(http::serve(socket, pages.clone()));
     }
-    let location = node::location(settings);
+    let location = places::location(settings);
     let http = http_bound.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    tracing::info!(store = %location, http, "starting");
+    let log = places::log_location(settings).map(|log| log.to_string());
+    tracing::info!(store = %location, log, http, "starting");
     let mut node = tokio::select! {
         biased;
         signal = signals.next() => {
@@ -73,6 +75,7 @@ async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
         host_name_advertised: settings.advertise.is_none() && settings.listen.is_unspecified(),
         http: http_bound,
         store: &location.to_string(),
+        log: log.as_deref(),
         cluster_id: &node.cluster_id(),
         effective: &resolved.effective,
     };

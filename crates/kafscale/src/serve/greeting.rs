@@ -21,6 +21,8 @@ pub struct Greeting<'a> {
     pub http: Option<std::net::SocketAddr>,
     /// Where records and log live, in words.
     pub store: &'a str,
+    /// Where the log lives, if not there.
+    pub log: Option<&'a str>,
     /// The cluster's id, as clients see it.
     pub cluster_id: &'a str,
     /// All settings; those that are not the default are shown.
@@ -49,6 +51,9 @@ impl Greeting<'_> {
             );
         }
         lines.push(format!("  data      {} (cluster {})", self.store, self.cluster_id));
+        if let Some(log) = self.log {
+            lines.push(format!("  log       {log}"));
+        }
         match self.http {
             Some(http) => lines.push(format!("  http      http://{http}/metrics, /healthz, /readyz")),
             None => lines.push("  http      off".into()),

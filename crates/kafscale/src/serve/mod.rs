@@ -6,4 +6,5 @@ pub mod files;
 pub mod greeting;
 pub mod http;
 pub mod node;
+pub mod places;
 pub mod signals;

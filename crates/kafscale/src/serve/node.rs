@@ -21,10 +21,9 @@ use kafscale_log::{
     lone::{OpenError, floor::FloorError},
 };
 use kafscale_runtime::{Handle, TokioRuntime};
-use kafscale_store::Location;
 use tokio::net::TcpListener;
 
-use super::{access::access, http::Source};
+use super::{access::access, http::Source, places};
 use crate::{
     exit::{Exit, Failure},
     settings::{Address, Latency, MigrationPolicy, Settings},
@@ -43,9 +42,8 @@ impl Node {
     pub async fn start(settings: &Settings, advertised: &Address, pages: Arc<Pages>) -> Result<Self, Failure> {
         let runtime = TokioRuntime::handle();
         let metrics = Arc::clone(&pages.metrics);
-        let store = kafscale_store::open(&location(settings), &access(settings), runtime.clone(), metrics.clone())
-            .map_err(|error| Failure::new(Exit::StoreUnusable, error))?;
-        let broker = Broker::start(store, runtime.clone(), metrics, translate(settings, advertised)).await;
+        let stores = places::open(settings, &access(settings), &runtime, &metrics)?;
+        let broker = Broker::start(stores, runtime.clone(), metrics, translate(settings, advertised)).await;
         let broker = broker.map_err(not_started)?;
         assert!(pages.broker.set(Arc::clone(&broker)).is_ok(), "a process starts one broker");
         Ok(Self { broker, pages, runtime, listener: None })
@@ -122,14 +120,6 @@ impl Source for Pages {
     }
 }
 
-/// Where records and log live; a directory by its absolute path, so that whoever reads it finds it.
-pub fn location(settings: &Settings) -> Location {
-    match settings.store.clone().unwrap_or_else(|| Location::Directory(settings.data.clone())) {
-        Location::Directory(path) => Location::Directory(std::path::absolute(&path).unwrap_or(path)),
-        elsewhere => elsewhere,
-    }
-}
-
 fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Settings {
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     kafscale_broker::Settings {
@@ -172,9 +162,15 @@ fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Sett
 fn not_started(error: StartError) -> Failure {
     let exit = match &error {
         StartError::Cluster(error) => match error {
-            ClusterError::Read(_) | ClusterError::Write(_) => Exit::StoreUnusable,
+            ClusterError::Read(_)
+            | ClusterError::Write(_)
+            | ClusterError::Misused { .. }
+            | ClusterError::Strangers { .. } => Exit::StoreUnusable,
             ClusterError::Newer(_) => Exit::NewerVersion,
-            ClusterError::Malformed(_) | ClusterError::MarkerMissing => Exit::DataLoss,
+            ClusterError::Malformed(_)
+            | ClusterError::MarkerMissing
+            | ClusterError::LogMissing
+            | ClusterError::DataMissing => Exit::DataLoss,
         },
         StartError::Snapshot(error) => match error {
             snapshot::Error::Read(_) | snapshot::Error::Write(_) => Exit::StoreUnusable,
@@ -191,7 +187,7 @@ fn not_started(error: StartError) -> Failure {
             OpenError::Abandoned => Exit::Unexpected,
         },
         StartError::Newer(_) => Exit::NewerVersion,
-        StartError::Replay(_) => Exit::DataLoss,
+        StartError::LogBehind(_) | StartError::Replay(_) => Exit::DataLoss,
     };
     Failure::new(exit, error)
 }

@@ -22,6 +22,9 @@ settings! {
         /// Store of all records and of the log: `file:DIR`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` (Google),
         /// `az://CONTAINER/PREFIX` (Azure), or `memory:` (gone at exit). Without it the directory of --data is the store.
         store: Option<Location> = "none", "URL";
+        /// Store of the log, if it is to live in another one than the records: `file:DIR`, or a bucket at a provider that
+        /// knows conditional writes. It must be as durable as the records are to be: without it nobody knows their order.
+        log: Option<Location> = "none", "URL";
         /// What kind of store a bucket is. Without it: what its address tells, else `generic-s3`. It decides how the store
         /// is spoken to and paced, and what it can be asked for.
         store_profile: Option<Provider> = "none", "NAME";
@@ -103,6 +106,14 @@ settings! {
         store_client_certificate: Option<PathBuf> = "none", "FILE";
         /// File with the key of our certificate (PEM).
         store_client_key: Option<PathBuf> = "none", "FILE";
+        /// Address of the bucket of --log. Without it: as with --store. So with its region and its keys.
+        log_endpoint_url: Option<String> = "none", "URL";
+        /// Region of the bucket of --log.
+        log_region: Option<String> = "none", "REGION";
+        /// Access key of the bucket of --log.
+        log_access_key_id: Option<String> = "none", "KEY";
+        /// Secret key of the bucket of --log.
+        log_secret_access_key: Option<Secret> = "none", "KEY";
     }
     "Addresses" {
         /// Where Kafka clients connect. Port 0 takes a free port; the ready line tells which.
@@ -200,6 +211,24 @@ impl Settings {
         }
         if self.store_client_certificate.is_some() != self.store_client_key.is_some() {
             return conflict("store-client-certificate and store-client-key must be given together");
+        }
+        if self.log_access_key_id.is_some() != self.log_secret_access_key.is_some() {
+            return conflict("log-access-key-id and log-secret-access-key must be given together");
+        }
+        match &self.log {
+            Some(log) if *log == self.store.clone().unwrap_or_else(|| Location::Directory(self.data.clone())) => {
+                return conflict("log must name another store than the one of the records");
+            }
+            Some(Location::Memory) if self.store != Some(Location::Memory) => {
+                return conflict("log must outlive the process: memory: does not");
+            }
+            None if self.log_endpoint_url.is_some()
+                || self.log_region.is_some()
+                || self.log_access_key_id.is_some() =>
+            {
+                return conflict("log-endpoint-url, log-region and the log's keys mean nothing without log");
+            }
+            _ => {}
         }
         if self.advertise.as_ref().is_some_and(|advertise| advertise.is_unspecified()) {
             return conflict("advertise must be an address that clients can connect to, not 0.0.0.0 or [::]");

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use kafscale_broker::{Broker, Latency, Settings, metrics::Metrics, read::sessions::Sessions};
+use kafscale_broker::{Broker, Latency, Settings, Stores, metrics::Metrics, read::sessions::Sessions};
 use kafscale_records::Codec;
 use kafscale_runtime::{Runtime, timeout};
 use kafscale_state::invariants;
@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 
 use super::Stage;
 use crate::{
+    below::Below,
     client::{
         Partition, admin,
         consumer::{Consumer, Habits},
@@ -34,6 +35,9 @@ use crate::{
 
 /// A start that takes longer is given up, as a supervisor would.
 const START_LIMIT: Duration = Duration::from_secs(200);
+
+/// In so many of a thousand seeds the log lives in a store of its own.
+const LOG_APART: u64 = 350;
 
 /// Rounds of the supervisor between two looks at the brokers' states.
 const INSPECTED_EVERY: u64 = 150;
@@ -52,6 +56,8 @@ pub(super) struct Deployment {
     pub clients: Node,
     store_of: StoreOf,
     pub settings: Settings,
+    /// Whether the log lives in a store of its own.
+    log_apart: bool,
     /// Fetch sessions that a broker has room for.
     pub session_slots: Option<usize>,
     started: Arc<AtomicU64>,
@@ -72,6 +78,7 @@ impl Deployment {
             clients: stage.world.node("clients"),
             store_of,
             settings: Settings { latency, snapshot_frames: rng.within(5..=40), ..Settings::default() },
+            log_apart: stage.world.rng("log apart").chance(LOG_APART),
             session_slots: None,
             started: Arc::default(),
             digests: Arc::default(),
@@ -89,8 +96,12 @@ impl Deployment {
 
     /// Starts one process on `node`; nothing if it died, or gave up for a reason that passes.
     pub async fn start_on(&self, node: &Node) -> Result<Option<Arc<Broker>>, String> {
-        let store = (self.store_of)(node);
-        let start = Broker::start(store, node.runtime(), Arc::new(Metrics::default()), self.settings.clone());
+        let mut stores = Stores::from((self.store_of)(node));
+        if self.log_apart {
+            self.stage.world.mark("log apart");
+            stores.log = Some(Below::new(Arc::clone(&stores.data), "log-store/"));
+        }
+        let start = Broker::start(stores, node.runtime(), Arc::new(Metrics::default()), self.settings.clone());
         let call = node.call("start", start);
         let outcome = match timeout(&self.clients, START_LIMIT, call).await {
             Ok(Some(outcome)) => outcome,

@@ -10,7 +10,7 @@ use super::Frame;
 use crate::entry::{self, Commit, ObjectRef};
 use crate::extent::Extent;
 use crate::limits::{RUN_RECORDS_MAX, U48_MAX};
-use crate::object::{Object, ObjectId, Place};
+use crate::object::{DATA_RECORDS_AT, Object, ObjectId, Place};
 use crate::producer::{self, Claim, Facts, Judgement, Piece, ProducerState, WindowRun, sequence_after};
 use crate::verdict::{CommitVerdict, ExtentVerdict, Refused, RunRefused, RunVerdict, Verdict};
 use crate::{Handle, State, slot};
@@ -47,7 +47,7 @@ impl State {
         let (object, place) = self.object_of(frame, commit.object)?;
         let at = match place {
             Place::LogFrame { .. } => u64::from(frame.facts.payload_at),
-            _ => 0,
+            _ => u64::from(DATA_RECORDS_AT),
         };
         let mut payload = Payload { object, at, extents: 0, bytes: 0 };
         let mut verdict = CommitVerdict { extents: Vec::with_capacity(commit.extents.len()) };

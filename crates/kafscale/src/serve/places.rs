@@ -1,0 +1,134 @@
+//! The stores that a broker is made on: where they are, how they are reached, and which combinations cannot work.
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use kafscale_broker::{Stores, metrics::Metrics};
+use kafscale_runtime::Handle;
+use kafscale_store::{Location, Secret, Store, StoreSettings, profile::ConditionalCreate};
+
+use crate::{
+    exit::{Exit, Failure},
+    settings::Settings,
+};
+
+/// Where records live, and the log if it has no store of its own; a directory by its absolute path, so that whoever reads it
+/// finds it.
+pub fn location(settings: &Settings) -> Location {
+    whole(settings.store.clone().unwrap_or_else(|| Location::Directory(settings.data.clone())))
+}
+
+/// Where the log lives, if not with the records.
+pub fn log_location(settings: &Settings) -> Option<Location> {
+    settings.log.clone().map(whole)
+}
+
+fn whole(location: Location) -> Location {
+    match location {
+        Location::Directory(path) => Location::Directory(std::path::absolute(&path).unwrap_or(path)),
+        elsewhere => elsewhere,
+    }
+}
+
+/// Opens them all. `access` says how the store of the records is reached.
+pub fn open(
+    settings: &Settings,
+    access: &StoreSettings,
+    runtime: &Handle,
+    metrics: &Arc<Metrics>,
+) -> Result<Stores, Failure> {
+    let open = |location: &Location, access: &StoreSettings| -> Result<Arc<dyn Store>, Failure> {
+        kafscale_store::open(location, access, runtime.clone(), metrics.clone()).map_err(unusable)
+    };
+    let (location, log) = (location(settings), log_location(settings));
+    let access_to_log = Other {
+        endpoint: &settings.log_endpoint_url,
+        region: &settings.log_region,
+        access_key_id: &settings.log_access_key_id,
+        secret_access_key: &settings.log_secret_access_key,
+    }
+    .access(access);
+    match &log {
+        Some(log) if !can_hold_a_log(log, &access_to_log)? => {
+            return Err(unusable(anyhow!(
+                "the store {log} cannot create an object only if it is absent, and --log needs one that can: a directory \
+                 (file:DIR), or a bucket at another provider"
+            )));
+        }
+        None if !can_hold_a_log(&location, access)? => {
+            return Err(unusable(anyhow!(
+                "the store {location} cannot create an object only if it is absent, so it cannot hold the log: name another \
+                 store for the log with --log, such as --log file:DIR"
+            )));
+        }
+        _ => {}
+    }
+    let mut stores = Stores::from(open(&location, access)?);
+    stores.log = log.map(|log| open(&log, &access_to_log)).transpose()?;
+    Ok(stores)
+}
+
+fn unusable(error: impl Into<anyhow::Error>) -> Failure {
+    Failure::new(Exit::StoreUnusable, error)
+}
+
+fn can_hold_a_log(location: &Location, access: &StoreSettings) -> Result<bool, Failure> {
+    let profile = location.profile(access).map_err(unusable)?;
+    Ok(profile.conditional_create != ConditionalCreate::None)
+}
+
+/// What is said of another bucket; the rest is as with the first.
+struct Other<'a> {
+    endpoint: &'a Option<String>,
+    region: &'a Option<String>,
+    access_key_id: &'a Option<String>,
+    secret_access_key: &'a Option<Secret>,
+}
+
+impl Other<'_> {
+    fn access(&self, first: &StoreSettings) -> StoreSettings {
+        let mut access = first.clone();
+        if self.endpoint.is_some() {
+            // Another provider perhaps, which its host name tells; neither profile nor region of the first say anything of it.
+            (access.profile, access.s3.region) = (None, None);
+            access.s3.endpoint.clone_from(self.endpoint);
+        }
+        if self.region.is_some() {
+            access.s3.region.clone_from(self.region);
+        }
+        if self.access_key_id.is_some() {
+            access.s3.access_key_id.clone_from(self.access_key_id);
+            access.s3.secret_access_key.clone_from(self.secret_access_key);
+            access.s3.session_token = None;
+        }
+        access
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafscale_store::S3Settings;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_of_another_bucket_is_as_with_the_first() {
+        let s3 = S3Settings {
+            access_key_id: Some("first".into()),
+            region: Some("here".into()),
+            endpoint: Some("https://s3.us-west-004.backblazeb2.com".into()),
+            ..S3Settings::default()
+        };
+        let first = StoreSettings { s3, ..StoreSettings::default() };
+        let (none, endpoint) = (None, Some("http://127.0.0.1:9000".to_owned()));
+        let same = Other { endpoint: &none, region: &none, access_key_id: &none, secret_access_key: &None };
+        assert_eq!(same.access(&first).s3.region.as_deref(), Some("here"));
+        let elsewhere = Other { endpoint: &endpoint, ..same };
+        let access = elsewhere.access(&first);
+        assert_eq!((access.s3.endpoint, access.s3.region), (endpoint.clone(), None));
+        assert_eq!(access.s3.access_key_id.as_deref(), Some("first"));
+        let bucket: Location = "s3://bucket".parse().expect("a bucket");
+        assert!(!can_hold_a_log(&bucket, &first).expect("it is known"));
+        assert!(can_hold_a_log(&bucket, &elsewhere.access(&first)).expect("it is known"));
+    }
+}
