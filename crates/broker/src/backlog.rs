@@ -1,10 +1,11 @@
 //! The backlog rule: what a broker does as the room for extents fills up, so that memory stays bounded and producers notice
 //! early. From half of the room on flushes grow rarer and larger, from three quarters on producers are asked to wait; the
-//! state refuses what does not fit at all.
+//! state refuses what does not fit at all. They are asked to wait as well while the store does badly.
 
 use std::time::Duration;
 
 use kafscale_state::Backlog;
+use kafscale_store::Condition;
 
 use crate::write::{FLUSH_INTERVAL, FLUSH_INTERVAL_MAX};
 
@@ -27,6 +28,15 @@ pub fn throttle_ms(backlog: Backlog) -> i32 {
     let over = (backlog.used * 4).saturating_sub(backlog.cap * 3);
     let wait = over.saturating_mul(THROTTLE_MAX_MS) / backlog.cap.max(1);
     i32::try_from(wait.min(THROTTLE_MAX_MS)).expect("it is small")
+}
+
+/// How long producers are asked to wait by the condition of the store.
+pub fn throttle_for(condition: Condition) -> i32 {
+    match condition {
+        Condition::Healthy => 0,
+        Condition::Degraded => 100,
+        Condition::Unavailable => 500,
+    }
 }
 
 #[cfg(test)]

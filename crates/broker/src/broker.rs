@@ -4,18 +4,21 @@
 //! applier, the flush task, the snapshotter and the log's own. When the applier ends the broker is over: it acknowledges
 //! nothing any more.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use kafscale_log::{
     BarrierError, Frame, Log, Position, Progress,
     lone::{self, Lone, OpenArgs, OpenError, Resume, names},
 };
-use kafscale_runtime::{BoxFuture, Handle, Runtime};
+use kafscale_runtime::{BoxFuture, Handle, Runtime, timeout};
 use kafscale_state::{
     FEATURE_LEVEL_KNOWN,
     entry::{self, BrokerJoined, Entry, Sequencer},
 };
-use kafscale_store::{Hedged, Store};
+use kafscale_store::{Condition, Store};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
@@ -32,13 +35,16 @@ use crate::{
     read::{Cache, Reader, Waiters, sessions::Sessions},
     replica::{Applier, Audience, Own, Replica, ReplicaView, Stopped},
     snapshot::{self, Snapshotter},
-    stores::Stores,
+    stores::{Asked, Stores},
     telemetry::Telemetry,
     write::{Objects, Outlet, Owner, ProducerIds, StateJudge, Writer},
 };
 
 /// Frames that the applier may be behind the log's reader.
 const FRAMES_AHEAD: usize = 256;
+
+/// A barrier waits so long while the log's store is known to be away.
+const BARRIER_WHILE_AWAY: Duration = Duration::from_secs(1);
 
 /// This release.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -94,7 +100,7 @@ impl From<Ended> for StartError {
 /// One broker.
 pub struct Broker {
     stores: Stores,
-    hedged: Vec<Arc<Hedged>>,
+    asked: Asked,
     settings: Settings,
     cluster: Cluster,
     runtime: Handle,
@@ -121,7 +127,7 @@ impl Broker {
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Result<Arc<Self>, StartError> {
-        let (stores, hedged) = hedge(stores.into(), &runtime);
+        let (stores, asked) = Asked::wrap(stores.into(), &runtime);
         let cluster = Cluster::open(&stores, &runtime).await?;
         let state = snapshot::load(&*stores.data, &*runtime, cluster.generation, &settings).await?;
         if let (Some(log), position @ 1..) = (&stores.log, state.position()) {
@@ -136,7 +142,7 @@ impl Broker {
         let cache = Arc::new(Cache::new(settings.cache_bytes));
         let waiters = Arc::new(Waiters::default());
         let own = Arc::new(OnceLock::new());
-        let view = ReplicaView { replica: Arc::clone(&replica), own: Arc::clone(&own), cluster };
+        let view = ReplicaView { replica: Arc::clone(&replica), own: Arc::clone(&own), cluster, asked: asked.clone() };
         let audience = Audience { cache: Arc::clone(&cache), waiters: Arc::clone(&waiters) };
         let reader = Reader::new(Arc::clone(&runtime), Arc::new(view), Arc::clone(&stores.data), cache, waiters);
         let applier = Applier {
@@ -162,7 +168,7 @@ impl Broker {
             Err(OpenError::Abandoned) => return Err(wait_ended(ended).await.into()),
             opened => opened?,
         };
-        let writer = start_writer(&stores, &runtime, &lone, cluster, &replica, &metrics, &settings);
+        let writer = start_writer(&stores, &asked, &runtime, &lone, cluster, &replica, &metrics, &settings);
         let this = Own { lone: Arc::clone(&lone), writer: writer.clone(), opened };
         assert!(own.set(this).is_ok(), "the log is opened once");
         if !replica.wait_applied(opened.tail).await {
@@ -179,7 +185,7 @@ impl Broker {
         );
         let broker = Arc::new(Self {
             stores,
-            hedged,
+            asked,
             settings,
             cluster,
             runtime,
@@ -211,7 +217,14 @@ impl Broker {
     /// Waits until this replica has applied everything that was appended anywhere before the call. Answers that claim an
     /// end or an absence come after it.
     pub async fn barrier(&self) -> Result<(), BarrierError> {
-        let reached = self.replica.barrier(&*self.lone).await;
+        let barrier = self.replica.barrier(&*self.lone);
+        let reached = if self.asked.is_log_away() {
+            // It is asked all the same, since this is how one learns that it is back.
+            let late = || BarrierError::Unavailable("the store does not answer".to_owned());
+            timeout(&*self.runtime, BARRIER_WHILE_AWAY, barrier).await.unwrap_or_else(|_| Err(late()))
+        } else {
+            barrier.await
+        };
         self.barriers.ended(&reached);
         reached
     }
@@ -259,7 +272,19 @@ impl Broker {
 
     /// Whether it takes writes now: not over, and the store confirms.
     pub fn is_ready(&self) -> bool {
-        self.ended.borrow().is_none() && !self.writer.is_stopped() && !self.writer.is_stalled()
+        self.readiness().is_ok()
+    }
+
+    /// Whether it takes writes now, and what there is to say about it.
+    pub fn readiness(&self) -> Result<Option<String>, String> {
+        if self.ended.borrow().is_some() || self.writer.is_stopped() {
+            return Err("this broker is over".to_owned());
+        }
+        let worst = self.asked.worst();
+        if self.writer.is_stalled() || worst.condition == Condition::Unavailable {
+            return Err(format!("the store does not confirm writes ({worst})"));
+        }
+        Ok((worst.condition == Condition::Degraded).then(|| format!("the store is {worst}")))
     }
 
     /// The cluster time in Unix milliseconds: what the store's clock says, where it has one.
@@ -284,6 +309,7 @@ impl Broker {
             ("load_bytes", loads.bytes),
             ("load_failures", loads.failed),
             ("read_hedges", self.read_hedges()),
+            ("store_condition", self.asked.worst().condition as u64),
             ("request_memory_bytes", self.budget.used()),
             ("request_memory_limit_bytes", self.budget.limit()),
             ("extents", backlog.used),
@@ -307,12 +333,13 @@ impl Broker {
 
     /// How many extra attempts were made beside slow reads of the store.
     pub fn read_hedges(&self) -> u64 {
-        self.hedged.iter().map(|hedged| hedged.count()).sum()
+        self.asked.hedges()
     }
 
-    /// How long clients are asked to wait, see [`backlog`].
+    /// How long producers are asked to wait, see [`backlog`].
     pub fn throttle_ms(&self) -> i32 {
-        backlog::throttle_ms(self.replica.read(|state| state.backlog()))
+        let backlog = backlog::throttle_ms(self.replica.read(|state| state.backlog()));
+        backlog.max(backlog::throttle_for(self.asked.worst().condition))
     }
 
     /// The settings.
@@ -423,17 +450,6 @@ fn open_args(
     }
 }
 
-/// The stores with their slow reads asked twice.
-fn hedge(stores: Stores, runtime: &Handle) -> (Stores, Vec<Arc<Hedged>>) {
-    let mut all = Vec::new();
-    let mut hedge = |store| {
-        let hedged = Arc::new(Hedged::new(store, Arc::clone(runtime)));
-        all.push(Arc::clone(&hedged));
-        hedged as Arc<dyn Store>
-    };
-    (Stores { data: hedge(stores.data), log: stores.log.map(hedge) }, all)
-}
-
 /// Refuses a log that ends before `position`: only a log that lives apart from the snapshots can.
 async fn require_frame(
     log: &dyn Store,
@@ -447,8 +463,10 @@ async fn require_frame(
     if found.is_empty() { Err(StartError::LogBehind(position)) } else { Ok(()) }
 }
 
+#[expect(clippy::too_many_arguments, reason = "it is called once")]
 fn start_writer(
     stores: &Stores,
+    asked: &Asked,
     runtime: &Handle,
     lone: &Arc<Lone>,
     cluster: Cluster,
@@ -469,7 +487,9 @@ fn start_writer(
         Outlet::Frames(log)
     };
     let bytes_max = settings.request_memory.max(2 * settings.request_bytes_max) as u64;
-    Writer::start(runtime, outlet, judge, settings.latency, stores.facts(), bytes_max, metrics)
+    let asked = asked.clone();
+    let is_away = Box::new(move || asked.is_away());
+    Writer::start(runtime, outlet, judge, settings.latency, stores.facts(), bytes_max, is_away, metrics)
 }
 
 fn spawn_applier(runtime: &Handle, applier: Applier, frames: mpsc::Receiver<Frame>, end: watch::Sender<Option<Ended>>) {

@@ -10,7 +10,8 @@
 
 use std::sync::Arc;
 
-use kafscale_store::{Facts, Store};
+use kafscale_runtime::Handle;
+use kafscale_store::{Condition, Diagnosed, Facts, Health, Hedged, Store, health::Reading};
 
 /// See the module.
 #[derive(Clone)]
@@ -47,5 +48,57 @@ impl Stores {
 impl From<Arc<dyn Store>> for Stores {
     fn from(data: Arc<dyn Store>) -> Self {
         Self { data, log: None }
+    }
+}
+
+/// How the stores do that a broker asks.
+#[derive(Clone)]
+pub struct Asked {
+    hedged: Vec<Arc<Hedged>>,
+    data: Arc<Health>,
+    log: Arc<Health>,
+}
+
+impl Asked {
+    /// The stores with their health watched, and with their slow reads asked twice.
+    pub fn wrap(stores: Stores, runtime: &Handle) -> (Stores, Self) {
+        let mut hedged = Vec::new();
+        let mut wrap = |what, store| {
+            let health = Arc::new(Health::new(what, Arc::clone(runtime)));
+            let diagnosed = Arc::new(Diagnosed::new(store, Arc::clone(runtime), Arc::clone(&health)));
+            let asked = Arc::new(Hedged::new(diagnosed, Arc::clone(runtime)));
+            hedged.push(Arc::clone(&asked));
+            (asked as Arc<dyn Store>, health)
+        };
+        let (data, of_data) = wrap("data", stores.data);
+        let (log, of_log) = stores.log.map(|log| wrap("log", log)).unzip();
+        let log_health = of_log.unwrap_or_else(|| Arc::clone(&of_data));
+        (Stores { data, log }, Self { hedged, data: of_data, log: log_health })
+    }
+
+    /// Of the store that does worst.
+    pub fn worst(&self) -> Reading {
+        let (data, log) = (self.data.reading(), self.log.reading());
+        if log.condition > data.condition { log } else { data }
+    }
+
+    /// Whether a flush would find a store that does not answer.
+    pub fn is_away(&self) -> bool {
+        self.worst().condition == Condition::Unavailable
+    }
+
+    /// Whether the store of the log does not answer.
+    pub fn is_log_away(&self) -> bool {
+        self.log.condition() == Condition::Unavailable
+    }
+
+    /// Whether the store of the data does not answer.
+    pub fn is_data_away(&self) -> bool {
+        self.data.condition() == Condition::Unavailable
+    }
+
+    /// How many extra attempts were made beside slow reads.
+    pub fn hedges(&self) -> u64 {
+        self.hedged.iter().map(|hedged| hedged.count()).sum()
     }
 }

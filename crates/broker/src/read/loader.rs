@@ -160,7 +160,8 @@ impl Shared {
         self.start();
     }
 
-    /// The bytes of a GET: repeated until the store answers, nobody waits any more, or time is up.
+    /// The bytes of a GET: repeated until the store answers, nobody waits any more, time is up, or the store is known to be
+    /// away.
     async fn read(&self, get: &Get) -> Result<Bytes, LoadError> {
         let name = self.view.name(get.object).ok_or(LoadError::Missing)?;
         let range = ReadRange::At { start: get.start, len: get.end - get.start };
@@ -174,7 +175,8 @@ impl Shared {
                 Ok(Err(ReadError::Refused(reason) | ReadError::Unavailable(reason))) => reason,
                 Err(_) => "no answer in time".to_owned(),
             };
-            if self.runtime.now() + pause >= deadline || !self.queue.lock().is_waited_for(get) {
+            let is_over = self.runtime.now() + pause >= deadline || self.view.is_store_away();
+            if is_over || !self.queue.lock().is_waited_for(get) {
                 return Err(LoadError::Unavailable(failure));
             }
             self.runtime.sleep(pause).await;

@@ -113,6 +113,11 @@ pub trait View: Send + Sync + 'static {
     /// Completes once everything is applied that was in the log when this was called.
     fn barrier(&self) -> BoxFuture<'_, Result<(), BarrierError>>;
 
+    /// Whether the store is known not to answer: then nobody is kept waiting for repeats.
+    fn is_store_away(&self) -> bool {
+        false
+    }
+
     /// An object's name in the store; none if no engine of this broker writes such objects.
     fn name(&self, object: Place) -> Option<String>;
 }

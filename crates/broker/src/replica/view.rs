@@ -10,6 +10,7 @@ use super::{Own, Readers, Replica};
 use crate::{
     cluster::Cluster,
     read::{Cache, Extent, Offsets, View, Waiters},
+    stores::Asked,
     write::Written,
 };
 
@@ -21,6 +22,8 @@ pub struct ReplicaView {
     pub own: Arc<OnceLock<Own>>,
     /// The cluster and the life of its log, which name the objects.
     pub cluster: Cluster,
+    /// How the stores do.
+    pub asked: Asked,
 }
 
 impl View for ReplicaView {
@@ -51,6 +54,10 @@ impl View for ReplicaView {
             let own = self.own.get().ok_or_else(|| BarrierError::Unavailable("the log is not open yet".to_owned()))?;
             self.replica.barrier(&*own.lone).await
         })
+    }
+
+    fn is_store_away(&self) -> bool {
+        self.asked.is_data_away()
     }
 
     fn name(&self, object: Place) -> Option<String> {

@@ -84,6 +84,8 @@ pub struct Core {
     freed_at: Instant,
     /// Moving average from closing a buffer to applying its frame.
     create_latency: Duration,
+    /// The store is known not to answer.
+    away: bool,
     stopped: bool,
 }
 
@@ -106,8 +108,14 @@ impl Core {
             tokens: Tokens::full(&pace, now),
             freed_at: now,
             create_latency: facts.put_latency_hint,
+            away: false,
             stopped: false,
         }
+    }
+
+    /// Whether the store is known not to answer, as of now.
+    pub fn set_away(&mut self, away: bool) {
+        self.away = away;
     }
 
     /// A request's batches arrive; all from one connection.
@@ -187,10 +195,12 @@ impl Core {
         if self.is_closed(append.bytes.len() as u64, now) { stalled } else { Judged::Accept }
     }
 
-    /// Whether nothing new is taken in: the store confirms nothing, or too much waits for it already.
+    /// Whether nothing new is taken in: the store confirms nothing, or too much waits for it already. While it is known to be
+    /// away something must be on its way, for that is what finds out that it is back.
     fn is_closed(&self, more: u64, now: Instant) -> bool {
         let waiting = self.buffer.bytes() + self.bytes_in_flight;
-        self.is_stalled(now) || waiting + more > self.bytes_max
+        let is_away = self.away && !self.flights.is_empty();
+        is_away || self.is_stalled(now) || waiting + more > self.bytes_max
     }
 
     fn push(&mut self, append: Append, now: Instant) {

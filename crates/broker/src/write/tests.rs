@@ -67,7 +67,9 @@ const CONNECTION: ConnectionId = ConnectionId(1);
 fn writer(refuses: bool, bytes_max: u64) -> Writer {
     let (runtime, facts) = (TokioRuntime::handle(), MemoryStore::new().facts());
     let outlet = Outlet::Frames(Arc::new(Mute { refuses }));
-    Writer::start(runtime, outlet, Arc::new(Empty), Latency::Balanced, facts, bytes_max, Arc::new(Metrics::default()))
+    let metrics = Arc::new(Metrics::default());
+    let is_away = Box::new(|| false);
+    Writer::start(runtime, outlet, Arc::new(Empty), Latency::Balanced, facts, bytes_max, is_away, metrics)
 }
 
 /// A batch of one record, and what becomes of it.

@@ -50,10 +50,15 @@ struct Shared {
     runtime: Runtime,
     outlet: Outlet,
     judge: Arc<dyn Judge + Send + Sync>,
+    is_away: IsAway,
     metrics: Arc<Metrics>,
 }
 
+/// Whether the store is known not to answer.
+pub type IsAway = Box<dyn Fn() -> bool + Send + Sync>;
+
 impl Writer {
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own")]
     /// A write path into `outlet`; its flush task runs until the log is fenced or [`Writer::stop`].
     pub fn start(
         runtime: Runtime,
@@ -62,6 +67,7 @@ impl Writer {
         latency: Latency,
         facts: kafscale_store::Facts,
         bytes_max: u64,
+        is_away: IsAway,
         metrics: Arc<Metrics>,
     ) -> Self {
         let core = Core::new(latency, facts, &outlet, bytes_max, runtime.now());
@@ -73,6 +79,7 @@ impl Writer {
             runtime: Arc::clone(&runtime),
             outlet,
             judge,
+            is_away,
             metrics,
         });
         runtime.spawn("flush", Box::pin(run(Arc::clone(&shared))));
@@ -81,8 +88,11 @@ impl Writer {
 
     /// Takes the batches of one Produce request. Their order is that of the calls.
     pub fn produce(&self, connection: ConnectionId, appends: Vec<Append>) {
-        let now = self.shared.runtime.now();
-        self.shared.core.lock().produce(connection, appends, &*self.shared.judge, now);
+        let (now, away) = (self.shared.runtime.now(), (self.shared.is_away)());
+        let mut core = self.shared.core.lock();
+        core.set_away(away);
+        core.produce(connection, appends, &*self.shared.judge, now);
+        drop(core);
         self.shared.changed.notify_one();
     }
 
@@ -95,8 +105,12 @@ impl Writer {
         may_wait: bool,
     ) -> impl Future<Output = Result<Verdict, EntryError>> + Send + use<> {
         let (sender, verdict) = oneshot::channel();
-        let now = self.shared.runtime.now();
-        let taken = self.shared.core.lock().submit(connection, Submitted { entry, verdict: sender }, may_wait, now);
+        let (now, away) = (self.shared.runtime.now(), (self.shared.is_away)());
+        let taken = {
+            let mut core = self.shared.core.lock();
+            core.set_away(away);
+            core.submit(connection, Submitted { entry, verdict: sender }, may_wait, now)
+        };
         self.shared.changed.notify_one();
         let writer = self.clone();
         async move {

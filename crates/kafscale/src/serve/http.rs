@@ -38,8 +38,8 @@ pub trait Source: Send + Sync + 'static {
     /// The broker's metrics as OpenMetrics text.
     fn metrics(&self) -> String;
 
-    /// Whether requests can be served and committed now; if not, why.
-    fn ready(&self) -> Result<(), &'static str>;
+    /// Whether requests can be served and committed now, and what is not as it should be; if they cannot, why.
+    fn ready(&self) -> Result<Option<String>, String>;
 }
 
 /// Serves until the task is dropped.
@@ -84,7 +84,8 @@ async fn metrics(State(source): State<Arc<dyn Source>>) -> Response {
 
 async fn readyz(State(source): State<Arc<dyn Source>>) -> Response {
     match source.ready() {
-        Ok(()) => "ready\n".into_response(),
+        Ok(None) => "ready\n".into_response(),
+        Ok(Some(but)) => format!("ready: {but}\n").into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }

@@ -110,12 +110,11 @@ impl Source for Pages {
         self.broker.get().map_or_else(|| self.metrics.encode(), |broker| broker.metrics_text())
     }
 
-    fn ready(&self) -> Result<(), &'static str> {
+    fn ready(&self) -> Result<Option<String>, String> {
         match self.broker.get() {
-            None => Err("starting: the log is being replayed"),
-            Some(_) if self.draining.load(Ordering::Relaxed) => Err("draining"),
-            Some(broker) if !broker.is_ready() => Err("the store does not confirm writes"),
-            Some(_) => Ok(()),
+            None => Err("starting: the log is being replayed".to_owned()),
+            Some(_) if self.draining.load(Ordering::Relaxed) => Err("draining".to_owned()),
+            Some(broker) => broker.readiness(),
         }
     }
 }
@@ -199,7 +198,7 @@ mod tests {
     #[test]
     fn http_tells_of_a_broker_that_is_still_starting() {
         let pages = Pages::default();
-        assert_eq!(pages.ready(), Err("starting: the log is being replayed"));
+        assert_eq!(pages.ready(), Err("starting: the log is being replayed".to_owned()));
         assert!(pages.metrics().contains("kafscale_connections 0"));
     }
 }

@@ -15,8 +15,8 @@ impl Source for Fake {
     fn metrics(&self) -> String {
         "kafscale_tests_total 3\n# EOF\n".into()
     }
-    fn ready(&self) -> Result<(), &'static str> {
-        if self.ready.load(Ordering::SeqCst) { Ok(()) } else { Err("the log is not replayed yet") }
+    fn ready(&self) -> Result<Option<String>, String> {
+        if self.ready.load(Ordering::SeqCst) { Ok(None) } else { Err("the log is not replayed yet".to_owned()) }
     }
 }
 
