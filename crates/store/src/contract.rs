@@ -51,6 +51,11 @@ pub trait Store: Send + Sync + 'static {
     /// The store's own clock as its latest answer gave it (S3: the `Date` header), if it has one.
     fn date(&self) -> Option<StoreDate>;
 
+    /// How often the store has asked to be asked less (S3: 503 and 429), and until when it wants to be left alone.
+    fn throttled(&self) -> Throttled {
+        Throttled::default()
+    }
+
     /// What callers may assume of this store.
     fn facts(&self) -> Facts;
 }
@@ -85,6 +90,15 @@ pub struct StoreDate {
     pub unix_ms: i64,
     /// When the answer that carried it arrived, on the local monotonic clock.
     pub seen_at: Instant,
+}
+
+/// What a store has said about being asked too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Throttled {
+    /// How often it complained.
+    pub times: u64,
+    /// Until when it wants to be left alone, if the last complaint said so (`Retry-After`).
+    pub until: Option<Instant>,
 }
 
 /// What callers may assume of a store: it decides pacing, never correctness.

@@ -7,7 +7,7 @@ use kafscale_runtime::{BoxFuture, Handle, Instant};
 
 use crate::{
     Body, CreateError, DeleteError, Facts, Health, Listed, Outcome, ReadError, ReadRange, ReplaceError, Store,
-    StoreDate,
+    StoreDate, Throttled,
     health::{End, LATE},
 };
 
@@ -94,6 +94,10 @@ impl Store for Diagnosed {
 
     fn date(&self) -> Option<StoreDate> {
         self.store.date()
+    }
+
+    fn throttled(&self) -> Throttled {
+        self.store.throttled()
     }
 
     fn facts(&self) -> Facts {

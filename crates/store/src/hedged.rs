@@ -10,7 +10,7 @@ use bytes::Bytes;
 use kafscale_runtime::{BoxFuture, Handle};
 
 use crate::{
-    Body, CreateError, DeleteError, Facts, Listed, ReadError, ReadRange, ReplaceError, Store, StoreDate,
+    Body, CreateError, DeleteError, Facts, Listed, ReadError, ReadRange, ReplaceError, Store, StoreDate, Throttled,
     hedge::{Hedge, Slow},
 };
 
@@ -88,6 +88,10 @@ impl Store for Hedged {
 
     fn date(&self) -> Option<StoreDate> {
         self.store.date()
+    }
+
+    fn throttled(&self) -> Throttled {
+        self.store.throttled()
     }
 
     fn facts(&self) -> Facts {

@@ -22,6 +22,7 @@ mod memory;
 mod name;
 mod observe;
 mod observed;
+mod paced;
 pub mod profile;
 pub mod s3;
 mod secret;
@@ -37,7 +38,9 @@ pub mod planted;
 pub use azure::AzureSettings;
 pub use body::Body;
 pub use cloud::{CloudStore, Encryption, NotOffered, TlsSettings, TransportError, Writing};
-pub use contract::{CreateError, DeleteError, Facts, Listed, ReadError, ReadRange, ReplaceError, Store, StoreDate};
+pub use contract::{
+    CreateError, DeleteError, Facts, Listed, ReadError, ReadRange, ReplaceError, Store, StoreDate, Throttled,
+};
 pub use diagnosed::Diagnosed;
 pub use directory::DirectoryStore;
 pub use gcs::GcsSettings;
@@ -47,6 +50,7 @@ pub use memory::MemoryStore;
 pub use name::{BadName, NAME_BYTES_MAX};
 pub use observe::{NoObserver, Observer, Operation, Outcome, Request};
 pub use observed::Observed;
+pub use paced::{PaceFigures, Paced, Rates};
 pub use s3::S3Settings;
 pub use secret::Secret;
 pub use settings::StoreSettings;

@@ -7,7 +7,7 @@ use kafscale_runtime::BoxFuture;
 
 use crate::{
     Body, CreateError, DeleteError, Facts, Listed, Observer, Operation, Outcome, ReadError, ReadRange, ReplaceError,
-    Store, StoreDate, observe::Watch,
+    Store, StoreDate, Throttled, observe::Watch,
 };
 
 /// `S` with its calls reported: for stores where a call is a request (a directory, memory).
@@ -82,6 +82,10 @@ impl<S: Store> Store for Observed<S> {
 
     fn date(&self) -> Option<StoreDate> {
         self.store.date()
+    }
+
+    fn throttled(&self) -> Throttled {
+        self.store.throttled()
     }
 
     fn facts(&self) -> Facts {

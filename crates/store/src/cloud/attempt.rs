@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use reqwest::header::{CONTENT_RANGE, DATE, HeaderMap, RETRY_AFTER};
 
 use super::transport::with_causes;
-use crate::StoreDate;
+use crate::{StoreDate, Throttled};
 
 /// More of an error's body is not read.
 const ERROR_BODY_MAX: usize = 64 << 10;
@@ -109,18 +109,32 @@ struct Client {
 pub(crate) struct Clock {
     runtime: Handle,
     latest: Mutex<Option<StoreDate>>,
+    throttled: Mutex<Throttled>,
 }
 
 impl Clock {
     pub(crate) fn latest(&self) -> Option<StoreDate> {
         *self.latest.lock()
     }
+
+    pub(crate) fn throttled(&self) -> Throttled {
+        *self.throttled.lock()
+    }
+
+    fn note(&self, answer: &Answer) {
+        if matches!(answer.status, 429 | 503) {
+            let mut throttled = self.throttled.lock();
+            throttled.times += 1;
+            throttled.until = answer.retry_after.map(|wait| self.runtime.now() + wait);
+        }
+    }
 }
 
 impl Connector {
     /// Around a client without a limit of its own: how long a request may take depends on its size, which the caller knows.
     pub(crate) fn new(inner: Arc<dyn HttpService>, runtime: Handle) -> Self {
-        Self { client: Client { inner, clock: Arc::new(Clock { runtime, latest: Mutex::default() }) } }
+        let clock = Clock { runtime, latest: Mutex::default(), throttled: Mutex::default() };
+        Self { client: Client { inner, clock: Arc::new(clock) } }
     }
 
     pub(crate) fn clock(&self) -> Arc<Clock> {
@@ -159,6 +173,7 @@ impl HttpService for Client {
         let (parts, mut body) = response.into_parts();
         let mut answer = Answer { status: parts.status.as_u16(), ..Answer::default() };
         self.read_headers(&parts.headers, &mut answer);
+        self.clock.note(&answer);
         if !parts.status.is_success() {
             let start = read_start(body).await;
             let text = String::from_utf8_lossy(&start);

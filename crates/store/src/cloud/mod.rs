@@ -27,7 +27,7 @@ use object_store::{
 
 use crate::{
     Body, CreateError, DeleteError, Facts, Listed, Observer, Operation, Outcome, ReadError, ReadRange, ReplaceError,
-    Store, StoreDate, name,
+    Store, StoreDate, Throttled, name,
     observe::Watch,
     profile::{ConditionalCreate, Dialect, Profile},
 };
@@ -321,6 +321,10 @@ impl Store for CloudStore {
 
     fn date(&self) -> Option<StoreDate> {
         self.clock.latest()
+    }
+
+    fn throttled(&self) -> Throttled {
+        self.clock.throttled()
     }
 
     fn facts(&self) -> Facts {
