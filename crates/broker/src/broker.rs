@@ -32,7 +32,7 @@ use crate::{
     metrics::Metrics,
     net::Budget,
     patient,
-    read::{Cache, Reader, Waiters, sessions::Sessions},
+    read::{Cache, Mirror, Reader, Waiters, sessions::Sessions},
     replica::{Applier, Audience, Own, Replica, ReplicaView, Stopped},
     snapshot::{self, Snapshotter},
     stores::{Asked, Stores},
@@ -143,8 +143,11 @@ impl Broker {
         let waiters = Arc::new(Waiters::default());
         let own = Arc::new(OnceLock::new());
         let view = ReplicaView { replica: Arc::clone(&replica), own: Arc::clone(&own), cluster, asked: asked.clone() };
-        let audience = Audience { cache: Arc::clone(&cache), waiters: Arc::clone(&waiters) };
-        let reader = Reader::new(Arc::clone(&runtime), Arc::new(view), Arc::clone(&stores.data), cache, waiters);
+        let mirror = stores.mirror.clone().map(|mirror| Mirror::new(mirror, Arc::clone(&runtime), cluster.id));
+        let mirror = mirror.map(Arc::new);
+        let audience =
+            Audience { cache: Arc::clone(&cache), waiters: Arc::clone(&waiters), mirror: mirror.clone() };
+        let reader = Reader::new(Arc::clone(&runtime), Arc::new(view), Arc::clone(&stores.data), mirror, cache, waiters);
         let applier = Applier {
             replica: Arc::clone(&replica),
             readers: Arc::new(audience),
@@ -300,6 +303,7 @@ impl Broker {
         let log = self.lone.figures();
         let (groups, members) = self.groups.counts();
         let objects = self.writer.object_figures();
+        let mirror = self.reader.mirror().map(|mirror| mirror.counts()).unwrap_or_default();
         for (name, value) in [
             ("cache_hits", hits),
             ("cache_misses", misses),
@@ -310,6 +314,11 @@ impl Broker {
             ("load_failures", loads.failed),
             ("read_hedges", self.read_hedges()),
             ("store_condition", self.asked.worst().condition as u64),
+            ("read_replica_hits", mirror.hits),
+            ("read_replica_misses", mirror.misses),
+            ("read_replica_failures", mirror.failures + mirror.wrong),
+            ("read_replica_skipped", mirror.skipped),
+            ("read_replica_lag_ms", mirror.lag_ms),
             ("request_memory_bytes", self.budget.used()),
             ("request_memory_limit_bytes", self.budget.limit()),
             ("extents", backlog.used),

@@ -210,7 +210,12 @@ impl Cluster {
         }
     }
 
-    fn encode(&self, holds: Part) -> bytes::Bytes {
+    /// What a marker says, whichever part its store holds.
+    pub(crate) fn of_marker(bytes: &[u8]) -> Result<Self, ClusterError> {
+        Self::parse(bytes).map(|(found, _)| found)
+    }
+
+    pub(crate) fn encode(&self, holds: Part) -> bytes::Bytes {
         let format = if holds == Part::Whole { FORMAT_WHOLE } else { FORMAT };
         let marker = Marker { format, cluster_id: format!("{:032x}", self.id), generation: self.generation, holds };
         serde_json::to_vec_pretty(&marker).expect("a marker is plain data").into()

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | of the data | data objects, snapshots, and a marker |
 //! | of the log | the log's frames, floor and archives, and the marker that counts |
+//! | mirror | copies of the data store's objects, made by somebody else; read first, never written |
 //!
 //! The log needs create-if-absent; the data store does not: what is written there has names that only one writer uses, or
 //! the same bytes whoever writes it. Snapshots lie with the data, so that a log that is lost takes no topic's name with it.
@@ -20,12 +21,14 @@ pub struct Stores {
     pub data: Arc<dyn Store>,
     /// Of the log, if that is another one.
     pub log: Option<Arc<dyn Store>>,
+    /// Copies of the data, to read records from first.
+    pub mirror: Option<Arc<dyn Store>>,
 }
 
 impl Stores {
     /// The log in `log`, everything else in `data`.
     pub fn apart(data: Arc<dyn Store>, log: Arc<dyn Store>) -> Self {
-        Self { data, log: Some(log) }
+        Self { data, log: Some(log), mirror: None }
     }
 
     /// The store that the log lives in.
@@ -47,7 +50,7 @@ impl Stores {
 
 impl From<Arc<dyn Store>> for Stores {
     fn from(data: Arc<dyn Store>) -> Self {
-        Self { data, log: None }
+        Self { data, log: None, mirror: None }
     }
 }
 
@@ -73,7 +76,7 @@ impl Asked {
         let (data, of_data) = wrap("data", stores.data);
         let (log, of_log) = stores.log.map(|log| wrap("log", log)).unzip();
         let log_health = of_log.unwrap_or_else(|| Arc::clone(&of_data));
-        (Stores { data, log }, Self { hedged, data: of_data, log: log_health })
+        (Stores { data, log, mirror: stores.mirror }, Self { hedged, data: of_data, log: log_health })
     }
 
     /// Of the store that does worst.

@@ -21,7 +21,7 @@ use kafscale_store::{ReadError, ReadRange, Store};
 use parking_lot::Mutex;
 
 use super::{
-    Cache, Content, ContentError, Extent, Key, View,
+    Cache, Content, ContentError, Extent, Key, Mirror, View,
     mailbox::{Loaded, Mailbox},
     queue::{Get, Queue},
 };
@@ -78,6 +78,7 @@ struct Shared {
     runtime: Runtime,
     view: Arc<dyn View>,
     store: Arc<dyn Store>,
+    mirror: Option<Arc<Mirror>>,
     cache: Arc<Cache>,
     queue: Mutex<Queue>,
     failures: Mutex<BTreeMap<Key, (Instant, LoadError)>>,
@@ -89,9 +90,22 @@ struct Shared {
 
 impl Loader {
     /// A loader that puts what it reads into `cache`.
-    pub fn new(runtime: Runtime, view: Arc<dyn View>, store: Arc<dyn Store>, cache: Arc<Cache>) -> Self {
+    pub fn new(
+        runtime: Runtime,
+        view: Arc<dyn View>,
+        store: Arc<dyn Store>,
+        mirror: Option<Arc<Mirror>>,
+        cache: Arc<Cache>,
+    ) -> Self {
         let (queue, failures, gets, bytes, extents, failed) = Default::default();
-        Self { shared: Arc::new(Shared { runtime, view, store, cache, queue, failures, gets, bytes, extents, failed }) }
+        let shared =
+            Shared { runtime, view, store, mirror, cache, queue, failures, gets, bytes, extents, failed };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// What is read first, if anything is.
+    pub fn mirror(&self) -> Option<&Arc<Mirror>> {
+        self.shared.mirror.as_ref()
     }
 
     /// Loads an extent of a partition; what becomes of it is delivered to `mailbox`.
@@ -144,9 +158,15 @@ impl Shared {
     }
 
     async fn run(self: Arc<Self>, get: Get) {
-        let outcome = self.read(&get).await;
-        for extent in &get.extents {
-            let loaded: Loaded = outcome.clone().and_then(|bytes| content(&get, extent, &bytes));
+        let all = match self.from_mirror(&get).await {
+            Some(all) => all,
+            None => {
+                let outcome = self.read(&get).await;
+                let part = |extent| outcome.clone().and_then(|bytes| content(&get, extent, &bytes));
+                get.extents.iter().map(part).collect()
+            }
+        };
+        for (extent, loaded) in get.extents.iter().zip(all) {
             match &loaded {
                 Ok(content) => self.cache.insert(extent.key(), Arc::clone(content)),
                 Err(error) => self.report(extent, error),
@@ -158,6 +178,23 @@ impl Shared {
         }
         self.queue.lock().done(&get);
         self.start();
+    }
+
+    /// What the mirror has, if it has all of it as it was written.
+    async fn from_mirror(&self, get: &Get) -> Option<Vec<Loaded>> {
+        let (mirror, name) = (self.mirror.as_ref()?, self.view.name(get.object)?);
+        let bytes = mirror.get(get.object, &name, get.start, get.end - get.start).await?;
+        let all: Vec<Loaded> = get.extents.iter().map(|extent| content(get, extent, &bytes)).collect();
+        match all.iter().find_map(|loaded| loaded.as_ref().err()) {
+            None => {
+                mirror.found_right(get.object);
+                Some(all)
+            }
+            Some(error) => {
+                mirror.found_wrong(&name, &error.to_string());
+                None
+            }
+        }
     }
 
     /// The bytes of a GET: repeated until the store answers, nobody waits any more, time is up, or the store is known to be

@@ -21,6 +21,7 @@ mod content;
 mod fetch;
 mod loader;
 mod mailbox;
+mod mirror;
 mod pulse;
 mod queue;
 pub mod sessions;
@@ -42,6 +43,7 @@ pub use cache::Cache;
 pub use content::{Content, ContentError, Slice};
 pub use fetch::{Ask, Limits, Taken};
 pub use loader::{LoadError, Loader};
+pub use mirror::{Mirror, MirrorCounts};
 pub use timestamps::TimeQuery;
 pub use waiters::Waiters;
 
@@ -165,15 +167,16 @@ struct Shared {
 }
 
 impl Reader {
-    /// A read path over a replica and a store. `cache` and `waiters` are shared with whoever applies the log.
+    /// A read path over a replica and a store, with a mirror of it to be read first if there is one. `cache` and `waiters` are shared with whoever applies the log.
     pub fn new(
         runtime: Runtime,
         view: Arc<dyn View>,
         store: Arc<dyn Store>,
+        mirror: Option<Arc<Mirror>>,
         cache: Arc<Cache>,
         waiters: Arc<Waiters>,
     ) -> Self {
-        let loader = Loader::new(Arc::clone(&runtime), Arc::clone(&view), store, Arc::clone(&cache));
+        let loader = Loader::new(Arc::clone(&runtime), Arc::clone(&view), store, mirror, Arc::clone(&cache));
         let ahead = ahead::ReadAhead::new(cache.capacity());
         let pulse = pulse::Pulse::new(runtime.now());
         let opening = Semaphore::new(timestamps::OPEN_AT_ONCE);
@@ -193,6 +196,11 @@ impl Reader {
     /// The cache, for its counters.
     pub fn cache(&self) -> &Cache {
         &self.shared.cache
+    }
+
+    /// The mirror, if there is one.
+    pub fn mirror(&self) -> Option<&Arc<Mirror>> {
+        self.shared.loader.mirror()
     }
 
     /// The loader, for its counters.

@@ -58,15 +58,22 @@ impl World {
     }
 
     pub fn with_cache(bytes: u64) -> Self {
+        Self::build(bytes, |_| None)
+    }
+
+    /// One that may have a mirror, made on its clock.
+    pub fn build(bytes: u64, mirror: impl FnOnce(&Arc<Clock>) -> Option<Arc<Mirror>>) -> Self {
         let clock = Arc::new(Clock::default());
         let view = Arc::new(FakeView::default());
-        let store = Arc::new(FaultyStore { clock: Arc::clone(&clock), ..FaultyStore::default() });
+        let store = FaultyStore::on(&clock);
+        let mirror = mirror(&clock);
         let cache = Arc::new(Cache::new(bytes));
         let waiters = Arc::new(Waiters::default());
         let reader = Reader::new(
             Arc::clone(&clock) as Arc<dyn Runtime>,
             Arc::clone(&view) as Arc<dyn View>,
             Arc::clone(&store) as Arc<dyn Store>,
+            mirror,
             Arc::clone(&cache),
             Arc::clone(&waiters),
         );
@@ -226,6 +233,11 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
+    /// An empty one.
+    pub fn on(clock: &Arc<Clock>) -> Arc<Self> {
+        Arc::new(Self { clock: Arc::clone(clock), ..Self::default() })
+    }
+
     pub fn get_count(&self) -> usize {
         self.gets.lock().len()
     }

@@ -9,7 +9,7 @@ use kafscale_state::{Handle, Place};
 use super::{Own, Readers, Replica};
 use crate::{
     cluster::Cluster,
-    read::{Cache, Extent, Offsets, View, Waiters},
+    read::{Cache, Extent, Mirror, Offsets, View, Waiters},
     stores::Asked,
     write::Written,
 };
@@ -77,10 +77,15 @@ pub struct Audience {
     pub cache: Arc<Cache>,
     /// Wakes fetches.
     pub waiters: Arc<Waiters>,
+    /// Hears of what may not have been copied yet.
+    pub mirror: Option<Arc<Mirror>>,
 }
 
 impl Readers for Audience {
     fn written(&self, object: Place, records_at: u64, written: Written) {
+        if let Some(mirror) = &self.mirror {
+            mirror.written(object);
+        }
         let len: usize = written.batches.iter().map(bytes::Bytes::len).sum();
         let extent = Extent {
             object,

@@ -25,6 +25,9 @@ settings! {
         /// Store of the log, if it is to live in another one than the records: `file:DIR`, or a bucket at a provider that
         /// knows conditional writes. It must be as durable as the records are to be: without it nobody knows their order.
         log: Option<Location> = "none", "URL";
+        /// Bucket with copies of the objects of --store, under the same names, such as the provider's replication makes:
+        /// records are read from there first.
+        read_replica: Option<Location> = "none", "URL";
         /// What kind of store a bucket is. Without it: what its address tells, else `generic-s3`. It decides how the store
         /// is spoken to and paced, and what it can be asked for.
         store_profile: Option<Provider> = "none", "NAME";
@@ -114,6 +117,14 @@ settings! {
         log_access_key_id: Option<String> = "none", "KEY";
         /// Secret key of the bucket of --log.
         log_secret_access_key: Option<Secret> = "none", "KEY";
+        /// Address of the bucket of --read-replica. Without it: as with --store. So with its region and its keys.
+        read_replica_endpoint_url: Option<String> = "none", "URL";
+        /// Region of the bucket of --read-replica.
+        read_replica_region: Option<String> = "none", "REGION";
+        /// Access key of the bucket of --read-replica.
+        read_replica_access_key_id: Option<String> = "none", "KEY";
+        /// Secret key of the bucket of --read-replica.
+        read_replica_secret_access_key: Option<Secret> = "none", "KEY";
     }
     "Addresses" {
         /// Where Kafka clients connect. Port 0 takes a free port; the ready line tells which.
