@@ -18,7 +18,7 @@ use kafscale_protocol::{
 };
 use kafscale_records::{BatchBuilder, Codec};
 use kafscale_runtime::TokioRuntime;
-use kafscale_store::MemoryStore;
+use kafscale_store::{MemoryStore, Store};
 
 const PARTITIONS: i32 = 1_000;
 
@@ -63,7 +63,7 @@ fn show(what: &str, latencies: &[Duration]) {
 async fn main() {
     let rounds = if std::env::args().any(|argument| argument == "--small") { 100 } else { 1_000 };
     let settings = Settings { cache_bytes: 8 << 20, ..Settings::default() };
-    let store = Arc::new(MemoryStore::new());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let broker = Broker::start(store, TokioRuntime::handle(), Arc::new(Metrics::default()), settings).await;
     let broker = broker.expect("an empty store serves");
     let session = broker.session(ConnectionId(1), "/127.0.0.1");

@@ -145,9 +145,9 @@ impl Broker {
         let view = ReplicaView { replica: Arc::clone(&replica), own: Arc::clone(&own), cluster, asked: asked.clone() };
         let mirror = stores.mirror.clone().map(|mirror| Mirror::new(mirror, Arc::clone(&runtime), cluster.id));
         let mirror = mirror.map(Arc::new);
-        let audience =
-            Audience { cache: Arc::clone(&cache), waiters: Arc::clone(&waiters), mirror: mirror.clone() };
-        let reader = Reader::new(Arc::clone(&runtime), Arc::new(view), Arc::clone(&stores.data), mirror, cache, waiters);
+        let audience = Audience { cache: Arc::clone(&cache), waiters: Arc::clone(&waiters), mirror: mirror.clone() };
+        let reader =
+            Reader::new(Arc::clone(&runtime), Arc::new(view), Arc::clone(&stores.data), mirror, cache, waiters);
         let applier = Applier {
             replica: Arc::clone(&replica),
             readers: Arc::new(audience),
@@ -313,6 +313,7 @@ impl Broker {
             ("load_bytes", loads.bytes),
             ("load_failures", loads.failed),
             ("read_hedges", self.read_hedges()),
+            ("store_complaints", self.stores.data.throttled().times),
             ("store_condition", self.asked.worst().condition as u64),
             ("read_replica_hits", mirror.hits),
             ("read_replica_misses", mirror.misses),

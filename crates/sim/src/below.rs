@@ -17,7 +17,7 @@ pub struct Below {
 
 impl Below {
     /// Everything of `store` whose name begins with `prefix`, which ends in a slash.
-    pub fn new(store: Arc<dyn Store>, prefix: &'static str) -> Arc<dyn Store> {
+    pub fn of(store: Arc<dyn Store>, prefix: &'static str) -> Arc<dyn Store> {
         Arc::new(Self { store, prefix })
     }
 

@@ -98,8 +98,7 @@ impl Loader {
         cache: Arc<Cache>,
     ) -> Self {
         let (queue, failures, gets, bytes, extents, failed) = Default::default();
-        let shared =
-            Shared { runtime, view, store, mirror, cache, queue, failures, gets, bytes, extents, failed };
+        let shared = Shared { runtime, view, store, mirror, cache, queue, failures, gets, bytes, extents, failed };
         Self { shared: Arc::new(shared) }
     }
 
@@ -158,7 +157,7 @@ impl Shared {
     }
 
     async fn run(self: Arc<Self>, get: Get) {
-        let all = match self.from_mirror(&get).await {
+        let all = match self.ask_mirror(&get).await {
             Some(all) => all,
             None => {
                 let outcome = self.read(&get).await;
@@ -181,7 +180,7 @@ impl Shared {
     }
 
     /// What the mirror has, if it has all of it as it was written.
-    async fn from_mirror(&self, get: &Get) -> Option<Vec<Loaded>> {
+    async fn ask_mirror(&self, get: &Get) -> Option<Vec<Loaded>> {
         let (mirror, name) = (self.mirror.as_ref()?, self.view.name(get.object)?);
         let bytes = mirror.get(get.object, &name, get.start, get.end - get.start).await?;
         let all: Vec<Loaded> = get.extents.iter().map(|extent| content(get, extent, &bytes)).collect();

@@ -22,7 +22,7 @@ use kafscale_store::{
 };
 use parking_lot::Mutex;
 
-use super::{Cache, Extent, Offsets, Reader, View, Waiters};
+use super::{Cache, Extent, Mirror, Offsets, Reader, View, Waiters};
 
 /// Bytes before the records of an object.
 const HEAD: usize = 100;

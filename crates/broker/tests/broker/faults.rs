@@ -365,7 +365,7 @@ fn a_store_of_a_newer_version_is_not_opened_and_not_touched() {
         Newer::Entries(bytes.into())
     };
     for (newer, theirs, ours) in [
-        (Newer::Marker, "format 9", "knows 1"),
+        (Newer::Marker, "format 9", "knows 2"),
         (Newer::Floor, "format 9", "known up to 1"),
         (Newer::Snapshot(4), "format version 9", "knows 1"),
         (Newer::Snapshot(6), "feature level 9", "knows 1"),

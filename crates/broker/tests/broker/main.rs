@@ -9,6 +9,7 @@ mod describe;
 mod faults;
 mod fetch;
 mod groups;
+mod health;
 mod hostile;
 mod idempotence;
 mod incompatibilities;

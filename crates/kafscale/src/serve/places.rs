@@ -5,7 +5,10 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use kafscale_broker::{Stores, metrics::Metrics};
 use kafscale_runtime::Handle;
-use kafscale_store::{Location, Secret, Store, StoreSettings, profile::ConditionalCreate};
+use kafscale_store::{
+    Location, NoObserver, Observer, Paced, Rates, Secret, Store, StoreSettings,
+    profile::{ConditionalCreate, Limits},
+};
 
 use crate::{
     exit::{Exit, Failure},
@@ -37,8 +40,13 @@ pub fn open(
     runtime: &Handle,
     metrics: &Arc<Metrics>,
 ) -> Result<Stores, Failure> {
-    let open = |location: &Location, access: &StoreSettings| -> Result<Arc<dyn Store>, Failure> {
-        kafscale_store::open(location, access, runtime.clone(), metrics.clone()).map_err(unusable)
+    let open = |location: &Location, access: &StoreSettings, observer: Arc<dyn Observer>| {
+        let store = kafscale_store::open(location, access, runtime.clone(), observer).map_err(unusable)?;
+        if let Location::Directory(_) | Location::Memory = location {
+            return Ok(store);
+        }
+        let rates = rates(location.profile(access).map_err(unusable)?.limits);
+        Ok::<Arc<dyn Store>, Failure>(Arc::new(Paced::new(store, runtime.clone(), rates)))
     };
     let (location, log) = (location(settings), log_location(settings));
     let access_to_log = Other {
@@ -63,9 +71,26 @@ pub fn open(
         }
         _ => {}
     }
-    let mut stores = Stores::from(open(&location, access)?);
-    stores.log = log.map(|log| open(&log, &access_to_log)).transpose()?;
+    let mut stores = Stores::from(open(&location, access, metrics.clone())?);
+    stores.log = log.map(|log| open(&log, &access_to_log, metrics.clone())).transpose()?;
+    if let Some(replica) = settings.read_replica.clone().map(whole) {
+        let access_to_replica = Other {
+            endpoint: &settings.read_replica_endpoint_url,
+            region: &settings.read_replica_region,
+            access_key_id: &settings.read_replica_access_key_id,
+            secret_access_key: &settings.read_replica_secret_access_key,
+        }
+        .access(access);
+        // It has counts of its own.
+        stores.mirror = Some(open(&replica, &access_to_replica, Arc::new(NoObserver))?);
+    }
     Ok(stores)
+}
+
+/// Where a provider counts all requests together, writes and reads get a half each.
+fn rates(limits: Limits) -> Rates {
+    let half = limits.total.map(|total| total / 2);
+    Rates { writes: limits.writes.or(half), reads: limits.reads.or(half) }
 }
 
 fn unusable(error: impl Into<anyhow::Error>) -> Failure {
@@ -99,7 +124,13 @@ impl Other<'_> {
         if self.access_key_id.is_some() {
             access.s3.access_key_id.clone_from(self.access_key_id);
             access.s3.secret_access_key.clone_from(self.secret_access_key);
+            // No other identity than these keys.
             access.s3.session_token = None;
+            access.s3.credentials = None;
+            access.s3.role_arn = None;
+            access.s3.web_identity_token_file = None;
+            access.s3.container_credentials_uri = None;
+            access.s3.instance_metadata = false;
         }
         access
     }

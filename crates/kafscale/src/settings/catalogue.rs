@@ -226,9 +226,15 @@ impl Settings {
         if self.log_access_key_id.is_some() != self.log_secret_access_key.is_some() {
             return conflict("log-access-key-id and log-secret-access-key must be given together");
         }
+        if self.read_replica_access_key_id.is_some() != self.read_replica_secret_access_key.is_some() {
+            return conflict("read-replica-access-key-id and read-replica-secret-access-key must be given together");
+        }
         match &self.log {
             Some(log) if *log == self.store.clone().unwrap_or_else(|| Location::Directory(self.data.clone())) => {
                 return conflict("log must name another store than the one of the records");
+            }
+            _ if self.read_replica.is_some() && self.read_replica == self.store => {
+                return conflict("read-replica must name another store than the one of the records");
             }
             Some(Location::Memory) if self.store != Some(Location::Memory) => {
                 return conflict("log must outlive the process: memory: does not");

@@ -9,3 +9,4 @@ mod command_line;
 mod faults;
 mod harness;
 mod serve;
+mod stores;

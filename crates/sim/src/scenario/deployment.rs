@@ -99,7 +99,7 @@ impl Deployment {
         let mut stores = Stores::from((self.store_of)(node));
         if self.log_apart {
             self.stage.world.mark("log apart");
-            stores.log = Some(Below::new(Arc::clone(&stores.data), "log-store/"));
+            stores.log = Some(Below::of(Arc::clone(&stores.data), "log-store/"));
         }
         let start = Broker::start(stores, node.runtime(), Arc::new(Metrics::default()), self.settings.clone());
         let call = node.call("start", start);
