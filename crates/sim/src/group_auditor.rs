@@ -269,16 +269,28 @@ impl<'a> Case<'a> {
 
     /// Once another has taken a static member's place nothing of it is accepted any more.
     fn fences(&mut self) {
-        // By instance: member ids in the order in which they were told, and when.
+        // By instance: member ids in the order in which they came to hold it, and when. JoinGroup is answered from memory, so
+        // one that was taken over, or is lost before it saves, may name members that never hold anything; assignments and
+        // epochs are saved before they are told.
+        let is_classic = self.deeds.iter().any(|deed| matches!(deed.what, What::Assigned { .. }));
         let mut holders: BTreeMap<&str, Vec<(&str, Moment)>> = BTreeMap::new();
         let mut told: Vec<_> = self.deeds.iter().filter(|deed| deed.end.is_some()).collect();
         told.sort_by_key(|deed| deed.end);
+        let mut greatest = i32::MIN;
         for deed in told {
-            if let (What::Told { name, instance: Some(instance) }, Some(end)) = (&deed.what, deed.end) {
-                let ids = holders.entry(instance).or_default();
-                if ids.iter().all(|(id, _)| **id != *name.member) {
-                    ids.push((&name.member, end));
-                }
+            let (What::Told { name, .. } | What::Assigned { name, .. }, Some(end)) = (&deed.what, deed.end) else {
+                continue;
+            };
+            let is_saved = matches!(deed.what, What::Assigned { .. }) == is_classic;
+            // What a late answer tells of an older generation is no news.
+            if !is_saved || (is_classic && name.epoch < greatest) {
+                continue;
+            }
+            greatest = greatest.max(name.epoch);
+            let Some(instance) = self.instances.get(&*name.member) else { continue };
+            let ids = holders.entry(instance).or_default();
+            if ids.iter().all(|(id, _)| **id != *name.member) {
+                ids.push((&name.member, end));
             }
         }
         let mut fenced: BTreeMap<&str, Moment> = BTreeMap::new();

@@ -97,12 +97,18 @@ fn each_wrong_is_named() {
 
 #[test]
 fn a_place_that_was_taken_is_lost() {
-    let taken = || Story::default().told(1, "a", 1, Some("i")).told(2, "b", 1, Some("i"));
+    let joined = || {
+        let one = Story::default().told(1, "a", 1, Some("i")).proposed(1, 1, "a").assigned(1, "a", 1, true);
+        one.told(2, "b", 1, Some("i"))
+    };
+    let taken = || joined().assigned(2, "b", 1, true);
     let beat = || What::Beat { name: name("a", 1), is_accepted: true };
     // A coordinator that was taken over may say so for a while.
     taken().deed(1, beat()).passes();
     let later = |story: Story| (0..4).fold(story, |story, _| story.deed(2, What::Died));
     later(taken()).deed(1, beat()).fails_as("not fenced");
+    // Who has joined and was given nothing may have joined a coordinator that is gone.
+    later(joined()).deed(1, beat()).passes();
     taken().commit(1, "a", 1, 3).fails_as("not fenced");
 }
 
