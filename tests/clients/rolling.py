@@ -36,7 +36,9 @@ class Rolling(Story):
                     check(f"{member} is rolled to {protocol}", lambda: self.roll(agent, member, protocol))
                     check(f"read after {member} was rolled to {protocol}", lambda: self.produced_is_read(agent))
             check("no partition was owned twice", lambda: equal(self.group.overlaps, [], "overlaps"))
-            check("no record was read twice", self.none_twice)
+            if not self.strategy:
+                # A cooperative member may commit too late for its generation; Apache Kafka then gives records again, too.
+                check("no record was read twice", self.none_twice)
             for member in MEMBERS:
                 self.leave(agent, member)
         finally:
