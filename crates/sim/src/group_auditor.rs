@@ -135,6 +135,8 @@ impl<'a> Case<'a> {
     fn stays(&self) -> Vec<Stay<'a>> {
         let mut open: BTreeMap<(Life, &Line), Stay<'a>> = BTreeMap::new();
         let mut sure: BTreeMap<Life, Instant> = BTreeMap::new();
+        let mut holders: BTreeMap<&str, Life> = BTreeMap::new();
+        let mut displaced: BTreeSet<Life> = BTreeSet::new();
         let mut closed = Vec::new();
         let mut close = |mut stay: Stay<'a>, at: Moment| {
             stay.to = Some(at);
@@ -146,6 +148,18 @@ impl<'a> Case<'a> {
         for deed in self.deeds {
             let (life, now) = (deed.life, deed.start);
             match &deed.what {
+                // Nobody asks the one that was there: it is sure of nothing any more.
+                What::Claims(instance) => {
+                    let before = holders.insert(instance, life).filter(|before| *before != life);
+                    displaced.extend(before);
+                    for stay in open.values_mut().filter(|stay| before == Some(stay.life)) {
+                        stay.sure.iter_mut().for_each(|(_, to)| *to = (*to).min(now.at));
+                    }
+                }
+                What::Sure(_) if displaced.contains(&life) => {}
+                What::Took(line) if displaced.contains(&life) => {
+                    open.insert((life, line), Stay { life, line, from: now, to: None, sure: Vec::new() });
+                }
                 What::Took(line) => {
                     let until = sure.get(&life).copied().unwrap_or_default();
                     let stay = Stay { life, line, from: now, to: None, sure: vec![(now.at, until.max(now.at))] };

@@ -62,6 +62,8 @@ pub enum What {
         /// Its `group.instance.id`.
         instance: Option<Arc<str>>,
     },
+    /// It asks to be the static member of this instance id, whoever is that now.
+    Claims(Arc<str>),
     /// The leader of a classic generation hands in who shall have what.
     Proposed {
         /// The generation.

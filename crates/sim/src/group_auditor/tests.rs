@@ -113,6 +113,14 @@ fn a_place_that_was_taken_is_lost() {
 }
 
 #[test]
+fn who_is_displaced_is_not_sure_and_a_stranger_displaces_nobody() {
+    let owner = || Story::default().deed(1, What::Claims("i".into())).sure(1, 90).deed(1, What::Took(line()));
+    let given_away = |story: Story| story.sure(3, 90).deed(3, What::Took(line()));
+    given_away(owner().deed(2, What::Claims("i".into()))).passes();
+    given_away(owner().deed(2, What::Claims("j".into()))).fails_as("two owners");
+}
+
+#[test]
 fn who_is_silent_for_longer_than_its_session_is_not_sure() {
     let story = Story::default().sure(1, 4).deed(1, What::Took(line()));
     let waited = (0..5).fold(story, |story, _| story.deed(3, What::Died));

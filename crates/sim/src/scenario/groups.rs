@@ -36,7 +36,6 @@ pub(super) const CLASSIC: Scenario = Scenario {
         "commit accepted",
         "commit refused for its generation",
         "commit of a stranger refused",
-        "commit refused during a rebalance",
         "commit cut by a restart",
         "join cut by a restart",
         "rebalance cut by a restart",

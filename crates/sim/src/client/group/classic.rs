@@ -136,6 +136,9 @@ impl Member {
             protocols: vec![join_group::JoinGroupRequestProtocol { name: protocol, metadata: &subscription }].into(),
             ..Default::default()
         };
+        if let (true, Some(instance)) = (name.member.is_empty(), &plan.instance) {
+            self.seat.note(What::Claims(Arc::clone(instance)));
+        }
         let link = self.seat.link().await;
         let frame = link.ask(JOIN_GROUP, &request).await?;
         let response: join_group::Response<'_> = link.read(JOIN_GROUP, &frame);
