@@ -492,35 +492,24 @@ fn a_group_changes_its_type_with_its_members() {
 #[test]
 fn what_a_cooperative_member_has_yet_to_give_up_is_nobody_elses() {
     use Op::{Live, Start};
-    use Speech::{Consumer, Cooperative, Eager};
-    World::tell(&[
-        Start(0, Cooperative, true, true),
-        Live(0),
-        Live(0),
-        Live(0),
-        Op::Pass(5),
-        Live(0),
-        Live(0),
-        Start(1, Eager, true, true),
-        Live(1),
-        Live(1),
-        Live(0),
-        Live(0),
-        Live(0),
-        Live(1),
-        Start(4, Consumer, true, true),
-        Live(4),
-    ]);
+    let mut ops = vec![Start(0, Speech::Cooperative, true, true), Live(0), Op::Pass(5), Live(0), Live(0)];
+    // Another joins, and the first one, which leads, gives it half; it has not heard yet that it has done so.
+    ops.extend([Start(1, Speech::Cooperative, true, true), Live(1), Live(0), Live(0), Live(0)]);
+    ops.extend([Start(4, Speech::Consumer, true, true), Live(4), Live(4)]);
+    let world = World::tell(&ops);
+    assert_eq!((world.group.kind(), world.owned(0) + world.owned(1) + world.owned(4)), ("consumer", 8));
 }
 
 #[test]
 fn what_a_member_has_at_a_downgrade_is_its_own_at_an_upgrade_that_follows() {
     use Op::{Live, Roll, Start};
-    use Speech::{Consumer, Eager};
-    let mut ops = vec![Start(2, Consumer, false, false), Live(2), Start(4, Eager, true, false)];
-    ops.extend([Live(4), Live(4), Live(2), Live(2), Live(4), Live(4), Live(4)]);
-    ops.extend([Start(3, Eager, true, false), Live(3), Live(3), Op::Leave(2), Roll(3, Consumer), Live(3)]);
-    World::tell(&ops);
+    let mut ops = vec![Start(2, Speech::Consumer, false, false), Start(4, Speech::Eager, true, false)];
+    ops.extend([Live(4), Live(2), Live(4), Live(4), Live(4)]);
+    ops.extend([Start(3, Speech::Eager, true, false), Live(3), Op::Leave(2), Roll(3, Speech::Consumer)]);
+    // It has not heard of the epoch that gives a part of what it has to the other one.
+    ops.extend([Live(3), Live(3), Live(3)]);
+    let world = World::tell(&ops);
+    assert_eq!((world.group.kind(), world.owned(3) + world.owned(4)), ("consumer", 5));
 }
 
 proptest! {
