@@ -113,7 +113,9 @@ fn replaceable(partition: &Partition, swap: &Swap) -> Result<Row, SwapRefused> {
         }
         return Err(SwapRefused::SourcesChanged);
     }
-    match partition.claim.as_ref().is_some_and(|claim| claim.first < end && first < claim.end) {
+    // A claim begins where the segments end: extents in place of the last ones would come to lie before it.
+    let precedes = !row.segments.is_empty();
+    match partition.claim.as_ref().is_some_and(|claim| precedes || (claim.first < end && first < claim.end)) {
         true => Err(SwapRefused::Claimed),
         false => Ok(row),
     }

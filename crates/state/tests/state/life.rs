@@ -49,7 +49,10 @@ impl Story {
         let extents: Vec<_> = ends.iter().map(|end| SwapExtent { end: *end, bytes: 5, max_timestamp: 9 }).collect();
         let sources = sources.unwrap_or(0) ^ u64::from(stale);
         let swap = Swap { partition: handle, first, sources, position: 3, extents };
-        let claimed = model.claim.is_some_and(|(_, claim_first, claim_end)| claim_first < end && first < claim_end);
+        // Extents in place of a segment would come to lie before a claim that stands behind it.
+        let precedes = is_segment(&model.tiles[from]);
+        let claimed =
+            model.claim.is_some_and(|(_, claim_first, claim_end)| precedes || (claim_first < end && first < claim_end));
         // A void claim may still stand for a few frames.
         let claimed = claimed && self.state.partition(handle).is_some_and(|view| view.claim().is_some());
         let expected = match () {
@@ -93,6 +96,10 @@ impl Story {
             () if view.claim().is_some() => Verdict::Refused(Refused::ClaimedAlready),
             // What lies below the start is still being freed.
             () if view.extents_start() < first => Verdict::Refused(Refused::InvalidClaim),
+            // A segment of that name was replaced by a merged object and is not yet gone from the store.
+            () if self.state.dead_segments().any(|(of, base, _)| (of, base) == (handle, first as u64)) => {
+                Verdict::Refused(Refused::InvalidClaim)
+            }
             () if self.state.graves().any(|(_, grave)| grave.name == name) => Verdict::Refused(Refused::PathInUse),
             () => {
                 model.claim = Some((position, first, end));
