@@ -58,7 +58,8 @@ kafka() {
 }
 
 kcat() {
-    if ! command -v kcat >/dev/null; then
+    # Not `command -v`, which finds this function.
+    if ! type -P kcat >/dev/null; then
         need apt-get "installing kcat"
         [ "$(id -u)" = 0 ] || { echo "kcat is not installed; apt-get install kcat needs root" >&2; exit 77; }
         { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends kcat; } >&2
