@@ -14,6 +14,7 @@ mod logging;
 mod output;
 mod serve;
 mod settings;
+mod storage;
 mod text;
 mod top;
 

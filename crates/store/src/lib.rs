@@ -23,6 +23,7 @@ mod name;
 mod observe;
 mod observed;
 mod paced;
+pub mod probe;
 pub mod profile;
 pub mod s3;
 mod secret;

@@ -15,7 +15,7 @@ mod consume;
 mod e2e;
 mod load;
 pub mod options;
-mod payload;
+pub mod payload;
 mod produce;
 mod progress;
 mod report;

@@ -10,6 +10,7 @@ use kafscale_broker::config::{
     group, topic,
 };
 use kafscale_protocol::ApiKey;
+use kafscale_store::profile::{AfterDelete, ConditionalCreate, Limits, Provider};
 
 use super::cli_page;
 use crate::{
@@ -28,6 +29,7 @@ const PARTS: &[Part] = &[
     ("topic-settings", topic_settings),
     ("named-settings", named_settings),
     ("exit-codes", exit_codes),
+    ("storage-profiles", storage_profiles),
 ];
 
 /// Hidden from the list: it serves those who change the code.
@@ -97,6 +99,56 @@ fn table(settings: &[Definition]) -> String {
         line(&mut text, &format!("| `{}` | {values} | {default} | {treatment} | {} |", setting.name, setting.doc));
     }
     text
+}
+
+/// What is assumed of each provider.
+fn storage_profiles() -> String {
+    let mut text = "| Profile | Endpoints | Create-if-absent | Deletes at once | Requests a second | Kept after deletion | PUT / GET / LIST | TB, month |\n\
+                    |---|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for profile in Provider::ALL.map(Provider::profile) {
+        let create = match profile.conditional_create {
+            ConditionalCreate::Native => "yes",
+            ConditionalCreate::Probe => "asked for",
+            ConditionalCreate::None => "no: needs --log",
+        };
+        let deletes = profile.bulk_delete.map_or("1".to_owned(), |bulk| bulk.names_max.to_string());
+        let kept = match (profile.storage_days_min, profile.after_delete) {
+            (0, AfterDelete::Nothing) => String::new(),
+            (0, AfterDelete::SoftDeleted) => "for days, by default".to_owned(),
+            (0, AfterDelete::Version) => "as a version, until a rule removes it".to_owned(),
+            (days, _) => format!("billed for {days} days"),
+        };
+        let prices = &profile.prices;
+        let usd = |millionths_a_thousand: u64| format!("{:.2}", millionths_a_thousand as f64 / 1e3);
+        let requests = [prices.puts_1000, prices.gets_1000, prices.lists_1000];
+        let requests = if requests == [0; 3] { "0".to_owned() } else { requests.map(usd).join(" / ") };
+        line(
+            &mut text,
+            &format!(
+                "| `{}` | {} | {create} | {deletes} | {} | {kept} | {requests} | {:.2} |",
+                profile.provider.as_str(),
+                profile.hosts.join(", "),
+                limits(&profile.limits),
+                prices.gb_month as f64 / 1e3,
+            ),
+        );
+    }
+    text
+}
+
+fn limits(limits: &Limits) -> String {
+    let of = |what: &str, limit: Option<u32>| limit.map(|limit| format!("{limit} {what}"));
+    let known: Vec<_> = [
+        of("in all", limits.total),
+        of("writes", limits.writes),
+        of("reads", limits.reads),
+        of("writes of one name", limits.writes_per_name),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    known.join(", ")
 }
 
 /// The exit codes.

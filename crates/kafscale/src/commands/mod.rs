@@ -13,6 +13,7 @@ mod groups;
 mod produce;
 mod reset_offsets;
 mod serve;
+mod storage;
 mod top;
 mod topics;
 
@@ -39,6 +40,7 @@ pub fn command_line() -> Command {
             cluster::command(),
             top::command(),
             bench::command(),
+            storage::command(),
             completions::command(),
             completions::man_command(),
             docs::command(),
@@ -58,6 +60,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         Some(("cluster", matches)) => cluster::run(matches),
         Some(("top", matches)) => top::run(matches),
         Some(("bench", matches)) => bench::run(matches),
+        Some(("storage", matches)) => storage::run(matches),
         Some(("completions", matches)) => completions::run(matches),
         Some(("man", matches)) => completions::run_man(matches),
         Some(("docs", matches)) => docs::run(matches),

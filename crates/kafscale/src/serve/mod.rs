@@ -1,6 +1,6 @@
 //! What surrounds a running broker: addresses, the limit of open files, the lines at the start, signals, and HTTP.
 
-mod access;
+pub mod access;
 pub mod addresses;
 pub mod files;
 pub mod greeting;

@@ -102,6 +102,7 @@ fn generated_tables_are_fresh() {
         ("topic-settings", "compatibility.md"),
         ("named-settings", "compatibility.md"),
         ("exit-codes", "running.md"),
+        ("storage-profiles", "storage/README.md"),
     ] {
         let fresh = stdout(&kafscale(&["docs", part], &[]));
         assert!(

@@ -5,6 +5,7 @@
 //! says so, carry a CRC-64 over TLS.
 
 mod credentials;
+mod rules;
 mod settings;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::{
     cloud::{self, attempt::Connector},
     profile::Integrity,
 };
+pub use rules::{BucketRules, LifecycleRule, bucket_rules};
 pub use settings::{S3Settings, S3SettingsError};
 
 /// A client for `bucket`, whose names get `prefix` and a slash in front (none if it is empty). Sends nothing.

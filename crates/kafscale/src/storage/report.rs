@@ -1,0 +1,229 @@
+//! What a probe found, as a table with advice and as JSON.
+
+use std::time::Duration;
+
+use kafscale_store::{
+    probe::{ClockSkew, Finding, Latency, Percentiles, Report, Throughput, Verdict},
+    profile::Profile,
+};
+use serde::Serialize;
+
+use super::{
+    advice::advice,
+    expect::{Expectation, expect},
+};
+use crate::output::{self, Row};
+
+/// The whole result, in the form that `-o json` prints.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    /// Which store.
+    pub store: String,
+    /// The profile that its address stands for.
+    pub profile: &'static str,
+    /// Whether records may lie here.
+    pub fit_for_data: bool,
+    /// Whether the log may.
+    pub fit_for_log: bool,
+    /// Why not; empty if both may.
+    pub unfit: String,
+    /// The checks.
+    pub checks: Vec<Line>,
+    /// Actions that the keys lack.
+    pub missing_permissions: Vec<&'static str>,
+    /// Milliseconds by which the store's clock is ahead of this machine's.
+    pub clock_ahead_ms: Option<i64>,
+    /// Requests that were sent.
+    pub requests: u64,
+    /// What was measured.
+    pub measured: Option<Measured>,
+    /// What a broker may be expected to do here.
+    pub expected: Vec<Expectation>,
+    /// A GB stored for a month, in US dollars; zero where it is not billed by use.
+    pub usd_per_gb_month: f64,
+    /// What else should be known.
+    pub notes: Vec<String>,
+}
+
+/// One check.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    /// Its stable name.
+    pub check: &'static str,
+    /// `ok`, `FAILED`, `DENIED`, `no answer` or `skipped`.
+    pub result: &'static str,
+    /// What it means, and what happened where that is something else.
+    pub detail: String,
+    /// What a person can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+impl Row for Line {
+    const HEADINGS: &'static [&'static str] = &["CHECK", "RESULT", "WHAT"];
+    fn cells(&self) -> Vec<String> {
+        vec![self.check.to_owned(), self.result.to_owned(), self.detail.clone()]
+    }
+}
+
+/// Latencies in milliseconds, rates in MB/s.
+#[derive(Debug, Serialize)]
+pub struct Measured {
+    /// Writes of 4 KiB.
+    pub put: Times,
+    /// Reads of 4 KiB.
+    pub get: Times,
+    /// Four large objects at a time, written.
+    pub put_mb_per_second: Option<f64>,
+    /// And read.
+    pub get_mb_per_second: Option<f64>,
+    /// Requests that failed meanwhile.
+    pub failed: u32,
+}
+
+/// Latencies of one kind of request, in milliseconds.
+#[derive(Debug, Serialize)]
+pub struct Times {
+    /// How many were measured.
+    pub count: usize,
+    /// The median.
+    pub p50_ms: f64,
+    /// Of fewer than 100 the slowest.
+    pub p99_ms: f64,
+}
+
+impl From<&Percentiles> for Times {
+    fn from(of: &Percentiles) -> Self {
+        Self { count: of.count, p50_ms: ms(of.p50), p99_ms: ms(of.p99) }
+    }
+}
+
+impl From<&Latency> for Measured {
+    fn from(of: &Latency) -> Self {
+        let rate = |of: fn(&Throughput) -> f64, from: &Latency| from.large.as_ref().map(|it| tenths(of(it) / 1e6));
+        Self {
+            put: (&of.put).into(),
+            get: (&of.get).into(),
+            put_mb_per_second: rate(|it| it.put, of),
+            get_mb_per_second: rate(|it| it.get, of),
+            failed: of.failed,
+        }
+    }
+}
+
+impl Told {
+    /// Puts together what is known of a store.
+    pub fn of(store: String, profile: &Profile, report: &Report, requests: u64, mut notes: Vec<String>) -> Self {
+        notes.extend(report.clock_skew.and_then(clock_note));
+        if profile.storage_days_min > 0 {
+            notes.push(format!(
+                "an object is billed for {} days however early it is deleted: keep retention longer than that",
+                profile.storage_days_min
+            ));
+        }
+        let (data, log) = (report.fit_for_data(), report.fit_for_log());
+        Self {
+            store,
+            profile: profile.provider.as_str(),
+            fit_for_data: data.is_ok(),
+            fit_for_log: log.is_ok(),
+            unfit: data.and(log).err().map(|unfit| unfit.to_string()).unwrap_or_default(),
+            checks: report.findings.iter().map(line).collect(),
+            missing_permissions: report.missing_permissions().into_iter().map(|missing| missing.action()).collect(),
+            clock_ahead_ms: report.clock_skew.map(|skew| skew.ahead_ms),
+            requests,
+            measured: report.latency.as_ref().map(Measured::from),
+            expected: report.latency.iter().flat_map(|of| expect(&of.put, &profile.prices)).collect(),
+            usd_per_gb_month: profile.prices.gb_month as f64 / 1e6,
+            notes,
+        }
+    }
+
+    /// The table for people.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}, profile {}\n\n", self.store, self.profile);
+        text.push_str(&output::table(Line::HEADINGS, self.checks.iter().map(Row::cells).collect()));
+        text.push('\n');
+        let mut line = |said: String| {
+            text.push_str(&said);
+            text.push('\n');
+        };
+        if let Some(measured) = &self.measured {
+            let Measured { put, get, .. } = measured;
+            line(format!("writes of 4 KiB   p50 {} ms, p99 {} ms ({} of them)", put.p50_ms, put.p99_ms, put.count));
+            line(format!("reads of 4 KiB    p50 {} ms, p99 {} ms", get.p50_ms, get.p99_ms));
+            if let (Some(put), Some(get)) = (measured.put_mb_per_second, measured.get_mb_per_second) {
+                line(format!("four at a time    writes {put} MB/s, reads {get} MB/s"));
+            }
+        }
+        for it in &self.expected {
+            line(format!(
+                "to expect with {:10}  produce p50 {} ms, p99 {} ms; under constant load {} writes a second, {}",
+                it.latency,
+                it.produce_p50_ms,
+                it.produce_p99_ms,
+                it.puts_per_second,
+                price(it)
+            ));
+        }
+        line(format!("fit for records: {}; fit for the log: {}", word(self.fit_for_data), word(self.fit_for_log)));
+        if !self.unfit.is_empty() {
+            line(format!("because {}", self.unfit));
+        }
+        // Several checks may have the same advice.
+        let mut told: Vec<&String> = Vec::new();
+        for said in self.checks.iter().filter_map(|it| it.advice.as_ref()).chain(&self.notes) {
+            if !told.contains(&said) {
+                told.push(said);
+                line(format!("- {said}"));
+            }
+        }
+        text
+    }
+}
+
+fn line(finding: &Finding) -> Line {
+    let result = match finding.verdict {
+        Verdict::Passed => "ok",
+        Verdict::Failed(_) => "FAILED",
+        Verdict::Denied(..) => "DENIED",
+        Verdict::Unanswered(_) => "no answer",
+        Verdict::Skipped(_) => "skipped",
+    };
+    let meaning = finding.check.meaning();
+    let detail = match finding.verdict.reason() {
+        reason if reason.is_empty() => meaning.to_owned(),
+        reason => format!("{meaning}: {reason}"),
+    };
+    Line { check: finding.check.as_str(), result, detail, advice: advice(finding) }
+}
+
+fn clock_note(skew: ClockSkew) -> Option<String> {
+    let direction = if skew.ahead_ms > 0 { "behind" } else { "ahead of" };
+    let size = humantime::format_duration(Duration::from_secs(skew.size().as_secs()));
+    if skew.size() >= ClockSkew::REFUSED {
+        Some(format!(
+            "this machine's clock is {size} {direction} the store's: signed requests are refused from 15 minutes on"
+        ))
+    } else if skew.size() >= ClockSkew::NOTABLE {
+        Some(format!("this machine's clock is {size} {direction} the store's: set it right"))
+    } else {
+        None
+    }
+}
+
+fn price(of: &Expectation) -> String {
+    if of.puts_usd_per_month == 0.0 { "not billed".to_owned() } else { format!("${} a month", of.puts_usd_per_month) }
+}
+
+fn word(holds: bool) -> &'static str {
+    if holds { "yes" } else { "no" }
+}
+
+fn ms(duration: Duration) -> f64 {
+    tenths(duration.as_secs_f64() * 1e3)
+}
+
+fn tenths(of: f64) -> f64 {
+    (of * 10.0).round() / 10.0
+}
