@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/kafscale-tests"
 seconds=${1:-15}
-[ $# -le 1 ] && set -- "$seconds" requests responses batches entries
+[ $# -le 1 ] && set -- "$seconds" requests responses batches entries segments
 shift
 command -v rustup >/dev/null && rustup toolchain list | grep -q '^nightly' ||
     { echo "a nightly toolchain is not installed; it is needed for fuzzing (rustup toolchain install nightly)" >&2; exit 77; }

@@ -62,6 +62,7 @@ rust() {
 }
 clients() { tests/clients/run.sh; }
 checker() { python3 tests/kill/test_checker.py; }
+segments() { python3 tests/segments/kfs.py check crates/segment/tests/golden; }
 kill_dir() { tests/kill/run.sh --store dir --kills 5; }
 kill_s3() {
     local status=0
@@ -72,7 +73,7 @@ kill_s3() {
 }
 fuzz() { tests/fuzz.sh 15; }
 
-all=(format build lint rust clients checker kill_dir kill_s3 fuzz)
+all=(format build lint rust clients checker segments kill_dir kill_s3 fuzz)
 [ $# -gt 0 ] || set -- "${all[@]}"
 versions
 for name in "$@"; do

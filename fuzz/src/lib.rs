@@ -5,4 +5,5 @@
 
 pub mod batches;
 pub mod entries;
+pub mod segments;
 pub mod wire;
