@@ -9,9 +9,11 @@
 //! ```
 //!
 //! When the common part is used up, only the connection with the *oldest incomplete frame* is read on, so that half frames
-//! can never block each other for ever. And since Produce requests wait for the store, for 25 s when it is away, they would
-//! then keep everybody else from being read: so the control path (Metadata, ApiVersions, Fetch of an established session)
-//! has a reserve that no Produce can touch.
+//! can never block each other for ever; and while anybody waits, half frames must get on faster (see `connection`). Large
+//! frames have half of the common part, so that a few of them that hardly arrive leave room for everybody's usual requests.
+//! And since Produce requests wait for the store, for 25 s when it is away, they would then keep everybody else from being
+//! read: so the control path (Metadata, ApiVersions, Fetch of an established session) has a reserve that no Produce can
+//! touch.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -43,7 +45,11 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     used: u64,
+    /// As much of `used` as is [`Class::LargeData`].
+    large_used: u64,
     reserve_used: u64,
+    /// How many wait for room.
+    waiting: usize,
     next_ticket: u64,
     incomplete: BTreeSet<u64>,
 }
@@ -56,8 +62,10 @@ pub enum Class {
     /// A larger one that is not Produce, such as a Fetch that names thousands of partitions: half of the reserve, so that
     /// these never keep the small ones out.
     LargeControl,
-    /// Any other.
+    /// Any other of a usual length.
     Data,
+    /// A long one: half of the common part.
+    LargeData,
 }
 
 impl Budget {
@@ -79,6 +87,11 @@ impl Budget {
         state.next_ticket += 1;
         state.incomplete.insert(ticket);
         Reservation { shared: Arc::clone(&self.shared), class, ticket, common: 0, reserve: 0 }
+    }
+
+    /// Whether somebody waits for room.
+    pub fn is_short(&self) -> bool {
+        self.shared.state.lock().waiting > 0
     }
 
     /// Bytes reserved now.
@@ -109,6 +122,7 @@ impl Reservation {
     /// Reserves `more` bytes, waiting until there is room. Cancelling takes nothing.
     pub async fn grow(&mut self, more: u64) {
         let shared = Arc::clone(&self.shared);
+        let _waits = Waits::begin(&shared);
         loop {
             let mut changed = std::pin::pin!(shared.changed.notified());
             changed.as_mut().enable();
@@ -124,15 +138,18 @@ impl Reservation {
         let mut state = self.shared.state.lock();
         let is_oldest = state.incomplete.first() == Some(&self.ticket);
         let limit = self.shared.common_limit + if is_oldest { self.shared.frame_max } else { 0 };
-        if state.used + more <= limit {
+        let is_large = self.class == Class::LargeData;
+        let is_large_beyond = is_large && !is_oldest && state.large_used + more > self.shared.common_limit / 2;
+        if state.used + more <= limit && !is_large_beyond {
             state.used += more;
+            state.large_used += if is_large { more } else { 0 };
             self.common += more;
             return true;
         }
         let reserve = match self.class {
             Class::Control => self.shared.reserve_limit,
             Class::LargeControl => self.shared.reserve_limit / 2,
-            Class::Data => 0,
+            Class::Data | Class::LargeData => 0,
         };
         let fits_reserve = state.reserve_used + more <= reserve;
         if fits_reserve {
@@ -158,10 +175,27 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
         state.used -= self.common;
+        state.large_used -= if self.class == Class::LargeData { self.common } else { 0 };
         state.reserve_used -= self.reserve;
         state.incomplete.remove(&self.ticket);
         drop(state);
         self.shared.changed.notify_waiters();
+    }
+}
+
+/// Somebody waits for room.
+struct Waits<'a>(&'a Shared);
+
+impl<'a> Waits<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        shared.state.lock().waiting += 1;
+        Self(shared)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().waiting -= 1;
     }
 }
 
@@ -250,6 +284,36 @@ mod tests {
         drop((large, small));
         let mut produce = budget.begin(Class::Data);
         assert!(produce.grow(1).now_or_never().is_none());
+    }
+
+    #[test]
+    fn large_frames_leave_half_of_the_common_part_to_the_others() {
+        let budget = Budget::with_reserve(300, 100, 0);
+        let (mut oldest, mut large) = (budget.begin(Class::LargeData), budget.begin(Class::LargeData));
+        assert!(oldest.grow(60).now_or_never().is_some());
+        assert!(large.grow(40).now_or_never().is_some(), "the other half of 200");
+        assert!(large.grow(1).now_or_never().is_none());
+        assert!(budget.begin(Class::Data).grow(100).now_or_never().is_some());
+        assert!(oldest.grow(140).now_or_never().is_some(), "the oldest has a frame's worth all the same");
+        drop(oldest);
+        assert!(large.grow(60).now_or_never().is_some());
+        drop(large);
+        assert_eq!((budget.used(), budget.shared.state.lock().large_used), (0, 0));
+    }
+
+    #[test]
+    fn memory_is_short_while_somebody_waits() {
+        let budget = Budget::with_reserve(200, 100, 0);
+        let mut first = budget.begin(Class::Data);
+        first.grow(150).now_or_never().expect("free");
+        assert!(!budget.is_short());
+        let mut second = budget.begin(Class::Data);
+        {
+            let mut waiting = std::pin::pin!(second.grow(80));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            assert!(budget.is_short());
+        }
+        assert!(!budget.is_short(), "it has given up");
     }
 
     #[test]

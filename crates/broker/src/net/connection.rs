@@ -2,9 +2,8 @@
 //!
 //! Requests are handed to the session as they arrive and worked on while earlier ones wait; at most
 //! `requests_per_connection_max` at once. Answers leave in the order of the requests; those that are ready together leave
-//! in one vectored write. A half frame without a byte for [`HALF_FRAME_LIMIT`] or slower than [`SLOW_FRAME_RATE`] for
-//! [`SLOW_FRAME_PATIENCE`], a peer that reads nothing for [`WRITE_STALL_LIMIT`] and one that is idle for [`IDLE_LIMIT`] are
-//! closed; nobody else notices.
+//! in one vectored write. A half frame that does not get on or a connection without requests (see `watch`) and a peer that
+//! reads nothing for [`WRITE_STALL_LIMIT`] are closed; nobody else notices.
 
 use std::{io::IoSlice, sync::Arc, time::Duration};
 
@@ -16,22 +15,14 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::frames::{FrameError, HalfFrame, Reader, RequestFrame, Source};
+use super::{
+    frames::{FrameError, Reader, RequestFrame, Source},
+    watch::{IDLE_LIMIT, SLOW_FRAME_RATE, Watch},
+};
 use crate::api::{Answer, Session};
 
-/// A half frame must grow within this time.
-pub const HALF_FRAME_LIMIT: Duration = Duration::from_secs(10);
-/// Bytes a second at which a half frame must arrive, since it holds memory that all share: a line of 1 Mbit/s. Clients give
-/// a request up after 30 s by default, so that a frame of more than 4 MiB that is slower has lost its reader anyway; the
-/// largest one, 100 MiB, may take 14 minutes.
-pub const SLOW_FRAME_RATE: u64 = 128 << 10;
-/// How long a half frame may fall short of [`SLOW_FRAME_RATE`]. What came faster before does not count: memory that was
-/// filled at once cannot be held by a trickle.
-pub const SLOW_FRAME_PATIENCE: Duration = Duration::from_secs(30);
 /// A peer must take some of its answers within this time.
 pub const WRITE_STALL_LIMIT: Duration = Duration::from_secs(30);
-/// A connection without requests is closed after this time (`connections.max.idle.ms`).
-pub const IDLE_LIMIT: Duration = Duration::from_secs(600);
 /// Parts of answers that leave in one vectored write.
 const PARTS_PER_WRITE: usize = 64;
 /// Bytes that are gathered for one write: more wait for their turn unmade.
@@ -47,10 +38,10 @@ pub enum End {
     #[error("request refused: {0}")]
     Refused(String),
     /// Half a frame and then silence.
-    #[error("half a request and then silence for {HALF_FRAME_LIMIT:?}")]
+    #[error("half a request and then silence")]
     HalfFrame,
     /// A frame that does not get on.
-    #[error("half a request that grew by less than {SLOW_FRAME_RATE} bytes a second for {SLOW_FRAME_PATIENCE:?}")]
+    #[error("half a request that grew by less than {SLOW_FRAME_RATE} bytes a second")]
     SlowFrame,
     /// Answers are not read.
     #[error("answers were not read for {WRITE_STALL_LIMIT:?}")]
@@ -136,8 +127,8 @@ enum Event {
 impl<R: Source, W: AsyncWrite + Unpin> Connection<R, W> {
     async fn run(mut self, pending_max: usize, mut drain: BoxFuture<'static, ()>) -> End {
         let mut draining = false;
-        let mut watch = Watch::default();
-        let mut tick = self.runtime.sleep(HALF_FRAME_LIMIT);
+        let mut watch = Watch::begin(self.runtime.now());
+        let mut tick = self.runtime.sleep(Watch::next_look(false));
         loop {
             let event = tokio::select! {
                 biased;
@@ -154,13 +145,17 @@ impl<R: Source, W: AsyncWrite + Unpin> Connection<R, W> {
                     Ok(())
                 }
                 Event::Tick => {
-                    tick = self.runtime.sleep(HALF_FRAME_LIMIT);
+                    let is_idle = self.pending.is_empty() && self.reader.is_between_frames();
+                    tick = self.runtime.sleep(Watch::next_look(is_idle));
                     // While as many requests wait as may, nothing is read: that silence is ours.
                     let is_read = self.pending.len() < pending_max;
-                    let owed = self.reader.half_frame().filter(|_| is_read);
+                    let mut standing = self.reader.standing();
+                    standing.owed = standing.owed.filter(|_| is_read);
                     #[cfg(feature = "planted-bugs")]
-                    let owed = owed.filter(|_| !crate::planted::is(crate::planted::Bug::HalfFramesKept));
-                    watch.check(owed, self.pending.is_empty() && self.reader.is_between_frames())
+                    if crate::planted::is(crate::planted::Bug::HalfFramesKept) {
+                        standing.owed = None;
+                    }
+                    watch.look(standing, is_idle, self.reader.is_memory_short(), self.runtime.now())
                 }
             };
             if let Err(end) = step {
@@ -233,42 +228,5 @@ impl<R: Source, W: AsyncWrite + Unpin> Connection<R, W> {
             }
         }
         Ok(())
-    }
-}
-
-/// Notices silence and slowness by looking once every [`HALF_FRAME_LIMIT`], so that the hot path sets no timers.
-#[derive(Default)]
-struct Watch {
-    owed: Option<HalfFrame>,
-    /// Bytes by which the half frame has fallen behind [`SLOW_FRAME_RATE`].
-    behind: u64,
-    idle_ticks: u32,
-}
-
-impl Watch {
-    /// `owed` is the half frame that the peer owes.
-    fn check(&mut self, owed: Option<HalfFrame>, is_idle: bool) -> Result<(), End> {
-        let before = std::mem::replace(&mut self.owed, owed);
-        self.idle_ticks = if is_idle { self.idle_ticks + 1 } else { 0 };
-        if HALF_FRAME_LIMIT * self.idle_ticks >= IDLE_LIMIT {
-            return Err(End::Idle);
-        }
-        match (before, owed) {
-            (Some(before), Some(now)) if before.stretch == now.stretch => self.grown(now.received - before.received),
-            _ => {
-                self.behind = 0;
-                Ok(())
-            }
-        }
-    }
-
-    /// A half frame that was owed all the time since the last look has brought so many bytes.
-    fn grown(&mut self, bytes: u64) -> Result<(), End> {
-        if bytes == 0 {
-            return Err(End::HalfFrame);
-        }
-        self.behind = (self.behind + SLOW_FRAME_RATE * HALF_FRAME_LIMIT.as_secs()).saturating_sub(bytes);
-        let is_slow = self.behind > SLOW_FRAME_RATE * (SLOW_FRAME_PATIENCE - HALF_FRAME_LIMIT).as_secs();
-        if is_slow { Err(End::SlowFrame) } else { Ok(()) }
     }
 }

@@ -21,6 +21,9 @@ const READ_AHEAD: usize = 8 << 10;
 const CONTROL_BYTES_MAX: usize = 64 << 10;
 /// Requests up to this length, Produce excepted, may draw on half of it: a Fetch that names some 30,000 partitions.
 const LARGE_CONTROL_BYTES_MAX: usize = 1 << 20;
+/// Requests beyond this length share one half of the common part of the budget. Clients with their defaults send Produce
+/// requests of a little more than 1 MiB at most.
+const DATA_BYTES_MAX: usize = 2 << 20;
 
 /// One request frame without its length prefix.
 #[derive(Debug)]
@@ -77,11 +80,12 @@ pub struct Reader<S> {
     waits_for_memory: bool,
 }
 
-/// What a peer owes: the rest of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HalfFrame {
-    /// A number that changes when a frame ends, and when the reader took time of its own for it.
-    pub stretch: u64,
+/// How a connection stands.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Set if the peer owes the rest of a frame: a number that changes when a frame ends, and when the reader took time of its
+    /// own for it.
+    pub owed: Option<u64>,
     /// Bytes that the connection has brought so far.
     pub received: u64,
 }
@@ -91,7 +95,9 @@ fn class_of(length: usize, key: Option<i16>) -> Class {
     if crate::planted::is(crate::planted::Bug::NoReserve) {
         return Class::Data;
     }
-    if key == Some(ApiKey::Produce.code()) || length > LARGE_CONTROL_BYTES_MAX {
+    if length > DATA_BYTES_MAX {
+        Class::LargeData
+    } else if key == Some(ApiKey::Produce.code()) || length > LARGE_CONTROL_BYTES_MAX {
         Class::Data
     } else if length > CONTROL_BYTES_MAX {
         Class::LargeControl
@@ -120,11 +126,15 @@ impl<S: Source> Reader<S> {
         }
     }
 
-    /// What the peer owes. While memory is short it is not read, so it owes nothing.
-    pub fn half_frame(&self) -> Option<HalfFrame> {
-        let is_half = self.frame.is_some() || !self.buffer.is_empty();
-        let owed = HalfFrame { stretch: self.stretch, received: self.received };
-        (is_half && !self.waits_for_memory).then_some(owed)
+    /// How the connection stands. While memory is short it is not read, so it owes nothing.
+    pub fn standing(&self) -> Standing {
+        let is_owed = !self.is_between_frames() && !self.waits_for_memory;
+        Standing { owed: is_owed.then_some(self.stretch), received: self.received }
+    }
+
+    /// Whether any connection waits for memory.
+    pub fn is_memory_short(&self) -> bool {
+        self.budget.is_short()
     }
 
     /// Whether the connection has brought nothing since the last whole frame.
@@ -303,10 +313,10 @@ mod tests {
         let mut older = reader.budget.begin(Class::Data);
         older.grow(700_000).await;
         assert!(reader.next().now_or_never().is_none());
-        assert_eq!(reader.half_frame(), None);
+        assert_eq!(reader.standing().owed, None);
         drop(older);
         assert!(matches!(reader.next().await, Err(FrameError::Truncated(200_000))));
-        assert!(reader.half_frame().is_some());
+        assert!(reader.standing().owed.is_some());
     }
 
     #[tokio::test]

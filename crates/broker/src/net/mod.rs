@@ -7,8 +7,10 @@ mod budget;
 mod connection;
 mod frames;
 mod listener;
+mod watch;
 
 pub use budget::{Budget, Reservation};
-pub use connection::{End, HALF_FRAME_LIMIT, IDLE_LIMIT, SLOW_FRAME_PATIENCE, SLOW_FRAME_RATE, serve};
+pub use connection::{End, serve};
 pub use frames::{FrameError, Source};
 pub use listener::{Listener, listen};
+pub use watch::{HALF_FRAME_LIMIT, IDLE_LIMIT, SHORT_MEMORY_LIMIT, SLOW_FRAME_PATIENCE, SLOW_FRAME_RATE};
