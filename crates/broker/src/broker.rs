@@ -1,8 +1,8 @@
 //! One broker, from start to drain.
 //!
 //! Start: marker, newest snapshot, then the log: taking over and replaying its tail. From then on these tasks live: the
-//! applier, the flush task, the snapshotter and the log's own. When the applier ends the broker is over: it acknowledges
-//! nothing any more.
+//! applier, the flush task, the snapshotter, those that rewrite and delete, and the log's own. When the applier ends the
+//! broker is over: it acknowledges nothing any more.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     ConnectionId, Settings,
     api::Session,
+    background::{self, Grown},
     backlog,
     cluster::{Cluster, ClusterError},
     groups::Coordinator,
@@ -32,7 +33,7 @@ use crate::{
     metrics::Metrics,
     net::Budget,
     patient,
-    read::{Cache, Mirror, Reader, Waiters, sessions::Sessions},
+    read::{Cache, Mirror, Reader, View, Waiters, sessions::Sessions},
     replica::{Applier, Audience, Own, Replica, ReplicaView, Stopped},
     snapshot::{self, Snapshotter},
     stores::{Asked, Stores},
@@ -143,11 +144,18 @@ impl Broker {
         let waiters = Arc::new(Waiters::default());
         let own = Arc::new(OnceLock::new());
         let view = ReplicaView { replica: Arc::clone(&replica), own: Arc::clone(&own), cluster, asked: asked.clone() };
+        let view: Arc<dyn View> = Arc::new(view);
+        let grown = Arc::<Grown>::default();
         let mirror = stores.mirror.clone().map(|mirror| Mirror::new(mirror, Arc::clone(&runtime), cluster.id));
         let mirror = mirror.map(Arc::new);
-        let audience = Audience { cache: Arc::clone(&cache), waiters: Arc::clone(&waiters), mirror: mirror.clone() };
-        let reader =
-            Reader::new(Arc::clone(&runtime), Arc::new(view), Arc::clone(&stores.data), mirror, cache, waiters);
+        let audience = Audience {
+            cache: Arc::clone(&cache),
+            waiters: Arc::clone(&waiters),
+            mirror: mirror.clone(),
+            grown: Arc::clone(&grown),
+        };
+        let (known, data, memory) = (Arc::clone(&view), Arc::clone(&stores.data), Arc::clone(&cache));
+        let reader = Reader::new(Arc::clone(&runtime), known, data, mirror, memory, waiters);
         let applier = Applier {
             replica: Arc::clone(&replica),
             readers: Arc::new(audience),
@@ -207,6 +215,23 @@ impl Broker {
             ended,
         });
         broker.runtime.spawn("snapshots", Box::pin(broker.snapshotter().run(resume.progress.position)));
+        background::start(background::Context {
+            store: Arc::clone(&broker.stores.data),
+            log_store: Arc::clone(broker.stores.of_log()),
+            plain_puts: broker.stores.log.is_some(),
+            runtime: Arc::clone(&broker.runtime),
+            log: Arc::clone(&broker.lone),
+            replica: Arc::clone(&broker.replica),
+            writer: broker.writer.clone(),
+            view,
+            cache,
+            metrics: Arc::clone(&broker.metrics),
+            cluster,
+            node_id: broker.settings.node_id,
+            settings: broker.settings.life.clone(),
+            grown,
+            settled: Mutex::default(),
+        });
         Ok(broker)
     }
 }
@@ -299,7 +324,8 @@ impl Broker {
     pub fn metrics_text(&self) -> String {
         let (hits, misses) = self.reader.cache().hits_and_misses();
         let loads = self.reader.loader().counts();
-        let backlog = self.replica.read(|state| state.backlog());
+        let (backlog, live, segments) =
+            self.replica.read(|state| (state.backlog(), state.object_count(), state.segment_count()));
         let log = self.lone.figures();
         let (groups, members) = self.groups.counts();
         let objects = self.writer.object_figures();
@@ -324,6 +350,8 @@ impl Broker {
             ("request_memory_limit_bytes", self.budget.limit()),
             ("extents", backlog.used),
             ("extents_limit", backlog.cap),
+            ("objects", live as u64),
+            ("segments", segments),
             ("groups", groups),
             ("group_members", members),
             ("log_tail", log.tail),

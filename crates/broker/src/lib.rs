@@ -9,6 +9,7 @@
 //! | [`read`] | records on their way out: cache, loading, fetch sessions, time look-ups |
 //! | [`replica`] | this broker's copy of the state and its applier |
 //! | [`snapshot`] | snapshots of the state, and what may be trimmed after them |
+//! | `background` | merging, segments, and the deletion of what nothing refers to |
 //! | [`telemetry`] | metrics that clients push |
 //! | `listing` | catching up before all topics or brokers are listed |
 //! | `backlog` | what is done as the room for extents fills up |
@@ -20,12 +21,14 @@
 //! runs under the simulation as it is.
 
 pub mod api;
+mod background;
 mod backlog;
 pub mod broker;
 mod client_metrics;
 pub mod cluster;
 pub mod config;
 pub mod groups;
+mod history;
 mod listing;
 pub mod metrics;
 pub mod net;
@@ -41,7 +44,7 @@ pub mod telemetry;
 pub mod write;
 
 pub use broker::{Broker, Ended, StartError};
-pub use settings::{GroupSettings, Latency, MigrationPolicy, Settings};
+pub use settings::{GroupSettings, Latency, LifeSettings, MigrationPolicy, Settings};
 pub use stores::Stores;
 
 /// Numbers one connection within a process.

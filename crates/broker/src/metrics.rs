@@ -61,6 +61,11 @@ struct Stage {
     stage: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rewritten {
+    into: &'static str,
+}
+
 type Latency = Family<Api, Histogram, fn() -> Histogram>;
 type StoreLatency = Family<StoreOperation, Histogram, fn() -> Histogram>;
 
@@ -86,6 +91,9 @@ pub struct Metrics {
     stage_seconds: Family<Stage, Histogram, fn() -> Histogram>,
     /// Snapshots that were written and read back.
     pub snapshots: Counter,
+    rewritten_objects: Family<Rewritten, Counter>,
+    rewritten_bytes: Family<Rewritten, Counter>,
+    deleted_objects: Counter,
     store_requests: Family<StoreRequest, Counter>,
     store_bytes: Family<StoreOperation, Counter<u64, AtomicU64>>,
     store_seconds: StoreLatency,
@@ -115,6 +123,9 @@ impl Default for Metrics {
             readings: Family::default(),
             stage_seconds: Family::new_with_constructor(seconds),
             snapshots: Counter::default(),
+            rewritten_objects: Family::default(),
+            rewritten_bytes: Family::default(),
+            deleted_objects: Counter::default(),
             store_requests: Family::default(),
             store_bytes: Family::default(),
             store_seconds: Family::new_with_constructor(seconds),
@@ -163,6 +174,13 @@ impl Metrics {
             self.stage_seconds.clone(),
         );
         registry.register("snapshots", "Snapshots written", self.snapshots.clone());
+        registry.register(
+            "rewritten_objects",
+            "Objects that records were rewritten into",
+            self.rewritten_objects.clone(),
+        );
+        registry.register_with_unit("rewritten", "Their bytes", Unit::Bytes, self.rewritten_bytes.clone());
+        registry.register("deleted_objects", "Objects deleted that nothing referred to", self.deleted_objects.clone());
         registry.register("store_requests", "Requests to the store", self.store_requests.clone());
         registry.register_with_unit("store", "Bytes to and from the store", Unit::Bytes, self.store_bytes.clone());
         registry.register_with_unit(
@@ -187,6 +205,27 @@ impl Metrics {
     /// How long a flush was in a stage.
     pub fn stage(&self, stage: &'static str, took: Duration) {
         self.stage_seconds.get_or_create(&Stage { stage }).observe(took.as_secs_f64());
+    }
+
+    /// Records were merged into an object.
+    pub fn merged(&self, bytes: u64) {
+        self.rewritten("merged", bytes);
+    }
+
+    /// A segment was published.
+    pub fn segmented(&self, bytes: u64) {
+        self.rewritten("segment", bytes);
+    }
+
+    fn rewritten(&self, into: &'static str, bytes: u64) {
+        let label = Rewritten { into };
+        self.rewritten_objects.get_or_create(&label).inc();
+        self.rewritten_bytes.get_or_create(&label).inc_by(bytes);
+    }
+
+    /// Objects that nothing referred to are gone.
+    pub fn deleted(&self, objects: u64) {
+        self.deleted_objects.inc_by(objects);
     }
 
     /// All metrics as OpenMetrics text.

@@ -33,6 +33,12 @@ pub enum Bug {
     SessionForgets,
     /// A snapshot is read without its last part.
     LastPartForgotten,
+    /// What is dead is deleted when it is old by the system's clock, whoever may still read it.
+    DeletesByWallClock,
+    /// A merged object's name has nothing of its session and nothing random.
+    NameWithoutId,
+    /// A claimed segment says of its creation what the clock says, and is not read back.
+    ClaimWithOtherBytes,
 }
 
 thread_local! {

@@ -42,6 +42,60 @@ pub struct Settings {
     pub producer_expiration: Duration,
     /// Groups and their offsets.
     pub groups: GroupSettings,
+    /// Merging, segments, deletion.
+    pub life: LifeSettings,
+}
+
+/// What becomes of data behind the clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifeSettings {
+    /// How often it is looked whether something is to be merged: under load something is.
+    pub merge_interval: Duration,
+    /// So many new objects within the interval are load.
+    pub merge_objects_min: u64,
+    /// Without load records are merged when they are so old; and how often level 2 is made.
+    pub merge_age: Duration,
+    /// Bytes of a merged object.
+    pub merge_bytes: u64,
+    /// A partition with so much for one merged object is left to become a segment directly.
+    pub fat_bytes: u64,
+    /// Partitions from which on there is a level 2.
+    pub level_2_partitions: u32,
+    /// Bytes of batches in a full segment.
+    pub segment_bytes: u64,
+    /// Records that are so old become a segment, unless they are few.
+    pub segment_age: Duration,
+    /// Less is few.
+    pub segment_small_bytes: u64,
+    /// Few records become a segment when they are so old.
+    pub segment_small_age: Duration,
+    /// Bytes a second that rewriting may read, and may write; 0 for no bound.
+    pub bandwidth: u64,
+    /// What nothing refers to is deleted after so long, at the least.
+    pub delete_age: Duration,
+    /// What was rewritten is deleted after so long.
+    pub delete_replaced_age: Duration,
+}
+
+impl Default for LifeSettings {
+    fn default() -> Self {
+        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+        Self {
+            merge_interval: Duration::from_secs(10),
+            merge_objects_min: 16,
+            merge_age: 10 * minute,
+            merge_bytes: 64 << 20,
+            fat_bytes: 4 << 20,
+            level_2_partitions: 20_000,
+            segment_bytes: 256 << 20,
+            segment_age: 6 * hour,
+            segment_small_bytes: 1 << 20,
+            segment_small_age: 24 * hour,
+            bandwidth: 128 << 20,
+            delete_age: 15 * minute,
+            delete_replaced_age: hour,
+        }
+    }
 }
 
 /// Settings of the group coordinator, by Kafka's names and with its defaults.
@@ -103,6 +157,7 @@ impl Default for Settings {
             limits: Limits::default(),
             producer_expiration: Duration::from_secs(24 * 60 * 60),
             groups: GroupSettings::default(),
+            life: LifeSettings::default(),
         }
     }
 }

@@ -12,14 +12,14 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kafscale_log::{Log, Position, lone::Lone};
-use kafscale_runtime::{Handle, Instant, Runtime};
+use kafscale_runtime::{Handle, Runtime};
 use kafscale_state::{
     State,
     snapshot::{self, SnapshotError},
 };
 use kafscale_store::{Body, CreateError, Listed, ReadError, ReplaceError, Store};
 
-use crate::{Settings, metrics::Metrics, patient, replica::Replica};
+use crate::{Settings, history::History, metrics::Metrics, patient, replica::Replica};
 
 const PREFIX: &str = "snapshot/";
 /// Bytes of entries after which a snapshot is due, at the least.
@@ -151,29 +151,6 @@ impl Readable {
     }
 }
 
-/// Which position was applied when, once a minute, for as long as anything depends on it. By this process's own monotonic
-/// clock, so a broker lets nothing go in its first hour: the log's safety rests on that.
-#[derive(Default)]
-struct History {
-    minutes: VecDeque<(Instant, Position)>,
-}
-
-impl History {
-    fn note(&mut self, now: Instant, applied: Position) {
-        self.minutes.push_back((now, applied));
-        while self.minutes.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= ARCHIVE_AGE) {
-            self.minutes.pop_front();
-        }
-    }
-
-    /// The last position that was applied at least `age` before the latest note.
-    fn applied_before(&self, age: Duration) -> Option<Position> {
-        let (now, _) = self.minutes.back()?;
-        let old = self.minutes.partition_point(|(at, _)| now.saturating_sub(*at) >= age);
-        Some(self.minutes[old.checked_sub(1)?].1)
-    }
-}
-
 /// What was there when the last snapshot was taken.
 struct Last {
     position: Position,
@@ -261,7 +238,7 @@ impl Snapshotter {
 
     async fn try_trim(&self, kept: Position, aged: Position, archived: Option<Position>) -> Result<(), String> {
         let replica = Arc::clone(&self.replica);
-        let is_live = Arc::new(move |position| replica.read(|state| state.is_live(position)));
+        let is_live = Arc::new(move |position| replica.read(|state| state.is_kept(position)));
         let floor = kept.min(aged) + 1;
         self.log.trim(floor, is_live).await.map_err(|error| error.to_string())?;
         if let Some(archived) = archived {
@@ -277,19 +254,6 @@ impl Snapshotter {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn history_tells_what_was_applied_an_hour_ago() {
-        let mut history = History::default();
-        assert_eq!(history.applied_before(LOG_AGE), None);
-        for minute in 0..=2_000 {
-            history.note(INTERVAL * minute, u64::from(minute) * 10);
-            let expected = minute.checked_sub(60).map(|minute| u64::from(minute) * 10);
-            assert_eq!(history.applied_before(LOG_AGE), expected);
-        }
-        assert_eq!(history.applied_before(ARCHIVE_AGE), Some((2_000 - 24 * 60) * 10));
-        assert_eq!(history.minutes.len(), 24 * 60 + 1);
-    }
 
     #[test]
     fn a_damaged_snapshot_is_not_what_one_falls_back_to() {

@@ -6,12 +6,14 @@
 
 mod timeout;
 mod tokio_runtime;
+mod watched;
 
 use std::{sync::Arc, time::Duration};
 
 pub use futures_util::future::BoxFuture;
 pub use timeout::{Elapsed, timeout};
 pub use tokio_runtime::TokioRuntime;
+pub use watched::Watched;
 
 /// A point on this process's monotonic clock, as the time since an arbitrary start.
 pub type Instant = Duration;

@@ -166,6 +166,8 @@ impl Bucket {
         match name.split('/').next() {
             Some("snapshot") => self.0.world.mark("snapshot stored"),
             Some("archive") => self.0.world.mark("archive stored"),
+            Some("merged") => self.0.world.mark("merged object stored"),
+            Some("default") => self.0.world.mark("segment stored"),
             _ => {}
         }
         self.0.world.note(&format!("created {name}"));
@@ -182,6 +184,8 @@ impl Bucket {
         match name.split('/').next() {
             Some("data") => self.0.world.mark("data object stored"),
             Some("snapshot") => self.0.world.mark("snapshot stored"),
+            Some("merged") => self.0.world.mark("merged object stored"),
+            Some("default") => self.0.world.mark("segment stored"),
             _ => {}
         }
         state.objects.insert(name.to_owned(), bytes);
@@ -192,7 +196,13 @@ impl Bucket {
         for name in names {
             if state.objects.remove(name).is_some() {
                 state.deleted.insert(name.clone());
-                self.0.world.mark(if name.starts_with("log/") { "log object deleted" } else { "object deleted" });
+                self.0.world.mark("object deleted");
+                match name.split('/').next() {
+                    Some("log") => self.0.world.mark("log object deleted"),
+                    Some("merged") => self.0.world.mark("merged object deleted"),
+                    Some("default") => self.0.world.mark("segment deleted"),
+                    _ => {}
+                }
             }
         }
         drop(state);

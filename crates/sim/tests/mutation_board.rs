@@ -142,6 +142,36 @@ const BOARD: &[Planted] = &[
         scenario: "broker-sessions",
         seeds: 10,
     },
+    Planted {
+        name: "deletes by wall clock",
+        plant: |on| broker::plant(on.then_some(broker::Bug::DeletesByWallClock)),
+        scenario: "broker-life",
+        seeds: 5,
+    },
+    Planted {
+        name: "merged names without id",
+        plant: |on| broker::plant(on.then_some(broker::Bug::NameWithoutId)),
+        scenario: "broker-life",
+        seeds: 40,
+    },
+    Planted {
+        name: "a swap applied twice",
+        plant: |on| state::plant(on.then_some(state::Bug::SwapAppliedTwice)),
+        scenario: "broker-life",
+        seeds: 3,
+    },
+    Planted {
+        name: "a claim executed with other bytes",
+        plant: |on| broker::plant(on.then_some(broker::Bug::ClaimWithOtherBytes)),
+        scenario: "broker-life",
+        seeds: 40,
+    },
+    Planted {
+        name: "the path of a deleted topic used again at once",
+        plant: |on| state::plant(on.then_some(state::Bug::PathUsedAtOnce)),
+        scenario: "broker-life",
+        seeds: 20,
+    },
 ];
 
 /// What gives the bug away, if anything does.

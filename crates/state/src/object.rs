@@ -43,6 +43,13 @@ pub enum Place {
         /// Offset of its first record.
         base_offset: u64,
     },
+    /// The index of a published segment.
+    SegmentIndex {
+        /// Whose.
+        partition: Handle,
+        /// Offset of the segment's first record.
+        base_offset: u64,
+    },
 }
 
 /// What identifies a merged object. The random part makes its name unique whatever a session believed of itself.
@@ -80,7 +87,7 @@ impl Place {
         match self {
             Self::LogFrame { position } => position as usize % crate::SLOTS,
             Self::Data { number, .. } | Self::Merged(Merged { number, .. }) => number as usize % crate::SLOTS,
-            Self::Segment { partition, .. } => crate::slot(partition),
+            Self::Segment { partition, .. } | Self::SegmentIndex { partition, .. } => crate::slot(partition),
         }
     }
 
@@ -89,7 +96,7 @@ impl Place {
         match self {
             Self::LogFrame { .. } | Self::Data { .. } => 0,
             Self::Merged(Merged { level, .. }) => level,
-            Self::Segment { .. } => u8::MAX,
+            Self::Segment { .. } | Self::SegmentIndex { .. } => u8::MAX,
         }
     }
 

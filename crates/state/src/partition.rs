@@ -234,6 +234,18 @@ impl<'a> PartitionView<'a> {
         self.tiles_from(self.partition.extents_start(), true)
     }
 
+    /// The newest extents, as far back as they lie below a level, in order.
+    pub fn unmerged(&self, level: u8) -> impl Iterator<Item = ExtentView> + use<'a> {
+        let (state, extents) = (self.state, &self.partition.extents);
+        let is_below = |index: &usize| {
+            let place = extents.get(*index).and_then(|extent| state.place(extent.object));
+            place.is_some_and(|place| place.level() < level)
+        };
+        let first = (0..extents.len()).rev().take_while(is_below).last();
+        let base_offset = first.and_then(|index| extents.base_offset(index));
+        self.tiles_from(base_offset.unwrap_or(self.partition.end), base_offset.is_some())
+    }
+
     fn tiles_from(&self, offset: u64, any: bool) -> impl Iterator<Item = ExtentView> + use<'a> {
         let (state, partition, handle) = (self.state, self.partition, self.handle);
         let (segments, extents) = (partition.segments.len(), partition.extents.len());

@@ -21,6 +21,10 @@ pub enum Bug {
     SwapsUnread,
     /// A KIP-848 group is saved although a partition has two owners.
     TwoOwners,
+    /// What a merged object replaces gives its references back twice.
+    SwapAppliedTwice,
+    /// The path of a deleted topic is given to its successor whatever still lies there.
+    PathUsedAtOnce,
 }
 
 thread_local! {

@@ -298,7 +298,7 @@ impl State {
     pub fn object_at(&self, place: Place) -> Option<ObjectId> {
         let id = match place {
             Place::LogFrame { position } => ObjectId::log_frame(position),
-            Place::Segment { .. } => return None,
+            Place::Segment { .. } | Place::SegmentIndex { .. } => return None,
             Place::Data { .. } | Place::Merged(_) => *self.shards[place.slot()].data_objects.get(&place)?,
         };
         self.object(id).map(|_| id)
@@ -309,7 +309,7 @@ impl State {
         match place {
             Place::LogFrame { position } => self.is_kept(position),
             Place::Data { .. } | Place::Merged(_) => self.shards[place.slot()].data_objects.contains_key(&place),
-            Place::Segment { partition, base_offset } => {
+            Place::Segment { partition, base_offset } | Place::SegmentIndex { partition, base_offset } => {
                 let found = self.shards[slot(partition)].partitions.get(&partition);
                 let segment = found.is_some_and(|partition| partition.segments.position(base_offset).is_some());
                 segment || self.dead.segments.contains_key(&(partition, base_offset))

@@ -83,6 +83,11 @@ impl Cache {
         Some(content)
     }
 
+    /// The extent, if it is in memory, for somebody who is no reader: neither a use nor a hit.
+    pub fn peek(&self, extent: &Extent) -> Option<Arc<Content>> {
+        self.extents.peek(&extent.key())
+    }
+
     /// Whether the extent is in memory. Counts neither as a use nor as a hit.
     pub fn contains(&self, extent: &Extent) -> bool {
         self.extents.peek(&extent.key()).is_some()

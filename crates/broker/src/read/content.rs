@@ -1,7 +1,8 @@
 //! An extent's bytes in memory, ready to be sent.
 //!
 //! Made once per extent: the bytes are copied into one buffer (so that a small extent does not keep a large frame or
-//! object alive), and every batch gets its base offset. A sparse list of marks finds the batch of an offset, and the last
+//! object alive), and every batch gets its base offset, unless it lies in an object whose batches carry theirs; those may
+//! leave offsets out. A sparse list of marks finds the batch of an offset, and the last
 //! whole batch within a size, without walking the extent from its start.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,12 +81,16 @@ impl Content {
         let mut bytes = BytesMut::with_capacity(have);
         pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
         let mut marks = vec![Mark { offset: extent.base_offset, at: 0 }];
-        let end = place(&mut bytes, extent.base_offset, verify, &mut marks)?;
-        if end != extent.end_offset {
-            return Err(ContentError::Offsets { need: extent.end_offset, have: end });
+        if extent.object.has_offsets() {
+            check(&bytes, extent, verify, &mut marks)?;
+        } else {
+            let end = place(&mut bytes, extent.base_offset, verify, &mut marks)?;
+            if end != extent.end_offset {
+                return Err(ContentError::Offsets { need: extent.end_offset, have: end });
+            }
         }
         let marks = marks.into_boxed_slice();
-        Ok(Self { end_offset: end, bytes: bytes.freeze(), marks, was_read: AtomicBool::new(false) })
+        Ok(Self { end_offset: extent.end_offset, bytes: bytes.freeze(), marks, was_read: AtomicBool::new(false) })
     }
 
     /// Bytes that it takes in memory.
@@ -105,6 +110,7 @@ impl Content {
         let mut next_offset = first.header().next_offset();
         let mut end = first_at + first.bytes().len();
         if first.bytes().len() > room {
+            let next_offset = self.next_after(end, next_offset);
             return must.then(|| Slice { bytes: self.bytes.slice(first_at..end), next_offset });
         }
         let limit = first_at.saturating_add(room);
@@ -119,7 +125,28 @@ impl Content {
             end += batch.bytes().len();
             next_offset = batch.header().next_offset();
         }
+        let next_offset = self.next_after(end, next_offset);
         Some(Slice { bytes: self.bytes.slice(first_at..end), next_offset })
+    }
+
+    /// Where to go on behind the batch that ends at byte `end`: what is missing behind the last one belongs to the extent.
+    fn next_after(&self, end: usize, next_offset: i64) -> i64 {
+        if end == self.bytes.len() { self.end_offset } else { next_offset }
+    }
+
+    /// Nothing: stands for what was loaded and is kept elsewhere.
+    pub fn empty() -> Self {
+        Self { end_offset: i64::MIN, bytes: Bytes::new(), marks: Box::default(), was_read: AtomicBool::new(false) }
+    }
+
+    /// All batches, with their offsets.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Whether it has records at `offset` or behind it.
+    pub fn holds_from(&self, offset: i64) -> bool {
+        self.locate(offset).is_some()
     }
 
     /// The batches in order.
@@ -146,6 +173,30 @@ impl Content {
         let row: Batches<'_> = batches(&self.bytes[at..]);
         row.map(|batch| batch.expect("every batch was parsed when the content was made"))
     }
+}
+
+/// Checks that batches which carry their offsets ascend within the extent, and collects the marks.
+fn check(bytes: &[u8], extent: &Extent, verify: bool, marks: &mut Vec<Mark>) -> Result<(), ContentError> {
+    let (mut at, mut from, mut next_mark) = (0, extent.base_offset, MARK_EVERY);
+    while at < bytes.len() {
+        let wrong = |error| ContentError::Batch { at, error };
+        let batch = Batch::parse(&bytes[at..]).map_err(wrong)?;
+        if verify {
+            batch.verify_crc().map_err(wrong)?;
+        }
+        let header = batch.header();
+        let ascends = header.last_offset_delta >= 0 && header.base_offset >= from;
+        if !ascends || header.last_offset() >= extent.end_offset {
+            return Err(ContentError::Offsets { need: from, have: header.base_offset });
+        }
+        if at >= next_mark {
+            marks.push(Mark { offset: header.base_offset, at });
+            next_mark = at + MARK_EVERY;
+        }
+        from = header.next_offset();
+        at += batch.bytes().len();
+    }
+    Ok(())
 }
 
 /// Writes the base offsets and collects the marks; returns the offset behind the last record.

@@ -206,11 +206,7 @@ impl Reader {
             failed: None,
             must: room.must,
         };
-        self.shared.view.extents(ask.partition, ask.offset, &mut |extent| match self.look_up(
-            &extent,
-            taking.next_offset,
-            known,
-        ) {
+        self.extents(ask.partition, ask.offset, &mut |extent| match self.look_up(&extent, taking.next_offset, known) {
             Some(Ok(content)) => taking.add(&extent, &content),
             Some(Err(error)) => taking.fail(error),
             None => taking.want(ask.partition, extent, pass),
@@ -248,9 +244,12 @@ impl Reader {
             if window == 0 {
                 continue;
             }
-            shared.view.extents(ask.partition, *next_offset, &mut |extent| {
+            self.extents(ask.partition, *next_offset, &mut |extent| {
                 if !shared.cache.contains(&extent) {
                     shared.loader.load_ahead(ask.partition, extent);
+                }
+                if extent.is_map() {
+                    return false;
                 }
                 window = window.saturating_sub(u64::from(extent.len));
                 window > 0
@@ -283,8 +282,13 @@ struct Taking {
 impl Taking {
     /// Takes what fits of an extent in memory; whether to go on to the next one.
     fn add(&mut self, extent: &Extent, content: &Content) -> bool {
-        if self.cold > 0 {
+        if self.cold > 0 || extent.is_map() {
             return false;
+        }
+        if !content.holds_from(self.next_offset) {
+            // Nothing is left of these offsets.
+            self.next_offset = self.next_offset.max(extent.end_offset);
+            return true;
         }
         let must = self.must && self.records.is_empty();
         let Some(slice) = content.read(self.next_offset, self.room - self.bytes.min(self.room), must) else {
@@ -302,8 +306,8 @@ impl Taking {
             return false;
         }
         pass.cold.push((partition, extent));
-        self.cold += extent.len as usize;
-        self.cold < self.cold_room
+        self.cold += extent.len.max(1) as usize;
+        self.cold < self.cold_room && !extent.is_map()
     }
 
     fn fail(&mut self, error: LoadError) -> bool {

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use super::{
     Cache, Content, ContentError, Extent, Key, Mirror, View,
     mailbox::{Loaded, Mailbox},
+    pieces::{INDEX_MAX, Pieces},
     queue::{Get, Queue},
 };
 
@@ -80,6 +81,7 @@ struct Shared {
     store: Arc<dyn Store>,
     mirror: Option<Arc<Mirror>>,
     cache: Arc<Cache>,
+    pieces: Arc<Pieces>,
     queue: Mutex<Queue>,
     failures: Mutex<BTreeMap<Key, (Instant, LoadError)>>,
     gets: AtomicU64,
@@ -96,9 +98,11 @@ impl Loader {
         store: Arc<dyn Store>,
         mirror: Option<Arc<Mirror>>,
         cache: Arc<Cache>,
+        pieces: Arc<Pieces>,
     ) -> Self {
         let (queue, failures, gets, bytes, extents, failed) = Default::default();
-        let shared = Shared { runtime, view, store, mirror, cache, queue, failures, gets, bytes, extents, failed };
+        let shared =
+            Shared { runtime, view, store, mirror, cache, pieces, queue, failures, gets, bytes, extents, failed };
         Self { shared: Arc::new(shared) }
     }
 
@@ -161,12 +165,16 @@ impl Shared {
             Some(all) => all,
             None => {
                 let outcome = self.read(&get).await;
-                let part = |extent| outcome.clone().and_then(|bytes| content(&get, extent, &bytes));
+                let part = |extent: &Extent| match extent.is_map() {
+                    true => self.map(extent, outcome.clone()),
+                    false => outcome.clone().and_then(|bytes| content(&get, extent, &bytes)),
+                };
                 get.extents.iter().map(part).collect()
             }
         };
         for (extent, loaded) in get.extents.iter().zip(all) {
             match &loaded {
+                Ok(_) if extent.is_map() => {}
                 Ok(content) => self.cache.insert(extent.key(), Arc::clone(content)),
                 Err(error) => self.report(extent, error),
             }
@@ -182,6 +190,9 @@ impl Shared {
     /// What the mirror has, if it has all of it as it was written.
     async fn ask_mirror(&self, get: &Get) -> Option<Vec<Loaded>> {
         let (mirror, name) = (self.mirror.as_ref()?, self.view.name(get.object)?);
+        if get.extents.iter().any(Extent::is_map) {
+            return None;
+        }
         let bytes = mirror.get(get.object, &name, get.start, get.end - get.start).await?;
         let all: Vec<Loaded> = get.extents.iter().map(|extent| content(get, extent, &bytes)).collect();
         match all.iter().find_map(|loaded| loaded.as_ref().err()) {
@@ -196,11 +207,22 @@ impl Shared {
         }
     }
 
+    /// The map of a segment. Without an index there is one all the same, so the walk that wanted it goes on.
+    fn map(&self, map: &Extent, index: Result<Bytes, LoadError>) -> Loaded {
+        match index {
+            Ok(index) => self.pieces.insert(map, Some(&index)),
+            Err(LoadError::Missing) if self.view.name(map.object).is_some() => self.pieces.insert(map, None),
+            Err(error) => return Err(error),
+        }
+        Ok(Arc::new(Content::empty()))
+    }
+
     /// The bytes of a GET: repeated until the store answers, nobody waits any more, time is up, or the store is known to be
     /// away.
     async fn read(&self, get: &Get) -> Result<Bytes, LoadError> {
         let name = self.view.name(get.object).ok_or(LoadError::Missing)?;
-        let range = ReadRange::At { start: get.start, len: get.end - get.start };
+        let is_map = get.extents.iter().all(Extent::is_map);
+        let range = ReadRange::At { start: get.start, len: if is_map { INDEX_MAX } else { get.end - get.start } };
         let limit = ATTEMPT + Duration::from_secs((get.end - get.start) >> 20);
         let deadline = self.runtime.now() + PATIENCE;
         let mut pause = PAUSE;

@@ -22,6 +22,7 @@ mod fetch;
 mod loader;
 mod mailbox;
 mod mirror;
+mod pieces;
 mod pulse;
 mod queue;
 pub mod sessions;
@@ -71,6 +72,11 @@ impl Extent {
     /// What the cache knows it by.
     pub fn key(&self) -> Key {
         (self.object, self.start)
+    }
+
+    /// Whether it stands for the map of a large segment, see `pieces`.
+    pub fn is_map(&self) -> bool {
+        matches!(self.object, Place::SegmentIndex { .. })
     }
 
     /// The byte behind its last one.
@@ -159,6 +165,7 @@ struct Shared {
     view: Arc<dyn View>,
     cache: Arc<Cache>,
     loader: Loader,
+    pieces: Arc<pieces::Pieces>,
     waiters: Arc<Waiters>,
     ahead: ahead::ReadAhead,
     pulse: pulse::Pulse,
@@ -176,11 +183,20 @@ impl Reader {
         cache: Arc<Cache>,
         waiters: Arc<Waiters>,
     ) -> Self {
-        let loader = Loader::new(Arc::clone(&runtime), Arc::clone(&view), store, mirror, Arc::clone(&cache));
+        let pieces = Arc::new(pieces::Pieces::default());
+        let (time, known) = (Arc::clone(&runtime), Arc::clone(&view));
+        let loader = Loader::new(time, known, store, mirror, Arc::clone(&cache), Arc::clone(&pieces));
         let ahead = ahead::ReadAhead::new(cache.capacity());
         let pulse = pulse::Pulse::new(runtime.now());
         let opening = Semaphore::new(timestamps::OPEN_AT_ONCE);
-        Self { shared: Arc::new(Shared { runtime, view, cache, loader, waiters, ahead, pulse, opening }) }
+        Self { shared: Arc::new(Shared { runtime, view, cache, loader, pieces, waiters, ahead, pulse, opening }) }
+    }
+
+    /// Shows `visit` the extents from the one that holds `offset` on, in order, until it returns false: of large segments their
+    /// pieces, or what stands for their maps. `visit` may not look at the view itself.
+    fn extents(&self, partition: Handle, offset: i64, visit: &mut dyn FnMut(Extent) -> bool) {
+        let pieces = &self.shared.pieces;
+        self.shared.view.extents(partition, offset, &mut |extent| pieces.visit(extent, offset, visit));
     }
 
     /// The replica.

@@ -59,10 +59,14 @@ impl Reader {
     async fn first_at_or_after(&self, partition: Handle, timestamp: i64) -> Search {
         let log_start = self.log_start(partition)?;
         let mut from = log_start;
-        loop {
+        'strides: loop {
             let (extents, next) = self.stride(partition, from, &|extent| extent.max_timestamp >= timestamp);
             for extent in extents {
                 let content = self.content(partition, extent).await?;
+                if extent.is_map() {
+                    from = extent.base_offset.max(from);
+                    continue 'strides;
+                }
                 let found = self.open(move || first_in(&content, timestamp, log_start)).await?;
                 if found.is_some() {
                     return Ok(found);
@@ -81,10 +85,11 @@ impl Reader {
         let log_start = self.log_start(partition)?;
         let mut best: Option<Found> = None;
         let mut visited = None;
-        loop {
+        'bounds: loop {
             let extents = self.next_bounds(partition, log_start, visited);
-            let Some(last) = extents.last() else { return Ok(best) };
-            visited = Some(bound(last));
+            if extents.is_empty() {
+                return Ok(best);
+            }
             for extent in extents {
                 let is_beaten = |best: Found| {
                     (best.timestamp, -best.offset) >= (extent.max_timestamp, -extent.base_offset.max(log_start))
@@ -93,6 +98,10 @@ impl Reader {
                     return Ok(best);
                 }
                 let content = self.content(partition, extent).await?;
+                if extent.is_map() {
+                    continue 'bounds;
+                }
+                visited = Some(bound(&extent));
                 if let Some(found) = self.open(move || greatest_in(&content, log_start)).await?
                     && best.is_none_or(|best| (found.timestamp, -found.offset) > (best.timestamp, -best.offset))
                 {
@@ -105,12 +114,17 @@ impl Reader {
     /// When the batch that begins at `offset` was appended, in Unix milliseconds; none if its timestamps are its producer's
     /// or it cannot be read.
     pub async fn append_time(&self, partition: Handle, offset: i64) -> Option<i64> {
-        let mut holder = None;
-        self.shared.view.extents(partition, offset, &mut |extent| {
-            holder = Some(extent).filter(|extent| extent.base_offset <= offset);
-            false
-        });
-        let content = self.content(partition, holder?).await.ok()?;
+        let content = loop {
+            let mut holder = None;
+            self.extents(partition, offset, &mut |extent| {
+                holder = Some(extent).filter(|extent| extent.base_offset <= offset);
+                false
+            });
+            let content = self.content(partition, holder?).await.ok()?;
+            if !holder?.is_map() {
+                break content;
+            }
+        };
         let header = *content.batches().find(|batch| batch.header().base_offset == offset)?.header();
         (header.attributes.timestamp_type() == TimestampType::LogAppendTime).then_some(header.max_timestamp)
     }
@@ -136,7 +150,7 @@ impl Reader {
     /// The extents among the next [`STRIDE`] that are worth opening, and where to go on.
     fn stride(&self, partition: Handle, from: i64, is_wanted: &dyn Fn(&Extent) -> bool) -> (Vec<Extent>, Option<i64>) {
         let (mut wanted, mut seen, mut next) = (Vec::new(), 0, None);
-        self.shared.view.extents(partition, from, &mut |extent| {
+        self.extents(partition, from, &mut |extent| {
             if seen == STRIDE {
                 next = Some(extent.base_offset);
                 return false;

@@ -101,7 +101,7 @@ impl Applier {
                 self.land(own, frame, applied.verdicts);
             }
         }
-        self.replica.applied.send_modify(|applied| applied.position = header.position);
+        self.replica.applied.modify(|applied| applied.position = header.position);
         self.readers.grown(&applied.touched);
         Ok(())
     }

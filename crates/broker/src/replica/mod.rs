@@ -7,12 +7,12 @@ mod applier;
 mod view;
 
 use kafscale_log::{BarrierError, Log, Position};
+use kafscale_runtime::Watched;
 use kafscale_state::{Handle, Place, State};
 use parking_lot::RwLock;
-use tokio::sync::watch;
 
 pub use applier::{Applier, Own, Stopped};
-pub use view::{Audience, ReplicaView};
+pub use view::{Audience, ReplicaView, merged_id};
 
 use crate::write::Written;
 
@@ -29,7 +29,7 @@ pub trait Readers: Send + Sync {
 /// See the module.
 pub struct Replica {
     state: RwLock<State>,
-    applied: watch::Sender<Applied>,
+    applied: Watched<Applied>,
 }
 
 /// How far the applier is.
@@ -43,7 +43,7 @@ struct Applied {
 impl Replica {
     /// A replica that begins with a snapshot, or with nothing.
     pub fn new(state: State) -> Self {
-        let (applied, _) = watch::channel(Applied { position: state.position(), over: false });
+        let applied = Watched::new(Applied { position: state.position(), over: false });
         Self { state: RwLock::new(state), applied }
     }
 
@@ -59,14 +59,13 @@ impl Replica {
 
     /// The last position applied.
     pub fn applied(&self) -> Position {
-        self.applied.borrow().position
+        self.applied.get().position
     }
 
     /// Completes with `true` once `position` has been applied, and with `false` if it never will be.
     pub async fn wait_applied(&self, position: Position) -> bool {
-        let mut applied = self.applied.subscribe();
-        let done = applied.wait_for(|applied| applied.over || applied.position >= position).await;
-        done.expect("the sender lives as long as this").position >= position
+        let done = self.applied.wait_for(|applied| applied.over || applied.position >= position).await;
+        done.position >= position
     }
 
     /// Completes once everything that `log` holds now has been applied.
@@ -78,7 +77,7 @@ impl Replica {
 
     /// Nothing more is applied: whoever waits for it is told.
     pub fn close(&self) {
-        self.applied.send_modify(|applied| applied.over = true);
+        self.applied.modify(|applied| applied.over = true);
     }
 }
 

@@ -4,10 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use kafscale_log::{BarrierError, data::DataId, lone::names};
 use kafscale_runtime::BoxFuture;
-use kafscale_state::{Handle, Place};
+use kafscale_segment::names::{File, MergedId, merged, segment};
+use kafscale_state::{Handle, Merged, Place, topic::path_namespace};
 
 use super::{Own, Readers, Replica};
 use crate::{
+    background::Grown,
     cluster::Cluster,
     read::{Cache, Extent, Mirror, Offsets, View, Waiters},
     stores::Asked,
@@ -24,6 +26,16 @@ pub struct ReplicaView {
     pub cluster: Cluster,
     /// How the stores do.
     pub asked: Asked,
+}
+
+impl ReplicaView {
+    fn segment(&self, partition: Handle, base_offset: u64, file: File) -> Option<String> {
+        self.replica.read(|state| {
+            let view = state.partition(partition)?;
+            let namespace = path_namespace(view.topic().namespace())?;
+            Some(segment(namespace, view.topic().name(), view.index(), base_offset, file))
+        })
+    }
 }
 
 impl View for ReplicaView {
@@ -66,9 +78,18 @@ impl View for ReplicaView {
             Place::Data { store: 0, session, number } => {
                 Some(DataId { cluster_id: self.cluster.id, session, number }.name())
             }
-            Place::Data { .. } | Place::Merged(_) | Place::Segment { .. } => None,
+            Place::Data { .. } => None,
+            Place::Merged(object) => Some(merged(self.cluster.id, &merged_id(&object))),
+            Place::Segment { partition, base_offset } => self.segment(partition, base_offset, File::Kfs),
+            Place::SegmentIndex { partition, base_offset } => self.segment(partition, base_offset, File::Index),
         }
     }
+}
+
+/// A merged object of the state as its name has it.
+pub fn merged_id(object: &Merged) -> MergedId {
+    let Merged { store: _, level, session, number, nonce } = *object;
+    MergedId { level, session, number, nonce }
 }
 
 /// Cache and waiters as the applier sees them.
@@ -79,6 +100,8 @@ pub struct Audience {
     pub waiters: Arc<Waiters>,
     /// Hears of what may not have been copied yet.
     pub mirror: Option<Arc<Mirror>>,
+    /// Notes what is to be rewritten.
+    pub grown: Arc<Grown>,
 }
 
 impl Readers for Audience {
@@ -100,5 +123,6 @@ impl Readers for Audience {
 
     fn grown(&self, partitions: &[Handle]) {
         self.waiters.wake(partitions);
+        self.grown.note(partitions);
     }
 }

@@ -25,13 +25,13 @@ use std::{
 
 use bytes::Bytes;
 use kafscale_log::{AppendError, Draft, Log, Position, data};
-use kafscale_runtime::{BoxFuture, Handle as Runtime, timeout};
+use kafscale_runtime::{BoxFuture, Handle as Runtime, Watched, timeout};
 use kafscale_state::entry::{Commit, Entry, ObjectRef};
 use kafscale_store::{
     Body, ReplaceError, Store, Waiting,
     hedge::{Hedge, Slow},
 };
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::buffer::Sealed;
 use crate::metrics::Metrics;
@@ -86,7 +86,7 @@ struct Shared {
     waiting: Waiting,
     puts: AtomicU64,
     repeats: AtomicU64,
-    stopped: watch::Sender<bool>,
+    stopped: Watched<bool>,
 }
 
 struct Order {
@@ -120,7 +120,7 @@ impl Objects {
             waiting: Waiting::default(),
             puts: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
-            stopped: watch::Sender::new(false),
+            stopped: Watched::new(false),
         });
         runtime.spawn("commits", Box::pin(commit_in_order(Arc::clone(&shared), taken)));
         Self { shared, orders, first_number }
@@ -157,7 +157,7 @@ impl Objects {
 
     /// Nothing more is stored or appended.
     pub fn stop(&self) {
-        self.shared.stopped.send_replace(true);
+        self.shared.stopped.modify(|stopped| *stopped = true);
     }
 
     /// What was counted so far.
@@ -197,11 +197,10 @@ impl Shared {
         let (done, stored) = oneshot::channel();
         let shared = Arc::clone(self);
         let put = async move {
-            let mut stopped = shared.stopped.subscribe();
             let (name, started) = (header.id.name(), shared.runtime.now());
             tokio::select! {
                 biased;
-                _ = stopped.wait_for(|stopped| *stopped) => {}
+                _ = shared.stopped.wait_for(|stopped| *stopped) => {}
                 () = shared.store_until_definite(&name, &body) => {
                     shared.metrics.stage("data", shared.runtime.now().saturating_sub(started));
                     let _ = done.send(());
@@ -246,7 +245,6 @@ impl Shared {
 /// Appends what is stored, one after the other, as many at once as the log takes.
 async fn commit_in_order(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     let places = Arc::new(Semaphore::new(shared.log.window()));
-    let mut stopped = shared.stopped.subscribe();
     loop {
         let next = async {
             let Order { draft, stored, reply } = orders.recv().await?;
@@ -260,7 +258,7 @@ async fn commit_in_order(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>)
         };
         let (draft, reply, place) = tokio::select! {
             biased;
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = shared.stopped.wait_for(|stopped| *stopped) => return,
             next = next => match next {
                 Some(next) => next,
                 None => return,

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use kafscale_broker::{
-    Broker, ConnectionId, Latency, Settings,
+    Broker, ConnectionId, Latency, LifeSettings, Settings,
     net::{self, End, HALF_FRAME_LIMIT, IDLE_LIMIT, SLOW_FRAME_PATIENCE, SLOW_FRAME_RATE, Source},
 };
 use kafscale_protocol::{
@@ -154,7 +154,9 @@ fn as_the_room_fills_up_flushes_grow_rarer_producers_wait_and_what_does_not_fit_
     story(|world: World, memory| async move {
         let mut process = Process::new(&world, &memory);
         let limits = Limits { extents: ROOM, ..Limits::default() };
-        process.cluster.settings = Settings { latency: Latency::Economical, limits, ..Settings::default() };
+        // Merging would make room.
+        let life = LifeSettings { merge_interval: Duration::from_secs(86_400), ..LifeSettings::default() };
+        process.cluster.settings = Settings { latency: Latency::Economical, limits, life, ..Settings::default() };
         let broker = process.cluster.start().await;
         let client = Client::connect(&broker);
         client.create_topic("t", 1, &[]).await;

@@ -81,6 +81,8 @@ fn a_minute_of_503_is_answered_with_retriable_errors_and_over_when_it_is_over() 
         let began = world.now();
         let in_doubt = client.produce("t", 0, sequenced(id, 0, 1, 1)).await.error;
         assert_eq!(in_doubt, ErrorCode::RequestTimedOut, "buffered, so its outcome is unknown");
+        // The flush began a little later than the request.
+        world.sleep(Duration::from_millis(50)).await;
         assert!(!broker.is_ready());
         let refused = client.produce("t", 0, batch(1).build()).await.error;
         assert_eq!(refused, ErrorCode::NotEnoughReplicas, "refused before it was buffered");

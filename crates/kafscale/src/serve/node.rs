@@ -153,6 +153,16 @@ fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Sett
             offsets_retention_check: settings.offsets_retention_check_interval,
             ..kafscale_broker::GroupSettings::default()
         },
+        life: kafscale_broker::LifeSettings {
+            merge_interval: settings.merge_interval,
+            merge_age: settings.merge_age,
+            merge_bytes: settings.merge_size.bytes(),
+            segment_bytes: settings.segment_size.bytes(),
+            segment_age: settings.segment_age,
+            segment_small_age: settings.segment_age_small,
+            bandwidth: settings.rewrite_bandwidth.bytes(),
+            ..kafscale_broker::LifeSettings::default()
+        },
         ..kafscale_broker::Settings::default()
     }
 }

@@ -178,6 +178,22 @@ settings! {
         /// How often expired offsets are looked for, as Kafka's `offsets.retention.check.interval.ms`.
         offsets_retention_check_interval: Duration = "10m", "TIME";
     }
+    "Rewriting" {
+        /// How often it is looked whether new objects are to be merged; with at least 16 of them they are.
+        merge_interval: Duration = "10s", "TIME";
+        /// How long records stay where they were written when less is going on, before they are merged.
+        merge_age: Duration = "10m", "TIME";
+        /// Size of a merged object. So much memory is needed while it is made.
+        merge_size: Size = "64MiB", "SIZE";
+        /// Size of a full segment. So much memory is needed while it is made.
+        segment_size: Size = "256MiB", "SIZE";
+        /// How old records become before they make a segment that is not full.
+        segment_age: Duration = "6h", "TIME";
+        /// How old they become where there is less than 1 MiB of them.
+        segment_age_small: Duration = "1day", "TIME";
+        /// Bytes a second that merging and segments may read, and as many that they may write; 0 for no bound.
+        rewrite_bandwidth: Size = "128MiB", "SIZE";
+    }
     "Process" {
         /// How long a shutdown may take to flush and answer what was accepted.
         drain_timeout: Duration = "20s", "TIME";
@@ -210,6 +226,15 @@ impl Settings {
         }
         if self.offsets_retention.is_zero() || self.offsets_retention_check_interval.is_zero() {
             return conflict("offsets-retention and offsets-retention-check-interval must not be zero");
+        }
+        if !(1 << 20..=1 << 30).contains(&self.merge_size.bytes()) {
+            return conflict("merge-size must be 1MiB to 1GiB");
+        }
+        if !(1 << 20..=1 << 30).contains(&self.segment_size.bytes()) {
+            return conflict("segment-size must be 1MiB to 1GiB");
+        }
+        if self.merge_interval.is_zero() || self.merge_age < self.merge_interval {
+            return conflict("merge-interval must not be zero, and merge-age not be shorter");
         }
         if self.num_partitions == 0 {
             return conflict("num-partitions must be at least 1");

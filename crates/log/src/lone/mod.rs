@@ -46,13 +46,16 @@ use tokio::sync::mpsc;
 use self::{
     appender::Intake,
     barrier::Barriers,
-    core::{Core, Fault},
+    core::{Core, Fault, Patience},
     take_over::TakeOver,
 };
 use crate::{AppendError, BarrierError, Draft, Frame, Log, Position, Progress, TrimError, frame::DecodeError};
 
 /// How many positions may be in flight at once.
 pub const WINDOW: Position = 4;
+
+/// How long a store that does not answer is asked for the floor.
+const FLOOR_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Limits and pauses. The defaults fit every store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,6 +225,12 @@ impl Lone {
     /// This life of the broker.
     pub fn session(&self) -> u64 {
         self.session
+    }
+
+    /// The first position that is kept: frames below it are deleted once nothing refers to their data.
+    pub async fn floor(&self) -> Result<Position, TrimError> {
+        let floor = self.core.floor(Patience::For(FLOOR_PATIENCE)).await;
+        floor.map_err(|fault| TrimError(fault.to_string()))?.map_err(|error| TrimError(error.to_string()))
     }
 
     /// What the engine counted.

@@ -6,6 +6,7 @@
 mod administration;
 mod broker;
 mod broker_clients;
+mod broker_life;
 mod broker_outage;
 mod crowd;
 mod deployment;
@@ -100,6 +101,7 @@ pub fn all() -> &'static [Scenario] {
         groups::CLASSIC,
         groups::CONSUMER,
         administration::ADMINISTRATION,
+        broker_life::LIFE,
     ]
 }
 

@@ -77,6 +77,10 @@ impl State {
         object.bytes += bytes;
         self.extents = after;
         extents.iter().for_each(|extent| self.release(extent.object, extent.len, true));
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is(crate::planted::Bug::SwapAppliedTwice) {
+            extents.iter().for_each(|extent| self.release(extent.object, extent.len, true));
+        }
         let bases = segments.iter().map(|segment| segment.base_offset);
         bases.for_each(|base_offset| self.release_segment(swap.partition, base_offset, (topic, index), true));
         self.segments -= segments.len() as u64;

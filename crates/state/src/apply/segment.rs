@@ -30,7 +30,10 @@ impl State {
         if path_namespace(&topic.namespace).is_none() {
             return Err(Refused::InvalidName);
         }
-        if self.dead.has_grave(&topic.namespace, &topic.name) {
+        let is_used = self.dead.has_grave(&topic.namespace, &topic.name);
+        #[cfg(feature = "planted-bugs")]
+        let is_used = is_used && !crate::planted::is(crate::planted::Bug::PathUsedAtOnce);
+        if is_used {
             return Err(Refused::PathInUse);
         }
         let (number, has_path) = (topic.number, topic.has_path);

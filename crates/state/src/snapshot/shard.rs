@@ -69,7 +69,7 @@ pub(super) fn encode_place(place: Place, writer: &mut Writer) {
             writer.u8(MERGED);
             encode_object(&object, writer);
         }
-        Place::LogFrame { .. } | Place::Segment { .. } => {}
+        Place::LogFrame { .. } | Place::Segment { .. } | Place::SegmentIndex { .. } => {}
     }
 }
 

@@ -1,0 +1,321 @@
+//! Deletes what nothing refers to any more.
+//!
+//! An object goes when its last reference went at a position that *this broker saw applied long enough ago, by its own
+//! monotonic clock*, and a barrier within the last seconds proved that it is not cut off. No date and no listing can make it
+//! delete early. A log frame goes only below the floor. Whoever still reads from old places has moved on by then.
+//!
+//! *Orphans* are merged and data objects that the state has never heard of: of sessions that are over, or of this one below
+//! its settled number. They wait a day more, since a log may have been restored. Of a deleted topic the path is emptied,
+//! until two listings in a row find nothing; then its grave goes, and the name may be used again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use kafscale_log::data;
+use kafscale_runtime::{Instant, timeout};
+use kafscale_segment::names::{self, File};
+use kafscale_state::{
+    Handle, Merged, ObjectId, Place, Position, State,
+    entry::{Entry, ObjectsDeleted},
+    topic::path_namespace,
+};
+use kafscale_store::Store;
+
+use super::{ATTEMPT, Context, Undone};
+use crate::history::History;
+
+/// How often the deleter looks.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// A barrier allows deletes for so long.
+const BARRIER_AGE_MAX: Duration = Duration::from_secs(10);
+/// Names in one request.
+const BATCH: usize = 1_000;
+/// Requests in one round.
+const BATCHES: usize = 16;
+/// Between two batches.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Orphans and graves are looked for so often.
+const LISTING_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// How long an orphan is watched before it is deleted.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Orphans that are watched at once.
+const ORPHANS_MAX: usize = 100_000;
+/// Listings in a row that must find a grave's path empty.
+const EMPTY_LISTINGS: u32 = 2;
+
+/// Something to delete: its names, and what the state forgets with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    Object(ObjectId, Place),
+    Segment((Handle, u64), [String; 2]),
+}
+
+/// Below these numbers every object of this session is referred to, or will never be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Settled {
+    merged: u64,
+    data: u64,
+}
+
+/// See the module.
+pub struct Deleter {
+    context: Arc<Context>,
+    history: History,
+    /// Orphans by name, since when they are known.
+    orphans: BTreeMap<String, Instant>,
+    /// Graves by topic number: how many listings in a row were empty.
+    empty: BTreeMap<u32, u32>,
+    listed_at: Instant,
+    /// What was settled when orphans were last looked for.
+    listed_up_to: Option<Settled>,
+    barrier_at: Option<Instant>,
+}
+
+impl Deleter {
+    pub fn new(context: Arc<Context>) -> Self {
+        let listed_at = context.runtime.now();
+        let (history, orphans, empty) = Default::default();
+        Self { context, history, orphans, empty, listed_at, listed_up_to: None, barrier_at: None }
+    }
+
+    /// Runs as long as the process, or until nothing more is applied.
+    pub async fn run(mut self) {
+        while !self.context.writer.is_stopped() {
+            self.context.runtime.sleep(INTERVAL).await;
+            let now = self.context.runtime.now();
+            self.history.note(now, self.context.replica.applied());
+            if let Err(error) = self.round(now).await {
+                tracing::debug!(%error, "dead objects were not deleted; the next round tries again");
+            }
+        }
+    }
+
+    async fn round(&mut self, now: Instant) -> Result<(), Undone> {
+        let settings = &self.context.settings;
+        let aged = self.history.applied_before(settings.delete_age);
+        let replaced = self.history.applied_before(settings.delete_replaced_age);
+        #[cfg(feature = "planted-bugs")]
+        let (aged, replaced) = match crate::planted::is(crate::planted::Bug::DeletesByWallClock) {
+            true => self.by_wall_clock(),
+            false => (aged, replaced),
+        };
+        for _ in 0..BATCHES {
+            let (found, waiting) = self.find(aged, replaced).await?;
+            self.context.metrics.reading("dead_objects", waiting);
+            if found.is_empty() {
+                break;
+            }
+            let is_last = found.len() < BATCH / 2;
+            self.delete_dead(found).await?;
+            if is_last {
+                break;
+            }
+            self.context.runtime.sleep(PAUSE).await;
+        }
+        if now.saturating_sub(self.listed_at) >= LISTING_INTERVAL {
+            self.listed_at = now;
+            // Where nothing was written since the last time, nothing is listed: an idle broker asks for nothing.
+            let settled = Some(self.settled());
+            if !self.orphans.is_empty() || self.listed_up_to != settled {
+                self.orphans(now).await?;
+                self.listed_up_to = settled;
+            }
+            self.graves().await?;
+        }
+        Ok(())
+    }
+
+    /// The oldest dead that may go, and how many are dead in all.
+    async fn find(&self, aged: Option<Position>, replaced: Option<Position>) -> Result<(Vec<Found>, u64), Undone> {
+        let is_due = |since: Position, by_swap: bool| {
+            let until = if by_swap { replaced } else { aged };
+            until.is_some_and(|until| since <= until)
+        };
+        let has_frames = self.context.replica.read(|state| {
+            let frame = |id: ObjectId| id.log_position().is_some();
+            state.dead_objects().any(|(id, dead)| frame(id) && is_due(dead.since, dead.replaced))
+        });
+        let floor = match has_frames {
+            true => self.context.log.floor().await.map_err(|error| Undone::Store(error.to_string()))?,
+            false => 0,
+        };
+        #[cfg(feature = "planted-bugs")]
+        let floor = match crate::planted::is(crate::planted::Bug::DeletesByWallClock) {
+            true => Position::MAX,
+            false => floor,
+        };
+        let mut found = Vec::new();
+        let waiting = self.context.replica.read(|state| {
+            let is_kept = |place: Place| matches!(place, Place::LogFrame { position } if position >= floor);
+            let due =
+                state.dead_objects().filter(|(_, dead)| is_due(dead.since, dead.replaced) && !is_kept(dead.place));
+            found.extend(due.take(BATCH / 2).map(|(id, dead)| Found::Object(id, dead.place)));
+            let due = state.dead_segments().filter(|(_, _, dead)| is_due(dead.since, dead.replaced));
+            let segments = due.filter_map(|(handle, base, dead)| {
+                let namespace = path_namespace(dead.namespace)?;
+                let name = |file| names::segment(namespace, dead.topic, dead.index, base, file);
+                Some(Found::Segment((handle, base), [name(File::Kfs), name(File::Index)]))
+            });
+            found.extend(segments.take(BATCH / 2 - found.len().min(BATCH / 2)));
+            state.dead_objects().count() + state.dead_segments().count()
+        });
+        Ok((found, waiting as u64))
+    }
+
+    async fn delete_dead(&mut self, found: Vec<Found>) -> Result<(), Undone> {
+        let mut gone = ObjectsDeleted::default();
+        let (mut names, mut frames) = (Vec::new(), Vec::new());
+        for found in found {
+            match found {
+                Found::Object(id, place) => {
+                    // What has no name here is another broker's to delete.
+                    let Some(name) = self.context.view.name(place) else { continue };
+                    gone.objects.push(id);
+                    if id.log_position().is_some() { &mut frames } else { &mut names }.push(name);
+                }
+                Found::Segment(key, both) => {
+                    gone.segments.push(key);
+                    names.extend(both);
+                }
+            }
+        }
+        let (store, log_store) = (Arc::clone(&self.context.store), Arc::clone(&self.context.log_store));
+        self.delete(&*store, &names).await?;
+        self.delete(&*log_store, &frames).await?;
+        self.context.metrics.deleted((names.len() + frames.len()) as u64);
+        self.context.writer.submit(None, Entry::ObjectsDeleted(gone), true).await?;
+        Ok(())
+    }
+
+    /// Deletes these names, if it is certain that this broker is not cut off.
+    async fn delete(&mut self, store: &dyn Store, names: &[String]) -> Result<(), Undone> {
+        let context = &self.context;
+        for names in names.chunks(BATCH) {
+            let now = context.runtime.now();
+            if self.barrier_at.is_none_or(|at| now.saturating_sub(at) >= BARRIER_AGE_MAX) {
+                let reached = context.replica.barrier(&*context.log).await;
+                reached.map_err(|error| Undone::Store(error.to_string()))?;
+                self.barrier_at = Some(now);
+            }
+            let deleted = timeout(&*context.runtime, ATTEMPT, store.delete(names)).await;
+            deleted
+                .map_err(|_| Undone::Store("no answer in time".to_owned()))?
+                .map_err(|error| Undone::Store(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn settled(&self) -> Settled {
+        let data = self.context.writer.objects_settled().unwrap_or(0);
+        Settled { merged: self.context.settled.lock().below, data }
+    }
+
+    /// Watches objects that the state does not know, and deletes those that were watched long enough.
+    async fn orphans(&mut self, now: Instant) -> Result<(), Undone> {
+        let cluster = self.context.cluster.id;
+        // Before the state is looked at: what is settled by now is in it, or never will be.
+        let settled = self.settled();
+        let mut seen = BTreeSet::new();
+        let data = format!("{}{cluster:032x}/", data::PREFIX);
+        for prefix in [names::merged_of(cluster), data] {
+            for name in self.list(&prefix).await? {
+                if self.context.replica.read(|state| self.is_orphan(state, settled, &name)) && seen.len() < ORPHANS_MAX
+                {
+                    seen.insert(name);
+                }
+            }
+        }
+        self.orphans.retain(|name, _| seen.contains(name));
+        for name in seen {
+            self.orphans.entry(name).or_insert(now);
+        }
+        let old = self.orphans.iter().filter(|(_, since)| now.saturating_sub(**since) >= ORPHAN_AGE);
+        let old: Vec<String> = old.map(|(name, _)| name.clone()).collect();
+        if !old.is_empty() {
+            let store = Arc::clone(&self.context.store);
+            self.delete(&*store, &old).await?;
+            self.context.metrics.deleted(old.len() as u64);
+            tracing::info!(objects = old.len(), "objects that nobody ever referred to were deleted");
+        }
+        self.context.metrics.reading("orphans", self.orphans.len() as u64);
+        Ok(())
+    }
+
+    fn is_orphan(&self, state: &State, settled: Settled, name: &str) -> bool {
+        let is_settled = |session: u64, number: u64, below: u64| match session == self.context.log.session() {
+            true => number < below,
+            false => state.is_session_over(session),
+        };
+        if let Some(data::DataId { session, number, .. }) = data::DataId::parse(name) {
+            let is_known = state.knows(Place::Data { store: 0, session, number });
+            return !is_known && is_settled(session, number, settled.data);
+        }
+        let Some(id) = names::merged_id(self.context.cluster.id, name) else { return false };
+        let names::MergedId { level, session, number, nonce } = id;
+        let is_known = state.knows(Place::Merged(Merged { store: 0, level, session, number, nonce }));
+        !is_known && is_settled(session, number, settled.merged)
+    }
+
+    /// Empties the paths of deleted topics.
+    async fn graves(&mut self) -> Result<(), Undone> {
+        let graves = self.context.replica.read(|state| {
+            let path = |namespace, name| path_namespace(namespace).map(|namespace| names::topic(namespace, name));
+            let empty = state.graves().filter(|(number, _)| state.is_grave_empty(*number));
+            empty.filter_map(|(number, grave)| Some((number, path(&grave.namespace, &grave.name)?))).collect::<Vec<_>>()
+        });
+        self.empty.retain(|number, _| graves.iter().any(|(grave, _)| grave == number));
+        let mut gone = Vec::new();
+        for (number, path) in graves {
+            let found = self.list(&path).await?;
+            let files: Vec<String> = found
+                .into_iter()
+                .filter(|name| name.strip_prefix(&path).and_then(names::segment_of).is_some())
+                .collect();
+            if !files.is_empty() {
+                let store = Arc::clone(&self.context.store);
+                self.empty.insert(number, 0);
+                self.delete(&*store, &files).await?;
+                self.context.metrics.deleted(files.len() as u64);
+                continue;
+            }
+            let count = self.empty.entry(number).or_default();
+            *count += 1;
+            if *count >= EMPTY_LISTINGS {
+                gone.push(number);
+            }
+        }
+        if !gone.is_empty() {
+            let entry = ObjectsDeleted { graves: gone, ..ObjectsDeleted::default() };
+            self.context.writer.submit(None, Entry::ObjectsDeleted(entry), true).await?;
+        }
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, Undone> {
+        let (context, mut found, mut after) = (&self.context, Vec::new(), String::new());
+        loop {
+            let page = timeout(&*context.runtime, ATTEMPT, context.store.list(prefix, &after, BATCH)).await;
+            let page = page
+                .map_err(|_| Undone::Store("no answer in time".to_owned()))?
+                .map_err(|error| Undone::Store(error.to_string()))?;
+            let is_last = page.len() < BATCH;
+            found.extend(page.into_iter().map(|row| row.name));
+            match found.last() {
+                Some(last) if !is_last => after.clone_from(last),
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// The bug: what is old by the system's clock goes, whoever may still be reading there.
+    #[cfg(feature = "planted-bugs")]
+    fn by_wall_clock(&self) -> (Option<Position>, Option<Position>) {
+        let state_ms = self.context.replica.read(|state| state.cluster_time_ms());
+        let age_ms = self.context.runtime.wall_clock_ms().saturating_sub(state_ms);
+        let until = (age_ms >= 0).then(|| self.context.replica.applied());
+        (until, until)
+    }
+}

@@ -1,0 +1,246 @@
+//! Making one merged object: read, lay out, write, propose.
+
+use bytes::Bytes;
+use kafscale_records::batches;
+use kafscale_segment::{merged as format, names};
+use kafscale_state::{
+    Handle, Merged, Place, Verdict,
+    entry::{self, Entry, Swap, SwapExtent},
+    verdict::SwapRefused,
+};
+use kafscale_store::{Body, ReadRange};
+
+use super::{Context, Undone, pace::Pace, plan::Part, source};
+use crate::{
+    read::{Content, Extent},
+    replica::merged_id,
+};
+
+/// What became of an object.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Partitions that it holds, and whether their records are read from there now.
+    pub swaps: Vec<(Handle, Result<(), SwapRefused>)>,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// The bytes of an object in the making.
+struct Layout {
+    pieces: Vec<Bytes>,
+    at: u64,
+    swaps: Vec<Swap>,
+    /// New extents of what was in memory before.
+    warm: Vec<(Extent, Bytes)>,
+}
+
+/// Merges these parts into one object of this level.
+pub async fn merge(context: &Context, pace: &mut Pace, level: u8, parts: &[Part]) -> Result<Outcome, Undone> {
+    let number = context.begin_object();
+    let outcome = merge_as(context, pace, level, number, parts).await;
+    context.end_object(number, outcome.as_ref().err());
+    outcome
+}
+
+async fn merge_as(
+    context: &Context,
+    pace: &mut Pace,
+    level: u8,
+    number: u64,
+    parts: &[Part],
+) -> Result<Outcome, Undone> {
+    let extents: Vec<Extent> = parts.iter().flat_map(|part| part.extents.iter().copied()).collect();
+    let mut read = source::read(context, pace, &extents).await?.into_iter();
+    let (session, nonce) = (context.log.session(), context.runtime.random_u64());
+    let object = Merged { store: 0, level, session, number, nonce };
+    #[cfg(feature = "planted-bugs")]
+    let object = match crate::planted::is(crate::planted::Bug::NameWithoutId) {
+        true => Merged { session: 0, nonce: 0, ..object },
+        false => object,
+    };
+    let header = format::Header { cluster: context.cluster.id, id: merged_id(&object) };
+    let front = header.encode();
+    let mut layout = Layout { at: front.len() as u64, pieces: vec![front], swaps: Vec::new(), warm: Vec::new() };
+    for part in parts {
+        let contents: Vec<source::Read> = read.by_ref().take(part.extents.len()).collect();
+        layout.add(Place::Merged(object), part, &contents)?;
+    }
+    let tail = format::tail(&header, &sections(context, &layout.swaps));
+    layout.pieces.push(tail.clone());
+    let body = Body::new(layout.pieces);
+    let name = names::merged(context.cluster.id, &header.id);
+    pace.take(body.len()).await;
+    if !context.create(&name, &body).await? && !is_ours(context, &name, &body, &tail).await? {
+        return Err(Undone::OtherBytes(name));
+    }
+    let partitions: Vec<Handle> = layout.swaps.iter().map(|swap| swap.partition).collect();
+    let entry = Entry::Merged(entry::Merged { object, swaps: layout.swaps });
+    // In memory before anybody is told to look there.
+    for (extent, bytes) in &layout.warm {
+        match Content::new(extent, std::slice::from_ref(bytes), false) {
+            Ok(content) => context.cache.insert(extent.key(), content.into()),
+            Err(error) => return Err(Undone::Unfit(error.to_string())),
+        }
+    }
+    let outcomes = match context.writer.submit(None, entry, true).await? {
+        Verdict::Merged(outcomes) => outcomes,
+        other => return Err(Undone::Unfit(format!("apply answers a merged object with {other:?}"))),
+    };
+    Ok(Outcome { swaps: partitions.into_iter().zip(outcomes).collect(), bytes: body.len() })
+}
+
+/// The name is nobody else's, so what stands there is ours if it ends as ours does.
+async fn is_ours(context: &Context, name: &str, body: &Body, tail: &Bytes) -> Result<bool, Undone> {
+    #[cfg(feature = "planted-bugs")]
+    if crate::planted::is(crate::planted::Bug::NameWithoutId) {
+        return Ok(true);
+    }
+    let (start, len) = (body.len() - tail.len() as u64, tail.len() as u64 + 1);
+    let found = context.get(name, ReadRange::At { start, len }, len).await?;
+    Ok(found.ok_or_else(|| Undone::absent(name))? == *tail)
+}
+
+impl Layout {
+    /// Lays out one partition's batches in extents of bounded length.
+    fn add(&mut self, place: Place, part: &Part, contents: &[source::Read]) -> Result<(), Undone> {
+        let unfit = || Undone::Unfit("a partition's part does not fit into an object".to_owned());
+        let position = u32::try_from(self.at).map_err(|_| unfit())?;
+        let mut swap =
+            Swap { partition: part.partition, first: part.first, sources: part.sources, position, extents: Vec::new() };
+        let mut base_offset = part.first;
+        let mut open = Open::default();
+        let last = contents.len().saturating_sub(1);
+        for (index, source::Read { content, was_cached }) in contents.iter().enumerate() {
+            for row in kept(content.bytes(), part.log_start, index == last) {
+                if !open.pieces.is_empty() && open.bytes + row.bytes.len() > format::EXTENT_MAX as usize {
+                    let end = open.end;
+                    self.close(place, &mut swap, &mut base_offset, std::mem::take(&mut open), end)?;
+                }
+                open.end = row.next_offset;
+                open.max_timestamp = open.max_timestamp.max(row.max_timestamp);
+                open.bytes += row.bytes.len();
+                open.is_warm |= *was_cached;
+                open.pieces.push(row.bytes);
+            }
+        }
+        if open.pieces.is_empty() {
+            return Err(unfit());
+        }
+        self.close(place, &mut swap, &mut base_offset, open, part.end())?;
+        self.swaps.push(swap);
+        Ok(())
+    }
+
+    fn close(
+        &mut self,
+        place: Place,
+        swap: &mut Swap,
+        base_offset: &mut i64,
+        open: Open,
+        end: i64,
+    ) -> Result<(), Undone> {
+        let bytes = u32::try_from(open.bytes).map_err(|_| Undone::Unfit("an extent is too long".to_owned()))?;
+        let max_timestamp = open.max_timestamp;
+        swap.extents.push(SwapExtent { end, bytes, max_timestamp });
+        if open.is_warm {
+            let (start, base_offset, end_offset) = (self.at, *base_offset, end);
+            let extent = Extent { object: place, start, len: bytes, base_offset, end_offset, max_timestamp };
+            self.warm.push((extent, Bytes::from(open.pieces.concat())));
+        }
+        self.at += open.bytes as u64;
+        self.pieces.extend(open.pieces);
+        *base_offset = end;
+        Ok(())
+    }
+}
+
+/// An extent in the making.
+struct Open {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    end: i64,
+    max_timestamp: i64,
+    is_warm: bool,
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self { pieces: Vec::new(), bytes: 0, end: 0, max_timestamp: i64::MIN, is_warm: false }
+    }
+}
+
+/// Adjacent batches.
+struct Row {
+    bytes: Bytes,
+    next_offset: i64,
+    max_timestamp: i64,
+}
+
+/// The batches that are not deleted, in rows of at most an extent's length; of the last content one is always kept, so that
+/// something stands for the offsets.
+fn kept(bytes: &Bytes, log_start: i64, is_last: bool) -> Vec<Row> {
+    let (mut rows, mut at, mut from): (Vec<Row>, usize, usize) = (Vec::new(), 0, 0);
+    for batch in batches(bytes).flatten() {
+        let (header, end) = (batch.header(), at + batch.bytes().len());
+        let must = is_last && end == bytes.len() && rows.is_empty();
+        if header.next_offset() > log_start || must {
+            let next_offset = header.next_offset();
+            match rows.last_mut().filter(|_| end - from <= format::EXTENT_MAX as usize) {
+                Some(row) => {
+                    row.bytes = bytes.slice(from..end);
+                    row.next_offset = next_offset;
+                    row.max_timestamp = row.max_timestamp.max(header.max_timestamp);
+                }
+                None => {
+                    from = at;
+                    let max_timestamp = header.max_timestamp;
+                    rows.push(Row { bytes: bytes.slice(at..end), next_offset, max_timestamp });
+                }
+            }
+        }
+        at = end;
+    }
+    rows
+}
+
+/// What the object says of itself.
+fn sections(context: &Context, swaps: &[Swap]) -> Vec<format::Part> {
+    context.replica.read(|state| {
+        let part = |swap: &Swap| {
+            let view = state.partition(swap.partition)?;
+            let extents = swap.extents.iter().map(|extent| format::Extent {
+                end: extent.end,
+                bytes: extent.bytes,
+                max_timestamp: extent.max_timestamp,
+            });
+            Some(format::Part {
+                topic_id: view.topic().id(),
+                namespace: view.topic().namespace().to_owned(),
+                topic: view.topic().name().to_owned(),
+                partition: view.index(),
+                handle: swap.partition,
+                first: swap.first,
+                position: swap.position,
+                extents: extents.collect(),
+            })
+        };
+        swaps.iter().filter_map(part).collect()
+    })
+}
+
+impl Context {
+    fn begin_object(&self) -> u64 {
+        let mut settled = self.settled.lock();
+        settled.next += 1;
+        settled.next - 1
+    }
+
+    /// Nothing will come to refer to the object any more, unless the outcome of its entry is unknown.
+    fn end_object(&self, number: u64, error: Option<&Undone>) {
+        let mut settled = self.settled.lock();
+        settled.is_stuck |= matches!(error, Some(Undone::Entry(_)));
+        if !settled.is_stuck {
+            settled.below = number + 1;
+        }
+    }
+}
