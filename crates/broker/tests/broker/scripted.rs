@@ -55,6 +55,7 @@ struct Script {
     reads: Reads,
     reads_begun: u64,
     snapshots_take: Duration,
+    creates_take: Duration,
     date: Option<StoreDate>,
     costs_money: bool,
 }
@@ -68,14 +69,27 @@ pub struct Scripted {
 
 impl Scripted {
     pub fn new(memory: &Arc<MemoryStore>, runtime: Handle) -> Arc<Self> {
-        let (creates, reads, snapshots_take) = (Creates::Fine, Reads::Fine, Duration::ZERO);
-        let script = Script { creates, left: 0, reads, reads_begun: 0, snapshots_take, date: None, costs_money: false };
+        let script = Script {
+            creates: Creates::Fine,
+            left: 0,
+            reads: Reads::Fine,
+            reads_begun: 0,
+            snapshots_take: Duration::ZERO,
+            creates_take: Duration::ZERO,
+            date: None,
+            costs_money: false,
+        };
         Arc::new(Self { memory: Arc::clone(memory), runtime, script: Mutex::new(script) })
     }
 
     /// How long it takes to write a snapshot.
     pub fn snapshots_take(&self, duration: Duration) {
         self.script.lock().snapshots_take = duration;
+    }
+
+    /// How long it takes to write anything else.
+    pub fn creates_take(&self, duration: Duration) {
+        self.script.lock().creates_take = duration;
     }
 
     /// Makes it a store that bills every request.
@@ -141,10 +155,11 @@ impl Store for Scripted {
     fn create<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), CreateError>> {
         Box::pin(async move {
             let cut = || Err(CreateError::Unknown("connection reset".to_owned()));
-            if name.starts_with("snapshot/") {
-                let duration = self.script.lock().snapshots_take;
-                self.runtime.sleep(duration).await;
-            }
+            let duration = {
+                let script = self.script.lock();
+                if name.starts_with("snapshot/") { script.snapshots_take } else { script.creates_take }
+            };
+            self.runtime.sleep(duration).await;
             match self.next_create() {
                 Creates::Fine => self.memory.create(name, body).await,
                 Creates::Unavailable => Err(CreateError::Unavailable { reason: "503".to_owned(), retry_after: None }),
