@@ -215,13 +215,15 @@ impl Cluster {
         Self::parse(bytes).map(|(found, _)| found)
     }
 
-    pub(crate) fn encode(&self, holds: Part) -> bytes::Bytes {
+    /// The marker of a store that holds this part.
+    pub fn encode(&self, holds: Part) -> bytes::Bytes {
         let format = if holds == Part::Whole { FORMAT_WHOLE } else { FORMAT };
         let marker = Marker { format, cluster_id: format!("{:032x}", self.id), generation: self.generation, holds };
         serde_json::to_vec_pretty(&marker).expect("a marker is plain data").into()
     }
 
-    fn parse(bytes: &[u8]) -> Result<(Self, Part), ClusterError> {
+    /// What a marker says.
+    pub fn parse(bytes: &[u8]) -> Result<(Self, Part), ClusterError> {
         let malformed = |error: String| ClusterError::Malformed(error);
         #[derive(Deserialize)]
         struct Format {

@@ -21,7 +21,8 @@ use kafscale_store::{Body, CreateError, Listed, ReadError, ReplaceError, Store};
 
 use crate::{Settings, history::History, metrics::Metrics, patient, replica::Replica};
 
-const PREFIX: &str = "snapshot/";
+/// What the names of all snapshots begin with.
+pub const PREFIX: &str = "snapshot/";
 /// Bytes of entries after which a snapshot is due, at the least.
 const ENTRY_BYTES: u64 = 16 << 20;
 /// How often it is looked whether one is due.
@@ -60,12 +61,21 @@ pub enum Error {
     Altered(String),
 }
 
-fn name(generation: u64, position: Position) -> String {
+/// The name of the snapshot at a position of a life of the log.
+pub fn name(generation: u64, position: Position) -> String {
     format!("{PREFIX}{generation:020}-{position:020}")
 }
 
-fn position_of(name: &str, generation: u64) -> Option<Position> {
-    name.strip_prefix(&format!("{PREFIX}{generation:020}-"))?.parse().ok()
+fn position_of(name: &str, of: u64) -> Option<Position> {
+    parse_name(name).filter(|(generation, _)| *generation == of).map(|(_, position)| position)
+}
+
+/// Generation and position in the name of a snapshot.
+pub fn parse_name(of: &str) -> Option<(u64, Position)> {
+    let (generation, position) = of.strip_prefix(PREFIX)?.split_once('-')?;
+    let parsed = (generation.parse().ok()?, position.parse().ok()?);
+    // Only what is written here is taken for a snapshot.
+    (name(parsed.0, parsed.1) == of).then_some(parsed)
 }
 
 /// The snapshots of a generation, ascending: position, name, and size in bytes.

@@ -11,6 +11,7 @@ mod commands;
 mod consume;
 mod exit;
 mod logging;
+mod offline;
 mod output;
 mod serve;
 mod settings;

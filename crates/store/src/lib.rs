@@ -55,5 +55,5 @@ pub use paced::{PaceFigures, Paced, Rates};
 pub use s3::S3Settings;
 pub use secret::Secret;
 pub use settings::StoreSettings;
-pub use url::{BadLocation, Location, OpenError, open};
+pub use url::{BadLocation, Location, OpenError, open, open_read_only};
 pub use waiting::Waiting;

@@ -8,7 +8,7 @@ use kafscale_runtime::Handle;
 use crate::{
     DirectoryStore, MemoryStore, Observed, Observer, Store,
     azure::{self, AzureSettingsError},
-    directory::OpenDirectoryError,
+    directory::{OpenDirectoryError, ReadOnly, ReadOnlyDirectory},
     gcs::{self, GcsSettingsError},
     name,
     profile::{Dialect, Profile},
@@ -168,6 +168,19 @@ pub fn open(
         Location::S3 { bucket, prefix } => Arc::new(s3::open(bucket, prefix, settings, runtime, observer)?),
         Location::Gcs { bucket, prefix } => Arc::new(gcs::open(bucket, prefix, settings, runtime, observer)?),
         Location::Azure { container, prefix } => Arc::new(azure::open(container, prefix, settings, runtime, observer)?),
+    })
+}
+
+/// Opens the store at a location to look at it: a directory is neither made nor locked, and nothing can be written.
+pub fn open_read_only(
+    location: &Location,
+    settings: &StoreSettings,
+    runtime: Handle,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(match location {
+        Location::Directory(path) => Arc::new(Observed::new(ReadOnlyDirectory::open(path)?, runtime, observer)),
+        elsewhere => Arc::new(ReadOnly(open(elsewhere, settings, runtime, observer)?)),
     })
 }
 

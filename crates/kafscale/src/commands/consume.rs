@@ -1,6 +1,6 @@
 //! `kafscale consume`: prints records, by assignment or as a member of a group.
 
-use clap::{ArgMatches, Command, builder::PossibleValuesParser};
+use clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser};
 
 use super::arguments::{number, one, parsed, positional_many, switch, usage};
 use crate::{
@@ -27,19 +27,7 @@ pub fn command() -> Command {
             template::HELP
         ))
         .arg(positional_many("topic", "TOPIC", "Topics to read").required(true))
-        .arg(
-            one(
-                "output",
-                "FORMAT",
-                "What is printed of each record: raw, hex and base64 print its value, json all of it",
-            )
-            .short('o')
-            .value_parser(PossibleValuesParser::new(["raw", "json", "hex", "base64"]))
-            .default_value("raw"),
-        )
-        .arg(one("format", "FORMAT", "A format like kcat's instead of the value").short('f'))
-        .arg(one("delimiter", "TEXT", "What is printed behind a record").short('D').default_value("\\n"))
-        .arg(one("key-delimiter", "TEXT", "Print the key and this before the value").short('K'))
+        .args(form_flags())
         .arg(one("partition", "LIST", "Only these partitions, such as 0,2-4").short('p'))
         .arg(one("from", "POINT", "Where to begin; with a group, where it has no offset").allow_hyphen_values(true))
         .arg(one("to", "POINT", "Where to end").allow_hyphen_values(true).conflicts_with("group"))
@@ -92,7 +80,22 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     consume::run(properties, plan)
 }
 
-fn form(matches: &ArgMatches) -> Result<Form, Failure> {
+/// How records are printed, as flags.
+pub(super) fn form_flags() -> [Arg; 4] {
+    let output = "What is printed of each record: raw, hex and base64 print its value, json all of it";
+    [
+        one("output", "FORMAT", output)
+            .short('o')
+            .value_parser(PossibleValuesParser::new(["raw", "json", "hex", "base64"]))
+            .default_value("raw"),
+        one("format", "FORMAT", "A format like kcat's instead of the value").short('f'),
+        one("delimiter", "TEXT", "What is printed behind a record").short('D').default_value("\\n"),
+        one("key-delimiter", "TEXT", "Print the key and this before the value").short('K'),
+    ]
+}
+
+/// The form that these flags ask for.
+pub(super) fn form(matches: &ArgMatches) -> Result<Form, Failure> {
     let delimiter = parsed(matches, "delimiter", unescape)?.expect("it has a default");
     let between = parsed(matches, "key-delimiter", unescape)?;
     let template = match parsed(matches, "format", Template::parse)? {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod cat;
 mod cli_page;
 mod cluster;
 mod completions;
@@ -41,6 +42,7 @@ pub fn command_line() -> Command {
             top::command(),
             bench::command(),
             storage::command(),
+            cat::command(),
             completions::command(),
             completions::man_command(),
             docs::command(),
@@ -61,6 +63,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         Some(("top", matches)) => top::run(matches),
         Some(("bench", matches)) => bench::run(matches),
         Some(("storage", matches)) => storage::run(matches),
+        Some(("cat", matches)) => cat::run(matches),
         Some(("completions", matches)) => completions::run(matches),
         Some(("man", matches)) => completions::run_man(matches),
         Some(("docs", matches)) => docs::run(matches),

@@ -16,7 +16,7 @@ use krafka::{
 };
 
 pub use point::Point;
-pub use print::Form;
+pub use print::{Form, Printer};
 
 use crate::{
     client::{
@@ -26,7 +26,6 @@ use crate::{
     exit::{Exit, Failure},
     logging,
 };
-use print::Printer;
 
 /// How long a poll waits for records.
 const POLL: Duration = Duration::from_millis(500);

@@ -49,13 +49,7 @@ pub fn open(
         Ok::<Arc<dyn Store>, Failure>(Arc::new(Paced::new(store, runtime.clone(), rates)))
     };
     let (location, log) = (location(settings), log_location(settings));
-    let access_to_log = Other {
-        endpoint: &settings.log_endpoint_url,
-        region: &settings.log_region,
-        access_key_id: &settings.log_access_key_id,
-        secret_access_key: &settings.log_secret_access_key,
-    }
-    .access(access);
+    let access_to_log = access_to_log(settings, access);
     match &log {
         Some(log) if !can_hold_a_log(log, &access_to_log)? => {
             return Err(unusable(anyhow!(
@@ -85,6 +79,33 @@ pub fn open(
         stores.mirror = Some(open(&replica, &access_to_replica, Arc::new(NoObserver))?);
     }
     Ok(stores)
+}
+
+/// Opens those of the records and of the log to look at them: nothing can be written, and a directory is not locked.
+pub fn open_read_only(settings: &Settings, access: &StoreSettings, runtime: &Handle) -> Result<Stores, Failure> {
+    let open = |location: &Location, access: &StoreSettings| {
+        let observer = Arc::new(NoObserver);
+        let store = kafscale_store::open_read_only(location, access, runtime.clone(), observer).map_err(unusable)?;
+        if let Location::Directory(_) | Location::Memory = location {
+            return Ok(store);
+        }
+        let rates = rates(location.profile(access).map_err(unusable)?.limits);
+        Ok::<Arc<dyn Store>, Failure>(Arc::new(Paced::new(store, runtime.clone(), rates)))
+    };
+    let mut stores = Stores::from(open(&location(settings), access)?);
+    let access_to_log = access_to_log(settings, access);
+    stores.log = log_location(settings).map(|log| open(&log, &access_to_log)).transpose()?;
+    Ok(stores)
+}
+
+fn access_to_log(settings: &Settings, access: &StoreSettings) -> StoreSettings {
+    Other {
+        endpoint: &settings.log_endpoint_url,
+        region: &settings.log_region,
+        access_key_id: &settings.log_access_key_id,
+        secret_access_key: &settings.log_secret_access_key,
+    }
+    .access(access)
 }
 
 /// Where a provider counts all requests together, writes and reads get a half each.

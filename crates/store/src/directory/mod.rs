@@ -21,6 +21,7 @@ mod durable;
 mod fs;
 mod layout;
 mod listing;
+mod read_only;
 mod tree;
 
 #[cfg(feature = "testing")]
@@ -38,6 +39,7 @@ use crate::{Body, CreateError, DeleteError, Facts, Listed, ReadError, ReadRange,
 #[cfg(feature = "testing")]
 pub use crash_fs::{CrashFs, Survives};
 pub use fs::{DirEntry, Disk, FlushFailed, Fs, LockGuard, NewFile};
+pub use read_only::{ReadOnly, ReadOnlyDirectory};
 use tree::Tree;
 
 /// A directory that is locked and used as a store.

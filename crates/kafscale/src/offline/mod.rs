@@ -1,0 +1,47 @@
+//! What the tools share that work on a store without a broker: opening it, and which exit code each error has.
+
+pub mod cat;
+
+use kafscale_broker::cluster::ClusterError;
+use kafscale_offline::{Bucket, Error};
+use kafscale_runtime::TokioRuntime;
+
+use crate::{
+    exit::{Exit, Failure},
+    serve::{access::access, places},
+    settings::Settings,
+};
+
+/// The stores of these settings, to be looked at.
+pub fn read_only(settings: &Settings) -> Result<Bucket, Failure> {
+    let runtime = TokioRuntime::handle();
+    Ok(Bucket::new(places::open_read_only(settings, &access(settings), &runtime)?, runtime))
+}
+
+/// Runs a tool.
+pub fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
+}
+
+/// An error with its exit code.
+pub fn failure(error: Error) -> Failure {
+    let exit = match &error {
+        Error::Store { .. } | Error::NoCluster => Exit::StoreUnusable,
+        Error::Cluster(cluster) => match cluster {
+            ClusterError::Newer(_) => Exit::NewerVersion,
+            ClusterError::Malformed(_)
+            | ClusterError::MarkerMissing
+            | ClusterError::LogMissing
+            | ClusterError::DataMissing => Exit::DataLoss,
+            _ => Exit::StoreUnusable,
+        },
+        Error::Newer { .. } => Exit::NewerVersion,
+        Error::Missing(_) | Error::Damaged { .. } => Exit::DataLoss,
+        Error::NotFound(_) => Exit::NotFound,
+        Error::Refused(_) => Exit::Refused,
+    };
+    Failure::new(exit, error)
+}

@@ -1,0 +1,209 @@
+//! The state at a position, without a broker: the newest snapshot that is whole, then the frames behind it.
+//!
+//! What is found may be older than what a running broker knows a moment later, and never newer. The log ends at the first
+//! missing position, unless a later frame calls that one settled: then it existed, and is lost.
+
+use bytes::{Bytes, BytesMut};
+use kafscale_broker::{
+    cluster::{Cluster, ClusterError, MARKER, Part},
+    snapshot as snapshots,
+};
+use kafscale_log::{Frame, Position};
+use kafscale_state::{FrameFacts, State, snapshot};
+
+use crate::{Bucket, Error, Side, frames::Frames};
+
+/// A marker is small; more is not one.
+const MARKER_LEN_MAX: u64 = 64 << 10;
+/// The longest snapshot that is read.
+const SNAPSHOT_LEN_MAX: u64 = 16 << 30;
+/// Bytes of one read of a snapshot.
+const PART: u64 = 16 << 20;
+/// How often it is begun anew where a broker moves things meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// How far the log is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// To its end.
+    Tail,
+    /// Up to this position.
+    Position(Position),
+    /// As long as frames are not younger than this, in Unix milliseconds.
+    Time(i64),
+}
+
+/// See the module.
+pub struct Known {
+    /// Which cluster, and which life of its log.
+    pub cluster: Cluster,
+    /// What is known.
+    pub state: State,
+    /// The position of the snapshot that it began with; 0 for none.
+    pub snapshot: Position,
+    /// The first position that was there once and is not any more; nothing behind it is known.
+    pub lost: Option<Position>,
+    /// Snapshots that cannot be read, and why.
+    pub unreadable: Vec<(String, String)>,
+}
+
+impl Known {
+    /// Reads what is known. It begins anew where a running broker may have trimmed what was about to be read.
+    pub async fn open(bucket: &Bucket, until: Until) -> Result<Self, Error> {
+        for _ in 1..ATTEMPTS {
+            match Self::open_once(bucket, until).await {
+                Ok(known) if known.lost.is_some() => {}
+                Err(Error::Missing(_) | Error::Damaged { .. }) => {}
+                other => return other,
+            }
+        }
+        Self::open_once(bucket, until).await
+    }
+
+    async fn open_once(bucket: &Bucket, until: Until) -> Result<Self, Error> {
+        let cluster = cluster(bucket).await?;
+        let mut known = Self { cluster, state: State::new(), snapshot: 0, lost: None, unreadable: Vec::new() };
+        let rows = list_snapshots(bucket).await?;
+        let of_generation = rows.iter().filter(|row| row.generation == cluster.generation);
+        for row in of_generation.rev() {
+            if matches!(until, Until::Position(position) if row.position > position) {
+                continue;
+            }
+            match load_snapshot(bucket, row).await {
+                Ok(state) if matches!(until, Until::Time(ms) if state.cluster_time_ms() > ms) => {}
+                Ok(state) => {
+                    (known.snapshot, known.state) = (state.position(), state);
+                    break;
+                }
+                Err(Error::Damaged { name, reason }) => known.unreadable.push((name, reason)),
+                Err(Error::Missing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        known.follow(bucket, until).await?;
+        Ok(known)
+    }
+
+    async fn follow(&mut self, bucket: &Bucket, until: Until) -> Result<(), Error> {
+        let mut frames = Frames::behind(bucket, self.cluster, self.state.position()).await?;
+        while let Some((position, frame)) = frames.next().await? {
+            if matches!(until, Until::Position(last) if position > last) {
+                break;
+            }
+            let next = self.state.position() + 1;
+            if position != next {
+                // Frames of a take-over that was cut short stand behind holes that never were filled.
+                if settled(frame, &mut frames).await? > next {
+                    self.lost = Some(next);
+                }
+                break;
+            }
+            let frame = frame?;
+            if matches!(until, Until::Time(ms) if frame.header.cluster_time_ms > ms) {
+                break;
+            }
+            apply(&mut self.state, &frame)?;
+        }
+        Ok(())
+    }
+}
+
+/// The greatest position below which any of these frames calls everything settled.
+async fn settled(first: Result<Frame, Error>, rest: &mut Frames<'_>) -> Result<Position, Error> {
+    let mut settled = first.map_or(0, |frame| frame.header.settled);
+    while let Some((_, frame)) = rest.next().await? {
+        settled = settled.max(frame.map_or(0, |frame| frame.header.settled));
+    }
+    Ok(settled)
+}
+
+/// Applies a frame where it belongs.
+pub fn apply(state: &mut State, frame: &Frame) -> Result<(), Error> {
+    let header = &frame.header;
+    let facts = FrameFacts {
+        position: header.position,
+        session: header.session,
+        cluster_time_ms: header.cluster_time_ms,
+        payload_at: u32::try_from(header.head_len()).unwrap_or(u32::MAX),
+    };
+    let applied = state.apply(facts, &frame.entries);
+    applied.map(drop).map_err(|error| match error.is_newer_version() {
+        true => Error::Newer { name: "the log".to_owned(), reason: error.to_string() },
+        false => Error::damaged("the log", error),
+    })
+}
+
+/// What the marker of a store says, if it has one.
+pub async fn marker(bucket: &Bucket, side: Side) -> Result<Option<(Cluster, Part)>, Error> {
+    let bytes = bucket.get_small(side, MARKER, MARKER_LEN_MAX).await?;
+    Ok(bytes.map(|bytes| Cluster::parse(&bytes)).transpose()?)
+}
+
+/// The cluster that these stores belong to, as a broker would take them.
+pub async fn cluster(bucket: &Bucket) -> Result<Cluster, Error> {
+    let (data, is) = marker(bucket, Side::Data).await?.ok_or(Error::NoCluster)?;
+    let used_as = if bucket.is_apart() { Part::Data } else { Part::Whole };
+    if is != used_as {
+        return Err(ClusterError::Misused { used_as, is }.into());
+    }
+    if !bucket.is_apart() {
+        return Ok(data);
+    }
+    match marker(bucket, Side::Log).await? {
+        Some((log, Part::Log)) if log == data => Ok(data),
+        Some((log, Part::Log)) => Err(ClusterError::Strangers { data, log }.into()),
+        Some((_, is)) => Err(ClusterError::Misused { used_as: Part::Log, is }.into()),
+        None => Err(ClusterError::LogMissing.into()),
+    }
+}
+
+/// A snapshot by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotRow {
+    /// The life of the log that it belongs to.
+    pub generation: u64,
+    /// Its position.
+    pub position: Position,
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub size: u64,
+}
+
+/// All snapshots of all generations, in order.
+pub async fn list_snapshots(bucket: &Bucket) -> Result<Vec<SnapshotRow>, Error> {
+    let rows = bucket.list(Side::Data, snapshots::PREFIX).await?;
+    let row = |row: kafscale_store::Listed| {
+        let (generation, position) = snapshots::parse_name(&row.name)?;
+        Some(SnapshotRow { generation, position, name: row.name, size: row.size })
+    };
+    Ok(rows.into_iter().filter_map(row).collect())
+}
+
+/// Reads a snapshot whole.
+pub async fn load_snapshot(bucket: &Bucket, row: &SnapshotRow) -> Result<State, Error> {
+    let bytes = whole(bucket, Side::Data, &row.name, row.size, SNAPSHOT_LEN_MAX).await?;
+    let state = snapshot::decode(&bytes).map_err(|error| match error {
+        snapshot::SnapshotError::NewerFormat { .. } | snapshot::SnapshotError::NewerFeatureLevel { .. } => {
+            Error::Newer { name: row.name.clone(), reason: error.to_string() }
+        }
+        error => Error::damaged(&row.name, error),
+    })?;
+    match state.position() == row.position {
+        true => Ok(state),
+        false => Err(Error::damaged(&row.name, format!("it was taken at position {}", state.position()))),
+    }
+}
+
+/// A whole object in parts, of which a listing told the length.
+pub async fn whole(bucket: &Bucket, side: Side, name: &str, size: u64, size_max: u64) -> Result<Bytes, Error> {
+    if size > size_max {
+        return Err(Error::damaged(name, format!("{size} bytes are more than it can have")));
+    }
+    let mut bytes = BytesMut::new();
+    for start in (0..size).step_by(PART as usize) {
+        let part = bucket.get(side, name, start, PART.min(size - start)).await?;
+        bytes.extend_from_slice(&part.ok_or_else(|| Error::Missing(name.to_owned()))?);
+    }
+    Ok(bytes.freeze())
+}
