@@ -25,6 +25,8 @@ pub enum Exit {
     NotFound = 9,
     /// The Kafka understood and said no.
     Refused = 10,
+    /// A check found something that is not as it should be, and no record is touched by it.
+    Flawed = 11,
 }
 
 /// The list for help and documentation.
@@ -43,6 +45,7 @@ pub const TABLE: &[(u8, &str)] = &[
     (Exit::Denied as u8, "the Kafka refused the credentials, or does not allow this to whom they belong"),
     (Exit::NotFound as u8, "what was named is not there: a topic, a partition, a group"),
     (Exit::Refused as u8, "the Kafka refused what it was asked; the message says why"),
+    (Exit::Flawed as u8, "a check found something that is not as it should be, and no record is touched by it"),
 ];
 
 impl From<Exit> for ExitCode {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use kafscale_broker::cluster::Cluster;
 use kafscale_log::{
     Frame, Position,
@@ -80,7 +80,10 @@ impl<'a> Frames<'a> {
             batch.push(*next.key());
             next.remove();
         }
-        let reads = batch.iter().map(|position| read(self.bucket, self.cluster, *position));
+        let mut reads = Vec::with_capacity(batch.len());
+        for position in &batch {
+            reads.push(read(self.bucket, self.cluster, *position).boxed());
+        }
         let read = join_all(reads).await;
         self.ready.extend(batch.into_iter().zip(read));
         Ok(self.ready.pop_front())

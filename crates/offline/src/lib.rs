@@ -8,6 +8,8 @@
 //! | [`tile`] | where a partition's records lie, by the names of objects |
 //! | [`chunks`] | the batches of a tile, in bounded pieces, checked, with their offsets |
 //! | [`records`] | the records of tiles, one after the other |
+//! | [`fsck`] | the store against what its log says |
+//! | [`recover`] | the store as a whole again, in a new life of its log |
 //! | [`object`] | what one object says of itself, whatever kind it is |
 //!
 //! Everything that comes from a store is untrusted: bounded before it is held, refused with its name and the reason. Nothing
@@ -16,10 +18,12 @@
 pub mod bucket;
 pub mod chunks;
 mod error;
+pub mod fsck;
 pub mod frames;
 pub mod known;
 pub mod object;
 pub mod records;
+pub mod recover;
 pub mod tile;
 
 pub use bucket::{Bucket, Side};

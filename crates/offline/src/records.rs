@@ -14,7 +14,7 @@ pub async fn visit(
     tiles: &[Tile],
     from: i64,
     until: i64,
-    visit: &mut dyn FnMut(&Header, &Record<'_>) -> bool,
+    visit: &mut (dyn FnMut(&Header, &Record<'_>) -> bool + Send),
 ) -> Result<bool, Error> {
     for tile in tiles.iter().filter(|tile| tile.end > from && tile.first < until) {
         let mut chunks = Chunks::from(bucket, tile, from).await?;

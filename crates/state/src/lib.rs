@@ -16,6 +16,7 @@ pub mod limits;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 pub mod producer;
+pub mod rebuild;
 pub mod snapshot;
 pub mod topic;
 pub mod verdict;

@@ -10,8 +10,10 @@ mod config;
 mod configs;
 mod consume;
 mod docs;
+mod fsck;
 mod groups;
 mod produce;
+mod recover;
 mod reset_offsets;
 mod serve;
 mod storage;
@@ -43,6 +45,8 @@ pub fn command_line() -> Command {
             bench::command(),
             storage::command(),
             cat::command(),
+            fsck::command(),
+            recover::command(),
             completions::command(),
             completions::man_command(),
             docs::command(),
@@ -64,6 +68,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         Some(("bench", matches)) => bench::run(matches),
         Some(("storage", matches)) => storage::run(matches),
         Some(("cat", matches)) => cat::run(matches),
+        Some(("fsck", matches)) => fsck::run(matches),
+        Some(("recover", matches)) => recover::run(matches),
         Some(("completions", matches)) => completions::run(matches),
         Some(("man", matches)) => completions::run_man(matches),
         Some(("docs", matches)) => docs::run(matches),

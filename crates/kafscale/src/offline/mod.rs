@@ -1,8 +1,13 @@
 //! What the tools share that work on a store without a broker: opening it, and which exit code each error has.
 
 pub mod cat;
+pub mod fsck;
+pub mod recover;
 
-use kafscale_broker::cluster::ClusterError;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use kafscale_broker::{cluster::ClusterError, metrics::Metrics};
 use kafscale_offline::{Bucket, Error};
 use kafscale_runtime::TokioRuntime;
 
@@ -16,6 +21,20 @@ use crate::{
 pub fn read_only(settings: &Settings) -> Result<Bucket, Failure> {
     let runtime = TokioRuntime::handle();
     Ok(Bucket::new(places::open_read_only(settings, &access(settings), &runtime)?, runtime))
+}
+
+/// The stores of these settings, to be changed. A directory must be in nobody's use.
+pub fn writable(settings: &Settings) -> Result<Bucket, Failure> {
+    let runtime = TokioRuntime::handle();
+    let metrics = Arc::new(Metrics::default());
+    Ok(Bucket::new(places::open(settings, &access(settings), &runtime, &metrics)?, runtime))
+}
+
+/// A bar on stderr; drawn only where that is a terminal.
+pub fn bar(total: u64, what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} {msg}");
+    let style = style.expect("the template is a constant");
+    ProgressBar::new(total).with_style(style).with_message(what.to_owned())
 }
 
 /// Runs a tool.

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use kafscale_broker::{Stores, metrics::Metrics};
 use kafscale_runtime::Handle;
 use kafscale_store::{
-    Location, NoObserver, Observer, Paced, Rates, Secret, Store, StoreSettings,
+    Location, MemoryStore, NoObserver, Observer, Paced, Rates, Secret, Store, StoreSettings,
     profile::{ConditionalCreate, Limits},
 };
 
@@ -94,7 +94,11 @@ pub fn open_read_only(settings: &Settings, access: &StoreSettings, runtime: &Han
     };
     let mut stores = Stores::from(open(&location(settings), access)?);
     let access_to_log = access_to_log(settings, access);
-    stores.log = log_location(settings).map(|log| open(&log, &access_to_log)).transpose()?;
+    stores.log = match log_location(settings) {
+        // One that is lost is empty.
+        Some(Location::Directory(path)) if !path.exists() => Some(Arc::new(MemoryStore::new())),
+        log => log.map(|log| open(&log, &access_to_log)).transpose()?,
+    };
     Ok(stores)
 }
 

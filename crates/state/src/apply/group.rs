@@ -111,7 +111,7 @@ impl State {
     }
 
     /// A topic was deleted: its offsets are dead, and are looked for from the first slot on.
-    pub(super) fn sweep_offsets_anew(&mut self) {
+    pub(crate) fn sweep_offsets_anew(&mut self) {
         if self.groups.weight > 0 {
             self.groups.unswept = SLOTS;
         }

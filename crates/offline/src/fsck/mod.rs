@@ -1,0 +1,202 @@
+//! Checking a store against what its log says: every reference, checksum and offset, and what nothing refers to.
+//!
+//! ```text
+//!  markers, snapshots, log ──▶ state ──▶ references ──▶ objects: there? long enough? header? batches?
+//!                                │                          (one read of every byte, unless quick)
+//!                                └──▶ names of the store that nothing refers to
+//! ```
+//!
+//! It only reads, so it may run beside a broker. That one moves records meanwhile: what seems to be missing is compared with
+//! a state that is read anew, before it is called so. What can be mended safely is the index of a segment, since its bytes
+//! follow from the segment; [`repair`] does nothing else.
+
+mod object;
+mod references;
+mod repair;
+mod unreferred;
+
+use std::collections::BTreeMap;
+
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use kafscale_state::invariants;
+
+pub use repair::repair;
+
+use crate::{
+    Bucket, Error, Known, Until,
+    known::{self, list_snapshots},
+};
+use references::{Reference, references};
+
+/// Objects that are read side by side.
+const AT_ONCE: usize = 8;
+/// Findings that are kept; the rest is counted.
+const FINDINGS_MAX: usize = 100_000;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing is wrong; it takes room, or tells of the past.
+    Note,
+    /// Something is not as it should be, and no record is touched.
+    Flaw,
+    /// Records, or what is known of them, are lost or damaged.
+    Damage,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Its kind in a word; programs go by it.
+    pub kind: &'static str,
+    /// The object.
+    pub name: String,
+    /// Whose it is, such as `orders [3]`; empty where that is not known, or many.
+    pub of: String,
+    /// What was found.
+    pub detail: String,
+}
+
+impl Finding {
+    fn new(severity: Severity, kind: &'static str, name: &str, of: &str, detail: impl ToString) -> Self {
+        Self { severity, kind, name: name.to_owned(), of: of.to_owned(), detail: detail.to_string() }
+    }
+}
+
+/// How much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Names, lengths and headers.
+    Quick,
+    /// Every byte that is referred to.
+    Whole,
+}
+
+/// What a check says.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The last position of the log.
+    pub position: u64,
+    /// Objects that are referred to.
+    pub objects: u64,
+    /// Bytes of batches that are referred to.
+    pub bytes: u64,
+    /// Partitions.
+    pub partitions: u64,
+    /// What was found, the worst first.
+    pub findings: Vec<Finding>,
+    /// Findings beyond those that are kept.
+    pub more: u64,
+}
+
+impl Report {
+    /// The worst finding.
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.iter().map(|finding| finding.severity).max()
+    }
+
+    fn add(&mut self, finding: Finding) {
+        match self.findings.len() < FINDINGS_MAX {
+            true => self.findings.push(finding),
+            false => self.more += 1,
+        }
+    }
+}
+
+/// Hears how far a check is: objects done, of so many.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// The lengths of all objects by name. Where the log has a store of its own, no name but the marker's is in both.
+pub type Names = BTreeMap<String, u64>;
+
+/// Checks a store.
+pub async fn check(bucket: &Bucket, depth: Depth, progress: Progress<'_>) -> Result<Report, Error> {
+    let known = Known::open(bucket, Until::Tail).await?;
+    let mut report = Report { position: known.state.position(), ..Report::default() };
+    of_the_log(bucket, &known, depth, &mut report).await?;
+    let names = names(bucket).await?;
+    let wanted = references(&known.state, known.cluster);
+    report.partitions = u64::from(known.state.partition_count());
+    report.objects = wanted.len() as u64;
+    report.bytes = wanted.values().map(Reference::bytes).sum();
+
+    let (mut running, mut rest) = (FuturesUnordered::new(), wanted.iter());
+    for done in 1..=report.objects {
+        while running.len() < AT_ONCE
+            && let Some((name, reference)) = rest.next()
+        {
+            running.push(object::check(bucket, &known, &names, name, reference, depth).boxed());
+        }
+        let findings = running.next().await.unwrap_or_else(|| Ok(Vec::new()))?;
+        findings.into_iter().for_each(|finding| report.add(finding));
+        progress(done, report.objects);
+    }
+    drop(running);
+    forget_what_moved(bucket, &mut report).await?;
+    if known.lost.is_none() {
+        // Else much of what seems to be garbage belongs to what is not known.
+        unreferred::find(&known, &names, &wanted).into_iter().for_each(|finding| report.add(finding));
+    }
+    report.findings.sort_by(|a, b| (b.severity, a.kind, &a.name).cmp(&(a.severity, b.kind, &b.name)));
+    Ok(report)
+}
+
+/// What snapshots, log and state say of themselves.
+async fn of_the_log(bucket: &Bucket, known: &Known, depth: Depth, report: &mut Report) -> Result<(), Error> {
+    for (name, reason) in &known.unreadable {
+        report.add(Finding::new(Severity::Damage, "snapshot", name, "", reason));
+    }
+    if let Some(lost) = known.lost {
+        let name = kafscale_log::lone::names::frame(known.cluster.generation, lost);
+        let detail = "a later frame says that it was there; a broker refuses to start";
+        report.add(Finding::new(Severity::Damage, "log-lost", &name, "", detail));
+    }
+    if let Err(broken) = invariants::check(&known.state) {
+        report.add(Finding::new(Severity::Damage, "state", "the state", "", broken));
+    }
+    if depth == Depth::Quick {
+        return Ok(());
+    }
+    for row in list_snapshots(bucket).await?.iter().filter(|row| row.generation == known.cluster.generation) {
+        if known.unreadable.iter().any(|(name, _)| *name == row.name) || row.position == known.snapshot {
+            continue;
+        }
+        match known::load_snapshot(bucket, row).await {
+            Ok(_) | Err(Error::Missing(_)) => {}
+            Err(Error::Damaged { name, reason }) => {
+                report.add(Finding::new(Severity::Flaw, "snapshot", &name, "", reason));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn names(bucket: &Bucket) -> Result<Names, Error> {
+    let mut names = Names::new();
+    for side in bucket.sides() {
+        names.extend(bucket.list(*side, "").await?.into_iter().map(|row| (row.name, row.size)));
+    }
+    Ok(names)
+}
+
+/// A running broker may have rewritten records while they were looked at: what nothing refers to by now may be gone.
+async fn forget_what_moved(bucket: &Bucket, report: &mut Report) -> Result<(), Error> {
+    if report.findings.iter().all(|finding| finding.severity < Severity::Flaw) {
+        return Ok(());
+    }
+    let known = Known::open(bucket, Until::Tail).await?;
+    if known.state.position() == report.position {
+        return Ok(());
+    }
+    let wanted = references(&known.state, known.cluster);
+    let is_wanted = |name: &String| {
+        let name = name.strip_suffix(".index").map_or_else(|| name.clone(), |stem| format!("{stem}.kfs"));
+        wanted.contains_key(&name)
+    };
+    let is_of_log = |finding: &Finding| matches!(finding.kind, "snapshot" | "log-lost" | "state");
+    report.findings.retain(|finding| is_of_log(finding) || is_wanted(&finding.name));
+    Ok(())
+}

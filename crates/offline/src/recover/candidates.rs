@@ -1,0 +1,493 @@
+//! Where records may be taken from: what the log speaks of and is there, and objects of which it does not, that say
+//! themselves whose records they hold.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
+};
+
+use kafscale_log::data::{self, DataId};
+use kafscale_records::{Header, batches};
+use kafscale_segment::{
+    merged,
+    names::{self, File, merged_id},
+};
+use kafscale_state::{
+    Handle, Merged, Place, State,
+    entry::{Commit, Extent},
+    producer::{Claim, Facts, Judgement, ProducerState, WindowRun, judge},
+    rebuild::TopicSeed,
+    topic::{DEFAULT_NAMESPACE, DEFAULT_PATH_NAMESPACE, path_namespace},
+};
+
+use super::{
+    cover::{Candidate, Kfs},
+    evidence::{Evidence, adopt_unnamed},
+};
+use crate::{
+    Bucket, Error, Side,
+    chunks::Chunks,
+    fsck::Names,
+    object::{merged_parts, merged_tiles, section, segment_tile},
+    tile::{Tile, tiles},
+};
+
+/// Partitions of one topic, as the state allows.
+const PARTITIONS_MAX: u32 = 100_000;
+
+/// What was found.
+#[derive(Default)]
+pub struct Found {
+    /// Places by partition.
+    pub of: BTreeMap<Handle, Vec<Candidate>>,
+    /// Objects that the log speaks of and that are not there, or shorter than it says.
+    pub missing: BTreeSet<String>,
+    /// Files under the paths of partitions, by base offset.
+    pub files: BTreeSet<(Handle, u64)>,
+    /// Objects that cannot be read, and why.
+    pub unreadable: Vec<(String, String)>,
+    /// There are records behind the end that the log knew.
+    pub is_beyond: bool,
+}
+
+impl Found {
+    fn add(&mut self, handle: Handle, tile: Tile, is_known: bool, kfs: Option<Kfs>) {
+        self.of.entry(handle).or_default().push(Candidate { tile, is_known, kfs });
+    }
+
+    fn unreadable(&mut self, error: Error) -> Result<(), Error> {
+        match error {
+            Error::Damaged { name, reason } => self.unreadable.push((name, reason)),
+            Error::Missing(_) => {}
+            error => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Everything that a store has, by name.
+pub async fn all_names(bucket: &Bucket) -> Result<Names, Error> {
+    let mut found = Names::new();
+    for side in bucket.sides() {
+        found.extend(bucket.list(*side, "").await?.into_iter().map(|row| (row.name, row.size)));
+    }
+    Ok(found)
+}
+
+/// Looks at all names. Topics that the state does not know are taken into it.
+pub async fn find(bucket: &Bucket, evidence: &mut Evidence, all: &Names) -> Result<Found, Error> {
+    let mut found = Found::default();
+    let used = known(evidence, all, &mut found);
+    merged_objects(bucket, evidence, all, &used, &mut found).await?;
+    found.is_beyond = is_beyond(evidence, &found);
+    segments(bucket, evidence, all, &mut found).await?;
+    found.is_beyond = is_beyond(evidence, &found);
+    data_objects(bucket, evidence, all, &mut found).await?;
+    Ok(found)
+}
+
+/// What was rewritten lies before the end of the log, unless that end is lost.
+fn is_beyond(evidence: &Evidence, found: &Found) -> bool {
+    found.of.iter().any(|(handle, candidates)| {
+        let end = evidence.state.partition(*handle).map_or(0, |view| view.high_watermark());
+        candidates.iter().any(|candidate| candidate.tile.end > end)
+    })
+}
+
+/// What the log speaks of. Returns the objects.
+fn known(evidence: &Evidence, all: &Names, found: &mut Found) -> BTreeSet<Place> {
+    let (state, cluster) = (&evidence.state, evidence.cluster);
+    let mut used = BTreeSet::new();
+    for handle in state.topics().flat_map(|topic| topic.handles()) {
+        let Some(view) = state.partition(handle) else { continue };
+        let published: BTreeMap<i64, Kfs> = view
+            .segments()
+            .map(|segment| {
+                let kfs = Kfs { len: segment.len, crc: Some(segment.crc), records: segment.records };
+                (segment.base_offset, kfs)
+            })
+            .collect();
+        let gaps: Vec<(i64, i64)> =
+            evidence.gaps.iter().filter(|(of, ..)| *of == handle).map(|(_, from, to)| (*from, *to)).collect();
+        for tile in tiles(state, cluster, handle, 0) {
+            let mut tile = match tile {
+                Ok(tile) => tile,
+                Err(reason) => {
+                    found.unreadable.push((format!("{} [{}]", view.topic().name(), view.index()), reason));
+                    continue;
+                }
+            };
+            used.insert(tile.place);
+            // What was left for lost records lies nowhere.
+            if let Some((from, _)) = gaps.iter().find(|(from, to)| tile.first < *from && *to <= tile.end) {
+                tile.end = *from;
+            }
+            let kfs = match tile.place {
+                Place::Segment { .. } => published.get(&tile.first).copied(),
+                _ => None,
+            };
+            let size = all.get(&tile.name).copied().unwrap_or(0);
+            let is_there = size >= tile.bytes_end() && kfs.is_none_or(|kfs| size == u64::from(kfs.len));
+            match is_there {
+                true => found.add(handle, tile, true, kfs),
+                false => drop(found.missing.insert(tile.name)),
+            }
+        }
+    }
+    used
+}
+
+/// Merged objects of which the log does not speak, or not any more.
+async fn merged_objects(
+    bucket: &Bucket,
+    evidence: &mut Evidence,
+    all: &Names,
+    used: &BTreeSet<Place>,
+    found: &mut Found,
+) -> Result<(), Error> {
+    let cluster = evidence.cluster.id;
+    let prefix = names::merged_of(cluster);
+    let mut objects = Vec::new();
+    for (name, _) in all.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix)) {
+        let Some(names::MergedId { level, session, number, nonce }) = merged_id(cluster, name) else { continue };
+        evidence.session = evidence.session.max(session);
+        if used.contains(&Place::Merged(Merged { store: 0, level, session, number, nonce })) {
+            continue;
+        }
+        let front = bucket.get(Side::Data, name, 0, merged::HEADER_LEN as u64).await?.unwrap_or_default();
+        match merged_parts(bucket, Side::Data, name, &front).await {
+            Ok((header, parts)) if header.cluster == cluster => objects.push((name, header, parts)),
+            Ok((header, _)) => {
+                found.unreadable.push((name.clone(), format!("it belongs to cluster {:032x}", header.cluster)));
+            }
+            Err(error) => found.unreadable(error)?,
+        }
+    }
+    adopt_topics(evidence, objects.iter().flat_map(|(_, _, parts)| parts))?;
+    for (name, header, parts) in &objects {
+        for part in parts {
+            let topic = evidence.state.topic_by_id(part.topic_id);
+            let Some(handle) = topic.and_then(|topic| topic.handle(part.partition)) else { continue };
+            for told in merged_tiles(Side::Data, name, header, std::slice::from_ref(part)) {
+                found.add(handle, told.tile, false, None);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Topics and partitions that only merged objects tell of. Those whose numbers are below what was unknown were deleted.
+fn adopt_topics<'a>(evidence: &mut Evidence, parts: impl Iterator<Item = &'a merged::Part>) -> Result<(), Error> {
+    let mut told: BTreeMap<u128, (&merged::Part, BTreeMap<u32, Handle>)> = BTreeMap::new();
+    for part in parts {
+        let known = evidence.state.topic_by_id(part.topic_id).and_then(|topic| topic.handle(part.partition)).is_some();
+        if !known && part.handle >= evidence.unknown_from {
+            let (_, partitions) = told.entry(part.topic_id).or_insert_with(|| (part, BTreeMap::new()));
+            partitions.insert(part.partition, part.handle);
+        }
+    }
+    for (id, (part, partitions)) in told {
+        let last = partitions.last_key_value().map_or(0, |(index, _)| *index);
+        let before = evidence.state.topic_by_id(id).map_or(0, kafscale_state::Topic::partition_count);
+        let handles = numbers(&evidence.state, before..last.saturating_add(1), &partitions);
+        let adopted = match evidence.state.topic_by_id(id) {
+            Some(_) => evidence.state.adopt_partitions(id, &handles),
+            None => {
+                let taken = evidence.state.topic_in(&part.namespace, &part.topic).is_some();
+                let name = if taken { format!("recovered.{}", part.topic) } else { part.topic.clone() };
+                let (namespace, settings, position) =
+                    (part.namespace.clone(), Default::default(), evidence.state.position());
+                evidence.state.adopt(TopicSeed { namespace, name, id, settings, handles }, position)
+            }
+        };
+        adopted.map_err(|error| Error::Refused(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Numbers for these partitions: those that are told, and beside them as they are given, one after the other. Where that cannot
+/// be, all are new.
+fn numbers(state: &State, indexes: Range<u32>, told: &BTreeMap<u32, Handle>) -> Vec<Handle> {
+    let beside = |index: u32| match told.range(..=index).next_back() {
+        Some((below, handle)) => handle.checked_add(index - below),
+        None => told.range(index..).next().and_then(|(above, handle)| handle.checked_sub(above - index)),
+    };
+    let indexes = indexes.start..indexes.end.min(indexes.start.saturating_add(PARTITIONS_MAX));
+    let numbers: Option<Vec<Handle>> = indexes.clone().map(beside).collect();
+    let ascend = |numbers: &Vec<Handle>| numbers.windows(2).all(|pair| pair[0] < pair[1]);
+    let are_free = |numbers: &Vec<Handle>| numbers.iter().all(|handle| state.partition(*handle).is_none());
+    let numbers = numbers.filter(|numbers| ascend(numbers) && are_free(numbers));
+    numbers.unwrap_or_else(|| {
+        let first = state.next_handle().max(told.values().max().map_or(0, |last| last.saturating_add(1)));
+        (0..indexes.len() as u32).map(|index| first.saturating_add(index)).collect()
+    })
+}
+
+/// Segments under the paths of topics. One that is in nobody's path makes its topic.
+async fn segments(bucket: &Bucket, evidence: &mut Evidence, all: &Names, found: &mut Found) -> Result<(), Error> {
+    let mut rows: Vec<(&String, u64, Path)> = Vec::new();
+    for (name, size) in all {
+        let Some(path) = Path::of(name).filter(|path| path.file == File::Kfs) else { continue };
+        let is_grave = evidence.state.graves().any(|(_, grave)| {
+            grave.namespace == path.namespace && grave.name == path.topic
+        });
+        if !is_grave {
+            rows.push((name, *size, path));
+        }
+    }
+    let mut partitions: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    for (_, _, path) in &rows {
+        let count = partitions.entry((path.namespace, path.topic)).or_default();
+        *count = (*count).max(path.partition.saturating_add(1));
+    }
+    for ((namespace, topic), count) in partitions {
+        let known = evidence.state.topic_in(namespace, topic).map(|topic| (topic.id(), topic.partition_count()));
+        let before = known.map_or(0, |(_, before)| before);
+        // A log that is whole knows all its topics: what lies in other paths is somebody else's.
+        if count <= before || (evidence.is_whole() && !found.is_beyond) {
+            continue;
+        }
+        let handles = numbers(&evidence.state, before..count, &BTreeMap::new());
+        let position = evidence.state.position();
+        let adopted = match known {
+            Some((id, _)) => evidence.state.adopt_partitions(id, &handles),
+            None => {
+                let (namespace, name, id) = (namespace.to_owned(), topic.to_owned(), bucket.runtime().random_u128());
+                let seed = TopicSeed { namespace, name, id, settings: Default::default(), handles };
+                evidence.state.adopt(seed, position)
+            }
+        };
+        if let Err(error) = adopted {
+            found.unreadable.push((topic.to_owned(), error.to_string()));
+        }
+    }
+    for (name, size, path) in rows {
+        let topic = evidence.state.topic_in(path.namespace, path.topic);
+        let Some(handle) = topic.and_then(|topic| topic.handle(path.partition)) else { continue };
+        found.files.insert((handle, path.base_offset));
+        let known = found.of.get(&handle).is_some_and(|all| all.iter().any(|candidate| candidate.tile.name == *name));
+        if known || found.missing.contains(name) {
+            continue;
+        }
+        match segment(bucket, name, size, handle, path.base_offset).await {
+            Ok((tile, kfs)) => found.add(handle, tile, false, Some(kfs)),
+            Err(error) => found.unreadable(error)?,
+        }
+    }
+    Ok(())
+}
+
+/// A segment as its file tells it.
+pub async fn segment(
+    bucket: &Bucket,
+    name: &str,
+    size: u64,
+    handle: Handle,
+    base_offset: u64,
+) -> Result<(Tile, Kfs), Error> {
+    let len = kafscale_segment::kfs::HEADER_LEN as u64;
+    let front = bucket.get(Side::Data, name, 0, len).await?.unwrap_or_default();
+    let header = kafscale_segment::kfs::Header::parse(&front).map_err(|error| Error::damaged(name, error))?;
+    let tile = segment_tile(bucket, Side::Data, name, size, &front, handle).await?;
+    if tile.first != base_offset as i64 {
+        return Err(Error::damaged(name, format!("it begins at offset {}", tile.first)));
+    }
+    let len = u32::try_from(size).map_err(|_| Error::damaged(name, "it is too long"))?;
+    Ok((tile, Kfs { len, crc: None, records: header.records }))
+}
+
+/// The name of a segment's file, taken apart.
+pub struct Path<'a> {
+    /// As the state has it.
+    pub namespace: &'a str,
+    /// The topic.
+    pub topic: &'a str,
+    /// Its index.
+    pub partition: u32,
+    /// In the name.
+    pub base_offset: u64,
+    /// Segment or index.
+    pub file: File,
+}
+
+impl<'a> Path<'a> {
+    /// Takes a name apart; none if it is no segment's.
+    pub fn of(name: &'a str) -> Option<Self> {
+        let (namespace, rest) = name.split_once('/')?;
+        let (topic, file) = rest.split_once('/')?;
+        let (partition, base_offset, file) = names::segment_of(file)?;
+        let namespace = match namespace {
+            DEFAULT_PATH_NAMESPACE => DEFAULT_NAMESPACE,
+            other => path_namespace(other)?,
+        };
+        Some(Self { namespace, topic, partition, base_offset, file })
+    }
+}
+
+/// Data objects that were stored behind what is known: their frames are lost, so their records follow what is known, in the
+/// order in which they were written.
+async fn data_objects(bucket: &Bucket, evidence: &mut Evidence, all: &Names, found: &mut Found) -> Result<(), Error> {
+    let cluster = evidence.cluster;
+    let prefix = format!("{}{:032x}/", data::PREFIX, cluster.id);
+    let ids = all.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
+    let ids: Vec<DataId> = ids.filter_map(|(name, _)| DataId::parse(name)).collect();
+    let place = |id: &DataId| Place::Data { store: 0, session: id.session, number: id.number };
+    let (mut last_known, of_state) = (BTreeMap::new(), evidence.state.session());
+    for id in &ids {
+        evidence.session = evidence.session.max(id.session);
+        if evidence.state.knows(place(id)) {
+            last_known.insert(id.session, id.number);
+        }
+    }
+    let mut writer = Appender::default();
+    for id in ids {
+        // A session commits in the order of its numbers, and one that was over then commits nothing more.
+        let is_past = id.session < of_state || last_known.get(&id.session).is_some_and(|last| id.number <= *last);
+        if is_past || evidence.state.knows(place(&id)) {
+            continue;
+        }
+        let name = id.name();
+        match read_section(bucket, &name, &id).await {
+            Ok((header, commit)) if header.generation == cluster.generation => {
+                writer.append(bucket, evidence, found, (&name, place(&id)), &commit).await?;
+            }
+            Ok(_) => {}
+            Err(error) => found.unreadable(error)?,
+        }
+    }
+    Ok(())
+}
+
+async fn read_section(bucket: &Bucket, name: &str, id: &DataId) -> Result<(data::Header, Commit), Error> {
+    let front = bucket.get(Side::Data, name, 0, data::HEADER_LEN as u64).await?;
+    let front = front.ok_or_else(|| Error::Missing(name.to_owned()))?;
+    let header = data::decode_header(&front).map_err(|error| Error::damaged(name, error))?;
+    header.check(id).map_err(|error| Error::damaged(name, error))?;
+    let commit = section(bucket, Side::Data, name, &header).await?;
+    Ok((header, commit))
+}
+
+/// What tells one batch from others wherever it lies: its offset is not among it.
+type Fingerprint = (u32, i32, i32);
+
+/// Gives offsets to records whose frames are lost.
+#[derive(Default)]
+struct Appender {
+    /// Where each partition's next record goes.
+    ends: BTreeMap<Handle, i64>,
+    /// Batches that other objects hold behind what is known, in order.
+    seen: BTreeMap<Handle, VecDeque<Fingerprint>>,
+    producers: BTreeMap<(Handle, i64), ProducerState>,
+}
+
+impl Appender {
+    async fn append(
+        &mut self,
+        bucket: &Bucket,
+        evidence: &mut Evidence,
+        found: &mut Found,
+        (name, place): (&str, Place),
+        commit: &Commit,
+    ) -> Result<(), Error> {
+        let mut at = u64::from(kafscale_state::DATA_RECORDS_AT);
+        for extent in &commit.extents {
+            let handle = extent.partition;
+            let start = at;
+            at += extent.runs.iter().map(|run| u64::from(run.bytes)).sum::<u64>();
+            if evidence.state.partition(handle).is_none() {
+                if handle < evidence.unknown_from {
+                    continue;
+                }
+                adopt_unnamed(&mut evidence.state, evidence.cluster.id, handle)?;
+            }
+            if !self.ends.contains_key(&handle) {
+                let (end, seen) = behind(bucket, evidence, found, handle).await?;
+                self.ends.insert(handle, end);
+                self.seen.insert(handle, seen);
+            }
+            self.runs(bucket, evidence, found, (name, place, start), commit, extent).await?;
+        }
+        Ok(())
+    }
+
+    async fn runs(
+        &mut self,
+        bucket: &Bucket,
+        evidence: &Evidence,
+        found: &mut Found,
+        (name, place, mut start): (&str, Place, u64),
+        commit: &Commit,
+        extent: &Extent,
+    ) -> Result<(), Error> {
+        let handle = extent.partition;
+        for run in &extent.runs {
+            let (at, len) = (start, u64::from(run.bytes));
+            start += len;
+            let first = self.ends.get(&handle).copied().unwrap_or(0);
+            let producer = run.producer.and_then(|index| commit.producers.get(index as usize));
+            if self.is_seen(bucket, name, at, handle).await? {
+                continue;
+            }
+            if let Some(producer) = producer {
+                let key = (handle, producer.id);
+                let known = self.producers.get(&key).or_else(|| evidence.state.producer(handle, producer.id));
+                let facts = Facts { now_ms: 0, expiration_ms: i64::MAX, may_be_forgotten: true };
+                let claim = Claim { epoch: producer.epoch, base_sequence: run.base_sequence, records: run.records };
+                // It was written again by another session after its first frame had failed.
+                if matches!(judge(known, facts, claim), Judgement::Known(_)) {
+                    continue;
+                }
+                let window = WindowRun { base_offset: first, base_sequence: run.base_sequence, records: run.records };
+                self.producers.insert(key, ProducerState::first(producer.epoch, window, 0, 0));
+            }
+            let end = first + i64::from(run.records);
+            let max_timestamp = extent.max_timestamp;
+            let (side, name) = (Side::Data, name.to_owned());
+            found.add(handle, Tile { place, side, name, start: at, len, first, end, max_timestamp }, false, None);
+            self.ends.insert(handle, end);
+        }
+        Ok(())
+    }
+
+    /// Whether another object holds the batch that lies here.
+    async fn is_seen(&mut self, bucket: &Bucket, name: &str, at: u64, handle: Handle) -> Result<bool, Error> {
+        let Some(seen) = self.seen.get_mut(&handle).filter(|seen| !seen.is_empty()) else { return Ok(false) };
+        let front = bucket.get(Side::Data, name, at, kafscale_records::HEADER_LEN as u64).await?.unwrap_or_default();
+        let Ok(header) = Header::parse(&front) else { return Ok(false) };
+        let Some(index) = seen.iter().position(|fingerprint| *fingerprint == of(&header)) else { return Ok(false) };
+        seen.drain(..=index);
+        Ok(true)
+    }
+}
+
+fn of(header: &Header) -> Fingerprint {
+    (header.crc, header.record_count, header.batch_length)
+}
+
+/// How far objects reach behind what is known of a partition, and the batches there.
+async fn behind(
+    bucket: &Bucket,
+    evidence: &Evidence,
+    found: &Found,
+    handle: Handle,
+) -> Result<(i64, VecDeque<Fingerprint>), Error> {
+    let known = evidence.state.partition(handle).map_or(0, |view| view.high_watermark());
+    let candidates = found.of.get(&handle).cloned().unwrap_or_default();
+    let cover = super::cover::cover(known, None, candidates);
+    let (mut seen, mut end) = (VecDeque::new(), known);
+    for slice in &cover.slices {
+        end = end.max(slice.until);
+        let mut chunks = Chunks::lenient(bucket, &slice.candidate.tile);
+        loop {
+            match chunks.next().await {
+                Ok(Some(bytes)) => {
+                    let row = batches(&bytes).flatten().map(|batch| *batch.header());
+                    seen.extend(row.filter(|header| header.base_offset >= slice.from).map(|header| of(&header)));
+                }
+                Ok(None) | Err(Error::Damaged { .. } | Error::Missing(_)) => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok((end, seen))
+}

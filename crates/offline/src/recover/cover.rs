@@ -1,0 +1,142 @@
+//! Which of several places a partition's records are taken from: a pure choice.
+//!
+//! Places overlap: what was merged still lies where it was before, and an object of which the log does not speak may hold
+//! what another one holds as well. Wherever an offset lies, its record is the same.
+
+use kafscale_state::Place;
+
+use crate::tile::Tile;
+
+/// What was published of a segment, or found in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kfs {
+    /// Bytes of the whole file.
+    pub len: u32,
+    /// CRC-32C of the whole file; none where only its bytes could tell.
+    pub crc: Option<u32>,
+    /// Records in it.
+    pub records: u32,
+}
+
+/// A place where records of a partition lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The place.
+    pub tile: Tile,
+    /// The log says so; else the object alone does.
+    pub is_known: bool,
+    /// Of a segment.
+    pub kfs: Option<Kfs>,
+}
+
+/// Records that are taken from one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// The place.
+    pub candidate: Candidate,
+    /// The first offset that it is to give.
+    pub from: i64,
+    /// One past the last one.
+    pub until: i64,
+}
+
+/// What a partition is put together from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cover {
+    /// In the order of offsets.
+    pub slices: Vec<Slice>,
+    /// Offsets that lie nowhere.
+    pub lost: Vec<(i64, i64)>,
+}
+
+impl Slice {
+    /// Whether the tile is used as it lies: nothing is cut off but what lies below the first offset of all.
+    pub fn is_whole(&self, is_first: bool) -> bool {
+        (self.from == self.candidate.tile.first || is_first) && self.until == self.candidate.tile.end
+    }
+}
+
+/// Covers `start..end` as far as candidates go; without an `end` as far as there are any.
+pub fn cover(start: i64, end: Option<i64>, mut candidates: Vec<Candidate>) -> Cover {
+    // What is known comes first, then what reaches furthest, then what needs no rewriting.
+    candidates.sort_by_key(|candidate| {
+        let tile = &candidate.tile;
+        (tile.first, !candidate.is_known, -tile.end, level(tile.place))
+    });
+    let limit = end.unwrap_or(i64::MAX);
+    let (mut cover, mut at, mut next) = (Cover::default(), start, 0);
+    let mut open: Vec<Candidate> = Vec::new();
+    while at < limit {
+        while next < candidates.len() && candidates[next].tile.first <= at {
+            open.push(candidates[next].clone());
+            next += 1;
+        }
+        open.retain(|candidate| candidate.tile.end > at);
+        let best = open.iter().min_by_key(|candidate| {
+            let tile = &candidate.tile;
+            (tile.first != at && !cover.slices.is_empty(), !candidate.is_known, -tile.end, level(tile.place))
+        });
+        let Some(best) = best else {
+            // Nothing is here: on to the next place, or to the end.
+            let to = candidates.get(next).map_or(end.unwrap_or(at), |candidate| candidate.tile.first.min(limit));
+            if to <= at {
+                break;
+            }
+            cover.lost.push((at, to));
+            at = to;
+            continue;
+        };
+        let until = best.tile.end.min(limit);
+        cover.slices.push(Slice { candidate: best.clone(), from: at, until });
+        at = until;
+    }
+    cover
+}
+
+/// Segments need nothing, merged objects little, what flushes wrote is rewritten.
+fn level(place: Place) -> u8 {
+    match place {
+        Place::Segment { .. } | Place::SegmentIndex { .. } => 0,
+        Place::Merged(_) => 1,
+        Place::LogFrame { .. } | Place::Data { .. } => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Side;
+
+    fn at(place: Place, first: i64, end: i64, is_known: bool) -> Candidate {
+        let (side, name) = (Side::Data, String::new());
+        let tile = Tile { place, side, name, start: 0, len: 1, first, end, max_timestamp: 0 };
+        Candidate { tile, is_known, kfs: None }
+    }
+
+    const FRAME: Place = Place::LogFrame { position: 1 };
+    const SEGMENT: Place = Place::Segment { partition: 0, base_offset: 0 };
+
+    fn taken(cover: &Cover) -> Vec<(i64, i64)> {
+        cover.slices.iter().map(|slice| (slice.from, slice.until)).collect()
+    }
+
+    #[test]
+    fn what_is_known_is_taken_and_the_rest_fills_gaps() {
+        let candidates = vec![at(FRAME, 0, 10, true), at(SEGMENT, 0, 30, false), at(FRAME, 20, 25, true)];
+        let cover = cover(0, Some(30), candidates);
+        assert_eq!(taken(&cover), [(0, 10), (10, 30)]);
+        assert!(cover.lost.is_empty());
+        assert!(cover.slices[0].is_whole(true) && !cover.slices[1].is_whole(false));
+    }
+
+    #[test]
+    fn gaps_are_told_and_the_end_is_kept() {
+        let cover_of = |end| cover(5, end, vec![at(FRAME, 0, 10, true), at(SEGMENT, 20, 30, false)]);
+        assert_eq!(taken(&cover_of(Some(40))), [(5, 10), (20, 30)]);
+        assert_eq!(cover_of(Some(40)).lost, [(10, 20), (30, 40)]);
+        assert_eq!(cover_of(None).lost, [(10, 20)]);
+        assert_eq!(taken(&cover_of(Some(25))), [(5, 10), (20, 25)]);
+        assert_eq!(cover(3, Some(9), Vec::new()).lost, [(3, 9)]);
+        assert_eq!(cover(9, Some(9), Vec::new()), Cover::default());
+    }
+}

@@ -1,0 +1,330 @@
+//! Bringing a cluster back whose log is gone, damaged, or older than its data.
+//!
+//! ```text
+//!  evidence      newest whole snapshot, archives, the frames that are left     ─▶ the state as far as it is known
+//!  candidates    what it refers to and is there; objects that tell of themselves ─▶ places by partition
+//!  cover         one place for every offset; what lies nowhere is lost            ─▶ the plan, and the report
+//!  rewrite       records in frames, or parts of objects, into new merged objects
+//!  publish       snapshot of the rebuilt state in the next generation, then the markers
+//! ```
+//!
+//! Up to the markers everything that is written has a name of its own, and a broker of the old generation sees nothing of
+//! it; the markers make it valid. So whatever ends it halfway, it can be begun anew. Nothing is deleted.
+//!
+//! The very same makes a copy of a store into one that can be served at a point in time, and takes in segments of others.
+
+pub mod candidates;
+pub mod cover;
+pub mod evidence;
+mod rewrite;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kafscale_broker::{cluster::{Cluster, MARKER, Part}, snapshot as snapshots};
+use kafscale_log::{Position, frame, lone::names as log_names};
+use kafscale_state::{
+    Handle, Place, State,
+    rebuild::{Laid, Rebuild},
+    snapshot,
+};
+use kafscale_store::Body;
+
+pub use candidates::{Found, Path};
+pub use cover::Kfs;
+pub use evidence::Evidence;
+use cover::{Cover, cover};
+use rewrite::{Rewriter, Whose};
+
+use crate::{
+    Bucket, Error, Side, Until,
+    frames,
+    fsck::Progress,
+    known::{SnapshotRow, load_snapshot},
+};
+
+/// What to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// How far.
+    pub until: Until,
+    /// Offsets that are left at the end of each partition where the end of the log is lost.
+    pub gap: u64,
+}
+
+/// What will become of a partition.
+pub struct PartitionPlan {
+    /// Whose records.
+    whose: Whose,
+    /// Its first offset.
+    pub start: i64,
+    /// Behind it the log knew of nothing.
+    known_end: i64,
+    /// One past the last offset that is known to have been given.
+    pub end: i64,
+    /// Where records are taken from.
+    pub cover: Cover,
+}
+
+impl PartitionPlan {
+    /// Its topic's name.
+    pub fn topic(&self) -> &str {
+        &self.whose.topic
+    }
+
+    /// Its index.
+    pub fn partition(&self) -> u32 {
+        self.whose.partition
+    }
+
+    /// Bytes of batches that are there.
+    pub fn bytes(&self) -> u64 {
+        self.cover.slices.iter().map(|slice| slice.candidate.tile.len).sum()
+    }
+
+    /// Offsets that lie nowhere.
+    pub fn lost(&self) -> i64 {
+        self.cover.lost.iter().map(|(from, to)| to - from).sum()
+    }
+}
+
+/// What will be there.
+pub struct Plan {
+    /// What it rests on.
+    pub evidence: Evidence,
+    /// What was looked at.
+    pub found: Found,
+    /// Every partition.
+    pub partitions: Vec<PartitionPlan>,
+    wish: Wish,
+    /// The last position of the log, to notice a broker that runs.
+    tail: Option<Position>,
+}
+
+/// Looks at everything and changes nothing.
+pub async fn plan(bucket: &Bucket, wish: Wish) -> Result<Plan, Error> {
+    let mut evidence = evidence::gather(bucket, wish.until).await?;
+    let tail = frames::logged(bucket, evidence.cluster.generation, 0).await?.last().copied();
+    let all = candidates::all_names(bucket).await?;
+    let found = candidates::find(bucket, &mut evidence, &all).await?;
+    Ok(Plan::of(evidence, found, wish, tail))
+}
+
+impl Plan {
+    /// Chooses places.
+    pub fn of(evidence: Evidence, found: Found, wish: Wish, tail: Option<Position>) -> Self {
+        let committed = committed(&evidence.state);
+        let exact = wish.until != Until::Tail;
+        let mut partitions = Vec::new();
+        for topic in evidence.state.topics() {
+            for handle in topic.handles() {
+                let Some(view) = evidence.state.partition(handle) else { continue };
+                let places = found.of.get(&handle).cloned().unwrap_or_default();
+                let known_end = view.high_watermark();
+                let mut start = view.log_start_offset();
+                if known_end == 0 {
+                    start = places.iter().map(|candidate| candidate.tile.first).min().unwrap_or(0);
+                }
+                let mut cover = cover(start, exact.then_some(known_end), places);
+                let reached = cover.slices.last().map_or(start, |slice| slice.until);
+                let reached = cover.lost.last().map_or(reached, |(_, to)| reached.max(*to));
+                let end = reached.max(known_end).max(committed.get(&handle).copied().unwrap_or(0)).max(start);
+                if reached < end {
+                    cover.lost.push((reached, end));
+                }
+                let gaps = evidence.gaps.iter().filter(|(of, ..)| *of == handle);
+                gaps.for_each(|(_, from, to)| cover.lost = without(&cover.lost, *from, *to));
+                let whose = Whose {
+                    handle,
+                    topic_id: topic.id(),
+                    namespace: topic.namespace().to_owned(),
+                    topic: topic.name().to_owned(),
+                    partition: view.index(),
+                };
+                partitions.push(PartitionPlan { whose, start, known_end, end, cover });
+            }
+        }
+        Self { evidence, found, partitions, wish, tail }
+    }
+
+    /// Whether offsets may have been given behind those that are known.
+    pub fn is_end_lost(&self) -> bool {
+        self.wish.until == Until::Tail && (!self.evidence.is_end_known || self.found.is_beyond)
+    }
+
+    /// The first position of the new life has this one before it.
+    pub fn position(&self) -> Position {
+        self.evidence.position.max(self.evidence.state.position()) + 1
+    }
+
+    /// The marker of the new life.
+    pub fn cluster(&self) -> Cluster {
+        Cluster { id: self.evidence.cluster.id, generation: self.evidence.generation }
+    }
+}
+
+/// Ranges without what lies in `from..to`.
+fn without(ranges: &[(i64, i64)], from: i64, to: i64) -> Vec<(i64, i64)> {
+    let cut = ranges.iter().flat_map(|range| [(range.0, range.1.min(from)), (range.0.max(to), range.1)]);
+    cut.filter(|(from, to)| from < to).collect()
+}
+
+/// The greatest offsets that groups have committed: they were given once.
+fn committed(state: &State) -> BTreeMap<Handle, i64> {
+    let mut greatest = BTreeMap::new();
+    for (_, group) in state.groups() {
+        for (handle, committed) in group.offsets() {
+            let entry: &mut i64 = greatest.entry(handle).or_default();
+            *entry = committed.offset.max(*entry);
+        }
+    }
+    greatest
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Merged objects that were written, and their bytes.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The generation that is live now.
+    pub generation: u64,
+    /// The position of its snapshot.
+    pub position: Position,
+    /// Records that turned out to be damaged when they were read: topic, partition, from, until, why.
+    pub damaged: Vec<(String, u32, i64, i64, String)>,
+}
+
+/// Does what the plan says. `progress` hears how many partitions are done.
+pub async fn execute(bucket: &Bucket, plan: Plan, progress: Progress<'_>) -> Result<Outcome, Error> {
+    let (cluster, position, session) = (plan.cluster(), plan.position(), plan.evidence.session + 1);
+    let gap = if plan.is_end_lost() { plan.wish.gap.min(i32::MAX as u64) as i64 } else { 0 };
+    let mut outcome = Outcome { generation: cluster.generation, position, ..Outcome::default() };
+    let mut rewriter = Rewriter::new(bucket, cluster.id, session);
+    let mut rebuild = Rebuild::of(plan.evidence.state.clone());
+    rebuild.state().pass_over(position, 0);
+    let mut next_pid = 0;
+    let total = plan.partitions.len() as u64;
+    for (done, partition) in (1..).zip(&plan.partitions) {
+        let laid = lay(&mut rewriter, partition, gap, &mut outcome).await?;
+        next_pid = laid.wrote.iter().map(|wrote| wrote.pid.saturating_add(1)).fold(next_pid, i64::max);
+        let handle = partition.whose.handle;
+        let unfit = |error: kafscale_state::rebuild::Unfit| Error::Refused(error.to_string());
+        rebuild.lay(handle, laid.start as u64, laid.end as u64, &laid.tiles).map_err(unfit)?;
+        laid.wrote.iter().for_each(|wrote| rebuild.wrote(handle, wrote.pid, wrote.epoch, wrote.run));
+        for (_, base_offset) in plan.found.files.range((handle, 0)..=(handle, u64::MAX)) {
+            let is_used = laid.tiles.iter().any(
+                |tile| matches!(tile, Laid::Segment { base_offset: used, .. } if used == base_offset),
+            );
+            if !is_used {
+                rebuild.dead_segment(handle, *base_offset);
+            }
+        }
+        progress(done, total);
+    }
+    rewriter.close().await?;
+    (outcome.objects, outcome.bytes) = (rewriter.objects, rewriter.bytes);
+    if !plan.evidence.is_whole() || plan.is_end_lost() {
+        rebuild.forget_producer_ids(next_pid);
+    }
+    let state = rebuild.finish(position, session).map_err(|broken| Error::Refused(broken.to_string()))?;
+    if frames::logged(bucket, plan.evidence.cluster.generation, 0).await?.last().copied() != plan.tail {
+        let reason = "the log has grown meanwhile: a broker is running on this store; stop it first";
+        return Err(Error::Refused(reason.to_owned()));
+    }
+    publish(bucket, cluster, &state).await?;
+    Ok(outcome)
+}
+
+/// A partition as it lies now.
+struct Lain {
+    start: i64,
+    end: i64,
+    tiles: Vec<Laid>,
+    wrote: Vec<rewrite::Wrote>,
+}
+
+async fn lay(
+    rewriter: &mut Rewriter<'_>,
+    partition: &PartitionPlan,
+    gap: i64,
+    outcome: &mut Outcome,
+) -> Result<Lain, Error> {
+    let PartitionPlan { whose, start, known_end, end, cover } = partition;
+    let mut lain = Lain { start: *start, end: *end + gap, tiles: Vec::new(), wrote: Vec::new() };
+    let mut reached = *start;
+    for slice in &cover.slices {
+        let place = slice.candidate.tile.place;
+        let may_stay = match place {
+            // Segments come first.
+            Place::Segment { .. } => lain.tiles.iter().all(|tile| matches!(tile, Laid::Segment { .. })),
+            Place::Merged(_) => true,
+            _ => false,
+        };
+        let mut done = match may_stay && slice.is_whole(lain.tiles.is_empty()) {
+            true => rewriter.keep(slice, *known_end).await?,
+            false => rewriter.rewrite(whose, slice, *known_end).await?,
+        };
+        if done.damaged.is_some() && done.laid.is_empty() && may_stay {
+            // What can be read of it is taken out.
+            done = rewriter.rewrite(whose, slice, *known_end).await?;
+        }
+        if let Some((from, reason)) = done.damaged {
+            outcome.damaged.push((whose.topic.clone(), whose.partition, from, slice.until, reason));
+            reached = from;
+        } else {
+            reached = slice.until;
+        }
+        lain.tiles.extend(done.laid);
+        lain.wrote.extend(done.wrote);
+    }
+    lain.start = match lain.tiles.first() {
+        Some(Laid::Segment { base_offset, .. } | Laid::Extent { base_offset, .. }) => lain.start.max(*base_offset as i64),
+        None => lain.end,
+    };
+    // Behind the last batch consumers would wait for ever.
+    if reached < lain.end && !lain.tiles.is_empty() {
+        lain.tiles.extend(rewriter.fill(whose, reached, lain.end).await?);
+    }
+    Ok(lain)
+}
+
+/// Makes the state the beginning of the log's next life.
+async fn publish(bucket: &Bucket, cluster: Cluster, state: &State) -> Result<(), Error> {
+    let body = Body::new(snapshot::encode(state).collect());
+    let name = snapshots::name(cluster.generation, state.position());
+    bucket.create(Side::Data, &name, &body).await?;
+    let row = SnapshotRow { generation: cluster.generation, position: state.position(), name, size: body.len() };
+    let read = load_snapshot(bucket, &row).await?;
+    if read.digest() != state.digest() {
+        return Err(Error::damaged(&row.name, "it came back other than it was written"));
+    }
+    if bucket.is_apart() {
+        // A broker wants to see that the log reaches as far as the snapshot.
+        bucket.create(Side::Log, &log_names::frame(cluster.generation, state.position()), &anchor(cluster, state)).await?;
+        bucket.replace(Side::Log, MARKER, &Body::from(cluster.encode(Part::Log))).await?;
+        bucket.replace(Side::Data, MARKER, &Body::from(cluster.encode(Part::Data))).await
+    } else {
+        bucket.replace(Side::Data, MARKER, &Body::from(cluster.encode(Part::Whole))).await
+    }
+}
+
+/// An empty frame at the position of the snapshot.
+fn anchor(cluster: Cluster, state: &State) -> Body {
+    let mut header = frame::Header {
+        kind: frame::Kind::Fill,
+        cluster_id: cluster.id,
+        generation: cluster.generation,
+        position: state.position(),
+        session: state.session(),
+        write_id: frame::WriteId { incarnation: 0, sequence: 0 },
+        cluster_time_ms: state.cluster_time_ms(),
+        settled: state.position(),
+        progress: kafscale_log::Progress { position: state.position() - 1, digest: 0 },
+        entries_len: 0,
+        payload_len: 0,
+        entries_hash: 0,
+    };
+    frame::encode(&mut header, &Bytes::new(), &Body::default()).expect("nothing fits a frame")
+}

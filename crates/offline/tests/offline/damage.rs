@@ -1,0 +1,147 @@
+//! Stores that somebody has hurt: each hurt is found, named, and no other one.
+
+use bytes::Bytes;
+use kafscale_offline::fsck::{self, Depth, Severity};
+use kafscale_store::{ReadRange, Store};
+
+use crate::places::{MINUTE, Place, lived, story};
+
+/// Findings that are no notes: severity, kind, and the object's name.
+async fn found(place: &Place, depth: Depth) -> Vec<(Severity, &'static str, String)> {
+    let report = fsck::check(&place.bucket(), depth, &|_, _| ()).await.expect("it can be checked");
+    let worth = report.findings.into_iter().filter(|finding| finding.severity > Severity::Note);
+    worth.map(|finding| (finding.severity, finding.kind, finding.name)).collect()
+}
+
+async fn named(place: &Place, prefix: &str, end: &str) -> String {
+    let names = place.names(&place.data, prefix).await;
+    names.into_iter().rfind(|name| name.ends_with(end)).expect("there is one")
+}
+
+async fn bytes(place: &Place, name: &str) -> Bytes {
+    place.data.get(name, ReadRange::All).await.expect("it is there")
+}
+
+async fn write(place: &Place, name: &str, bytes: impl Into<Bytes>) {
+    place.data.replace(name, bytes.into().into()).await.expect("memory");
+}
+
+fn flipped(bytes: &Bytes, at: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= 1;
+    bytes
+}
+
+#[test]
+fn every_hurt_of_a_segment_is_named() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        lived(&mut place).await;
+        place.kill();
+        let kfs = named(&place, "default/orders/", ".kfs").await;
+        let other = named(&place, "default/events/", ".kfs").await;
+        let (good, alien) = (bytes(&place, &kfs).await, bytes(&place, &other).await);
+        let last = good.len() - 1;
+        for (bad, kind) in [
+            (flipped(&good, 0), "header"),
+            (flipped(&good, 15), "header"),
+            (flipped(&good, 5), "header"),
+            (flipped(&good, 100), "batch"),
+            (flipped(&good, last), "header"),
+            (flipped(&good, last - 13), "checksum"),
+            (flipped(&good, last - 6), "checksum"),
+            (flipped(&good, 24), "checksum"),
+            (good[..last].to_vec(), "truncated"),
+            (good[..10].to_vec(), "truncated"),
+            ([&good[..], b"x"].concat(), "truncated"),
+            (alien.to_vec(), "truncated"),
+        ] {
+            write(&place, &kfs, bad).await;
+            assert_eq!(found(&place, Depth::Whole).await, [(Severity::Damage, kind, kfs.clone())]);
+        }
+        place.data.delete(std::slice::from_ref(&kfs)).await.expect("memory");
+        for depth in [Depth::Quick, Depth::Whole] {
+            assert_eq!(found(&place, depth).await, [(Severity::Damage, "missing", kfs.clone())]);
+        }
+        write(&place, &kfs, good).await;
+        assert_eq!(found(&place, Depth::Whole).await, []);
+    });
+}
+
+#[test]
+fn indexes_are_mended() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        lived(&mut place).await;
+        place.kill();
+        let index = named(&place, "default/orders/", ".index").await;
+        let good = bytes(&place, &index).await;
+        for bad in [None, Some(flipped(&good, 23)), Some(flipped(&good, 27)), Some(good[..20].to_vec())] {
+            let kind = if bad.is_some() { "index-wrong" } else { "index-missing" };
+            match bad {
+                Some(bad) => write(&place, &index, bad).await,
+                None => place.data.delete(std::slice::from_ref(&index)).await.expect("memory"),
+            }
+            assert_eq!(found(&place, Depth::Whole).await, [(Severity::Flaw, kind, index.clone())]);
+            let bucket = place.bucket();
+            let report = fsck::check(&bucket, Depth::Whole, &|_, _| ()).await.expect("it can be checked");
+            let mended = fsck::repair(&bucket, &report).await.expect("it can be mended");
+            assert_eq!(mended, std::slice::from_ref(&index));
+            assert_eq!(bytes(&place, &index).await, good, "as it was");
+            assert_eq!(found(&place, Depth::Whole).await, []);
+        }
+    });
+}
+
+#[test]
+fn merged_objects_and_frames_are_looked_through() {
+    for apart in [false, true] {
+        story(move |world| async move {
+            let mut place = Place::new(&world, apart);
+            let (broker, mut load) = lived(&mut place).await;
+            load.produce(2).await;
+            world.sleep(2 * MINUTE).await;
+            load.produce(1).await;
+            drop(broker);
+            place.kill();
+            let flush = if apart { "data/" } else { "log/" };
+            let flush = named(&place, flush, "").await;
+            let names = place.names(&place.data, "merged/").await;
+            let merged = names.last().expect("there is one").clone();
+            let good = bytes(&place, &merged).await;
+            for (bad, severity, kind) in [
+                (flipped(&good, 1), Severity::Damage, "header"),
+                (flipped(&good, 45), Severity::Damage, "header"),
+                (flipped(&good, 120), Severity::Damage, "batch"),
+                (good[..90].to_vec(), Severity::Damage, "truncated"),
+                (flipped(&good, good.len() - 30), Severity::Flaw, "section"),
+            ] {
+                write(&place, &merged, bad).await;
+                assert_eq!(found(&place, Depth::Whole).await, [(severity, kind, merged.clone())]);
+            }
+            write(&place, &merged, good).await;
+
+            let good = bytes(&place, &flush).await;
+            let tail = if apart { 150 } else { good.len() - 20 };
+            write(&place, &flush, flipped(&good, tail)).await;
+            assert_eq!(found(&place, Depth::Whole).await, [(Severity::Damage, "batch", flush.clone())]);
+            assert_eq!(found(&place, Depth::Quick).await, [], "a quick look does not see it");
+            write(&place, &flush, good).await;
+            assert_eq!(found(&place, Depth::Whole).await, []);
+        });
+    }
+}
+
+#[test]
+fn what_the_log_lost_is_told() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        lived(&mut place).await;
+        place.kill();
+        let frames = place.names(&place.data, "log/").await;
+        let lost = frames[frames.len() - 8].clone();
+        place.data.delete(std::slice::from_ref(&lost)).await.expect("memory");
+        let found = found(&place, Depth::Quick).await;
+        assert!(found.contains(&(Severity::Damage, "log-lost", lost)), "{found:?}");
+    });
+}

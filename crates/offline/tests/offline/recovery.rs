@@ -1,0 +1,234 @@
+//! Logs that are gone, cut, or older than their data: what comes back.
+
+use kafscale_offline::{
+    Until,
+    recover::{self, Outcome, Wish},
+};
+use kafscale_store::Store;
+
+use crate::places::{MINUTE, Load, Place, Records, commit, consume, filled, lived, offsets, story};
+
+const WISH: Wish = Wish { until: Until::Tail, gap: 1_000 };
+
+/// Recovers, checks, and gives what consumers get and groups have.
+async fn recovered(place: &mut Place, load: &mut Load) -> (Records, Vec<(String, String, i64)>, Outcome) {
+    place.kill();
+    let bucket = place.bucket();
+    let plan = recover::plan(&bucket, WISH).await.expect("there is enough");
+    let outcome = recover::execute(&bucket, plan, &|_, _| ()).await.expect("it is done");
+    assert_eq!(outcome.damaged, []);
+    place.is_sound().await;
+    let broker = place.start().await;
+    let got = (consume(&broker).await, offsets(&broker));
+    assert_eq!(place.cat().await, got.0, "a tool reads the same");
+    // Life goes on.
+    load.reconnect(&broker);
+    load.idempotent().await;
+    load.produce(2).await;
+    place.world.sleep(40 * MINUTE).await;
+    place.is_sound().await;
+    (got.0, got.1, outcome)
+}
+
+#[test]
+fn tools_read_what_consumers_get() {
+    for apart in [false, true] {
+        story(move |world| async move {
+            let mut place = Place::new(&world, apart);
+            let (broker, _) = lived(&mut place).await;
+            assert_eq!(place.cat().await, consume(&broker).await, "beside a broker");
+            place.is_sound().await;
+            broker.snapshotter().take().await.expect("memory");
+            assert_eq!(place.cat().await, consume(&broker).await, "from a snapshot");
+        });
+    }
+}
+
+#[test]
+fn a_log_that_is_there_loses_nothing() {
+    for apart in [false, true] {
+        story(move |world| async move {
+            let mut place = Place::new(&world, apart);
+            let (broker, mut load) = lived(&mut place).await;
+            let before = (consume(&broker).await, offsets(&broker));
+            let (records, groups, _) = recovered(&mut place, &mut load).await;
+            assert_eq!((records, groups), before);
+        });
+    }
+}
+
+#[test]
+fn what_was_rewritten_before_the_snapshot_outlives_the_log() {
+    for apart in [false, true] {
+        story(move |world| async move {
+            let mut place = Place::new(&world, apart);
+            let (broker, mut load) = lived(&mut place).await;
+            // Until nothing lies in frames alone.
+            world.sleep(5 * MINUTE).await;
+            broker.snapshotter().take().await.expect("memory");
+            let before = (consume(&broker).await, offsets(&broker));
+            place.kill();
+            assert!(place.delete(place.log(), "log/").await > 10);
+            let (records, groups, outcome) = recovered(&mut place, &mut load).await;
+            assert_eq!((records, groups), before);
+            assert_eq!(outcome.generation, 2);
+            let state = place.start().await.replica().snapshot();
+            assert_eq!(state.topic("orders").expect("it is there").setting("retention.ms"), Some("-1"));
+        });
+    }
+}
+
+#[test]
+fn records_behind_the_snapshot_come_from_what_objects_say() {
+    for apart in [false, true] {
+        story(move |world| async move {
+            let mut place = Place::new(&world, apart);
+            let (broker, mut load) = lived(&mut place).await;
+            broker.snapshotter().take().await.expect("memory");
+            load.produce(4).await;
+            load.client().create_topic("late", 3, &[]).await;
+            load.client().produce("late", 1, crate::common::batch(4).build()).await.offset();
+            world.sleep(3 * MINUTE).await;
+            load.produce(2).await;
+            world.sleep(25 * MINUTE).await;
+            let before = filled(consume(&broker).await);
+            let groups = offsets(&broker);
+            place.kill();
+            place.delete(place.log(), "log/").await;
+            let (records, after, _) = recovered(&mut place, &mut load).await;
+            assert_eq!((filled(records), after), (before, groups));
+        });
+    }
+}
+
+#[test]
+fn a_log_in_a_store_of_its_own_takes_no_record_with_it() {
+    story(|world| async move {
+        let mut place = Place::new(&world, true);
+        let (broker, mut load) = lived(&mut place).await;
+        broker.snapshotter().take().await.expect("memory");
+        // Some of what follows is merged and gone, some merged and still there twice, some lies in data objects alone.
+        load.produce(3).await;
+        world.sleep(90 * MINUTE).await;
+        load.produce(3).await;
+        world.sleep(3 * MINUTE).await;
+        load.produce(3).await;
+        let before = consume(&broker).await;
+        place.kill();
+        assert!(place.delete(place.log(), "").await > 10, "marker and all");
+        let (records, _, _) = recovered(&mut place, &mut load).await;
+        assert_eq!(records, before);
+    });
+}
+
+#[test]
+fn an_older_snapshot_and_footers_do_as_well() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        let (broker, mut load) = lived(&mut place).await;
+        broker.snapshotter().take().await.expect("memory");
+        commit(load.client(), "readers", "orders", 9).await;
+        load.produce(3).await;
+        world.sleep(25 * MINUTE).await;
+        let newest = broker.snapshotter().take().await.expect("memory").0;
+        let before = consume(&broker).await;
+        place.kill();
+        place.delete(place.log(), "log/").await;
+        let name = kafscale_broker::snapshot::name(1, newest);
+        place.data.delete(&[name]).await.expect("memory");
+        let (records, groups, _) = recovered(&mut place, &mut load).await;
+        assert_eq!(records, before);
+        assert_eq!(groups, [("readers".to_owned(), "orders".to_owned(), 7)], "as of the older snapshot");
+    });
+}
+
+#[test]
+fn footers_alone_bring_topics_back() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        let (broker, mut load) = lived(&mut place).await;
+        world.sleep(25 * MINUTE).await;
+        let before = consume(&broker).await;
+        place.kill();
+        for prefix in ["log/", "snapshot/", "cluster.json"] {
+            place.delete(&place.data, prefix).await;
+        }
+        let (records, _, _) = recovered(&mut place, &mut load).await;
+        assert_eq!(records, before);
+    });
+}
+
+#[test]
+fn the_end_of_a_log_is_replaced_by_what_was_rewritten() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        let (broker, mut load) = lived(&mut place).await;
+        let kept = place.names(place.log(), "log/").await.len();
+        load.produce(4).await;
+        world.sleep(25 * MINUTE).await;
+        let before = consume(&broker).await;
+        place.kill();
+        let frames = place.names(place.log(), "log/").await;
+        place.log().delete(&frames[kept..]).await.expect("memory");
+        let (records, _, _) = recovered(&mut place, &mut load).await;
+        assert_eq!(records, before);
+    });
+}
+
+#[test]
+fn a_hole_in_the_log_costs_what_it_held_and_nothing_else() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        let (broker, mut load) = lived(&mut place).await;
+        let before = consume(&broker).await;
+        place.kill();
+        let frames = place.names(place.log(), "log/").await;
+        // Two frames with records that nothing else has.
+        let hole = frames.len() - 6;
+        place.log().delete(&frames[hole..hole + 2]).await.expect("memory");
+        load.next_epoch();
+        let (records, _, _) = recovered(&mut place, &mut load).await;
+        for (partition, row) in before {
+            let values = |row: &[(i64, Vec<u8>)]| row.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
+            let after = values(&records[&partition]);
+            let lost = row.len() - after.len();
+            assert!(lost <= 6, "{partition:?} lost {lost}");
+            let mut rest = values(&row).into_iter();
+            assert!(after.iter().all(|value| rest.any(|other| other == *value)), "{partition:?} is in order");
+        }
+    });
+}
+
+#[test]
+fn a_crash_at_any_write_leaves_something_to_begin_anew() {
+    story(|world| async move {
+        let mut place = Place::new(&world, true);
+        let (broker, mut load) = lived(&mut place).await;
+        broker.snapshotter().take().await.expect("memory");
+        load.produce(3).await;
+        let before = consume(&broker).await;
+        place.kill();
+        place.delete(place.log(), "").await;
+        // As a tool leaves it that died between the two markers.
+        let bucket = place.bucket();
+        let marker = place.data.get("cluster.json", kafscale_store::ReadRange::All).await.expect("it is there");
+        let plan = recover::plan(&bucket, WISH).await.expect("there is enough");
+        recover::execute(&bucket, plan, &|_, _| ()).await.expect("it is done");
+        place.data.replace("cluster.json", marker.into()).await.expect("memory");
+        let (records, _, outcome) = recovered(&mut place, &mut load).await;
+        assert_eq!((records, outcome.generation), (before, 3));
+    });
+}
+
+#[test]
+fn a_broker_that_runs_is_noticed() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        let (_broker, mut load) = lived(&mut place).await;
+        let bucket = place.bucket();
+        let plan = recover::plan(&bucket, WISH).await.expect("there is enough");
+        load.produce(1).await;
+        let refused = recover::execute(&bucket, plan, &|_, _| ()).await.err().expect("it is refused");
+        assert!(refused.to_string().contains("a broker is running"), "{refused}");
+    });
+}
