@@ -34,12 +34,21 @@ pub enum Side {
 pub struct Bucket {
     stores: Stores,
     runtime: Handle,
+    /// The store of the records may know no create-if-absent.
+    plain: bool,
 }
 
 impl Bucket {
     /// Tools for these stores.
     pub fn new(stores: impl Into<Stores>, runtime: Handle) -> Self {
-        Self { stores: stores.into(), runtime }
+        let stores = stores.into();
+        let plain = stores.log.is_some();
+        Self { stores, runtime, plain }
+    }
+
+    /// Asks for nothing but plain writes: for a place that holds copies and no log.
+    pub fn plain(self) -> Self {
+        Self { plain: true, ..self }
     }
 
     /// Time and randomness.
@@ -70,7 +79,9 @@ impl Bucket {
         let store = self.store(side);
         let got = self.ask(name, len, || store.get(name, ReadRange::At { start, len })).await?;
         match got {
-            Some(bytes) if bytes.len() as u64 > len => Err(Error::damaged(name, "the store gave more than was asked for")),
+            Some(bytes) if bytes.len() as u64 > len => {
+                Err(Error::damaged(name, "the store gave more than was asked for"))
+            }
             got => Ok(got),
         }
     }
@@ -79,7 +90,9 @@ impl Bucket {
     pub async fn get_small(&self, side: Side, name: &str, len_max: u64) -> Result<Option<Bytes>, Error> {
         let got = self.get(side, name, 0, len_max + 1).await?;
         match got {
-            Some(bytes) if bytes.len() as u64 > len_max => Err(Error::damaged(name, format!("more than {len_max} bytes"))),
+            Some(bytes) if bytes.len() as u64 > len_max => {
+                Err(Error::damaged(name, format!("more than {len_max} bytes")))
+            }
             got => Ok(got),
         }
     }
@@ -113,8 +126,7 @@ impl Bucket {
 
     /// Writes an object whose bytes follow from its name. Where the store may know no create-if-absent it is looked at first.
     pub async fn create(&self, side: Side, name: &str, body: &Body) -> Result<(), Error> {
-        let plain = self.is_apart() && side == Side::Data;
-        if plain {
+        if self.plain && side == Side::Data {
             return match self.get(side, name, 0, 1).await? {
                 Some(_) => self.require_same(side, name, body).await,
                 None => self.replace(side, name, body).await,

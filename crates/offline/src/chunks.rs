@@ -99,9 +99,8 @@ impl<'a> Chunks<'a> {
     fn whole_batches(&self) -> Result<usize, Error> {
         let mut len = 0;
         while self.rest.len() - len >= HEADER_LEN {
-            let header = Header::parse(&self.rest[len..]).map_err(|error| {
-                self.damaged(format!("batch at byte {}: {error}", self.batch_at() + len as u64))
-            })?;
+            let header = Header::parse(&self.rest[len..])
+                .map_err(|error| self.damaged(format!("batch at byte {}: {error}", self.batch_at() + len as u64)))?;
             match usize::try_from(header.size()).ok().filter(|size| *size <= self.rest.len() - len) {
                 Some(size) => len += size,
                 None => break,

@@ -95,7 +95,9 @@ impl<'a> Frames<'a> {
             let bytes = self.bucket.get_small(Side::Log, name, ARCHIVE_LEN_MAX).await?;
             let bytes = bytes.ok_or_else(|| Error::Missing(name.clone()))?;
             let frames = archive::decode(&bytes, self.cluster.id).map_err(|error| match error {
-                archive::ArchiveError::NewerVersion(_) => Error::Newer { name: name.clone(), reason: error.to_string() },
+                archive::ArchiveError::NewerVersion(_) => {
+                    Error::Newer { name: name.clone(), reason: error.to_string() }
+                }
                 error => Error::damaged(name, error),
             })?;
             self.open = Some((index, frames));

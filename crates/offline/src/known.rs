@@ -11,7 +11,7 @@ use kafscale_broker::{
 use kafscale_log::{Frame, Position};
 use kafscale_state::{FrameFacts, State, snapshot};
 
-use crate::{Bucket, Error, Side, frames::Frames};
+use crate::{Bucket, Error, Side, backup::manifest, frames::Frames};
 
 /// A marker is small; more is not one.
 const MARKER_LEN_MAX: u64 = 64 << 10;
@@ -62,6 +62,12 @@ impl Known {
 
     async fn open_once(bucket: &Bucket, until: Until) -> Result<Self, Error> {
         let cluster = cluster(bucket).await?;
+        // A backup is whole up to its last point.
+        let last = match until {
+            Until::Tail => manifest(bucket).await?.and_then(|manifest| manifest.points.last().copied()),
+            _ => None,
+        };
+        let until = last.map_or(until, |last| Until::Position(last.position));
         let mut known = Self { cluster, state: State::new(), snapshot: 0, lost: None, unreadable: Vec::new() };
         let rows = list_snapshots(bucket).await?;
         let of_generation = rows.iter().filter(|row| row.generation == cluster.generation);
@@ -141,7 +147,10 @@ pub async fn marker(bucket: &Bucket, side: Side) -> Result<Option<(Cluster, Part
 
 /// The cluster that these stores belong to, as a broker would take them.
 pub async fn cluster(bucket: &Bucket) -> Result<Cluster, Error> {
-    let (data, is) = marker(bucket, Side::Data).await?.ok_or(Error::NoCluster)?;
+    let Some((data, is)) = marker(bucket, Side::Data).await? else {
+        let manifest = manifest(bucket).await?.filter(|_| !bucket.is_apart());
+        return Ok(manifest.ok_or(Error::NoCluster)?.cluster);
+    };
     let used_as = if bucket.is_apart() { Part::Data } else { Part::Whole };
     if is != used_as {
         return Err(ClusterError::Misused { used_as, is }.into());

@@ -10,16 +10,20 @@
 //! | [`records`] | the records of tiles, one after the other |
 //! | [`fsck`] | the store against what its log says |
 //! | [`recover`] | the store as a whole again, in a new life of its log |
+//! | [`backup`] | copies of stores |
+//! | [`import`] | segments of others as topics |
 //! | [`object`] | what one object says of itself, whatever kind it is |
 //!
 //! Everything that comes from a store is untrusted: bounded before it is held, refused with its name and the reason. Nothing
 //! here is linked into the path of a running broker, and what only reads may run beside one.
 
+pub mod backup;
 pub mod bucket;
 pub mod chunks;
 mod error;
-pub mod fsck;
 pub mod frames;
+pub mod fsck;
+pub mod import;
 pub mod known;
 pub mod object;
 pub mod records;

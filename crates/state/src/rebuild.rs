@@ -109,7 +109,8 @@ impl State {
         if handles.is_empty() || handles.len() > limit || !ascend {
             return Err(unfit("it has no partitions, too many, or out of order"));
         }
-        if !handles.iter().all(is_free) || handles.last() == Some(&Handle::MAX) || path_namespace(&namespace).is_none() {
+        if !handles.iter().all(is_free) || handles.last() == Some(&Handle::MAX) || path_namespace(&namespace).is_none()
+        {
             return Err(unfit("its partitions or its namespace are another's"));
         }
         let topics = Arc::make_mut(&mut self.topics);
@@ -119,7 +120,17 @@ impl State {
         topics.next_handle = topics.next_handle.max(last);
         let rows = handles.iter().map(|handle| Handles { first: *handle, count: 1 }).collect();
         let (replaced_at, has_path) = (None, false);
-        topics.insert(Topic { number, namespace, name, id, created_at, replaced_at, settings, handles: rows, has_path });
+        topics.insert(Topic {
+            number,
+            namespace,
+            name,
+            id,
+            created_at,
+            replaced_at,
+            settings,
+            handles: rows,
+            has_path,
+        });
         for (index, handle) in (0..).zip(handles) {
             let partition = Partition { topic: number, index, ..Partition::default() };
             Arc::make_mut(&mut self.shards[slot(handle)]).partitions.insert(handle, Arc::new(partition));
@@ -130,7 +141,8 @@ impl State {
     /// More partitions of a topic, with these numbers.
     pub fn adopt_partitions(&mut self, id: TopicId, handles: &[Handle]) -> Result<(), Unfit> {
         let unfit = || Unfit("partitions of an unknown topic, or another's".to_owned());
-        let (number, before) = self.topic_by_id(id).map(|topic| (topic.number, topic.partition_count())).ok_or_else(unfit)?;
+        let (number, before) =
+            self.topic_by_id(id).map(|topic| (topic.number, topic.partition_count())).ok_or_else(unfit)?;
         let mut above = self.topic_by_id(id).and_then(|topic| topic.handles().last());
         for (index, handle) in (before..).zip(handles) {
             let shard = Arc::make_mut(&mut self.shards[slot(*handle)]);

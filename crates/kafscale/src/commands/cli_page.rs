@@ -14,7 +14,8 @@ pub fn markdown() -> String {
     let mut page = "# The command line\n\n\
         <!-- Made by `kafscale docs cli > docs/cli.md`. -->\n\n\
         Besides `serve` and `config` ([settings.md](settings.md)) there are client commands. They work against any Kafka, \
-        this one or another. Data goes to stdout and talk to stderr; a reader that goes away (`| head`) is no error. \
+        this one or another. `storage`, `cat`, `fsck`, `recover`, `backup`, `restore` and `import` work on a store, with the \
+        settings of `serve` ([operations.md](operations.md)). Data goes to stdout and talk to stderr; a reader that goes away (`| head`) is no error. \
         Names and values that would move a terminal's cursor are shown with their control characters written out. \
         `kafscale help COMMAND` tells what stands here, `kafscale completions SHELL` completes it, and `kafscale man` \
         prints the manual.\n\n\

@@ -1,6 +1,7 @@
 //! The commands of `kafscale`: one file each, one list here.
 
-mod arguments;
+pub mod arguments;
+mod backup;
 mod bench;
 mod cat;
 mod cli_page;
@@ -12,9 +13,11 @@ mod consume;
 mod docs;
 mod fsck;
 mod groups;
+mod import;
 mod produce;
 mod recover;
 mod reset_offsets;
+mod restore;
 mod serve;
 mod storage;
 mod top;
@@ -47,6 +50,9 @@ pub fn command_line() -> Command {
             cat::command(),
             fsck::command(),
             recover::command(),
+            backup::command(),
+            restore::command(),
+            import::command(),
             completions::command(),
             completions::man_command(),
             docs::command(),
@@ -70,6 +76,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         Some(("cat", matches)) => cat::run(matches),
         Some(("fsck", matches)) => fsck::run(matches),
         Some(("recover", matches)) => recover::run(matches),
+        Some(("backup", matches)) => backup::run(matches),
+        Some(("restore", matches)) => restore::run(matches),
+        Some(("import", matches)) => import::run(matches),
         Some(("completions", matches)) => completions::run(matches),
         Some(("man", matches)) => completions::run_man(matches),
         Some(("docs", matches)) => docs::run(matches),

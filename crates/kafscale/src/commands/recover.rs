@@ -3,7 +3,7 @@
 use clap::{ArgMatches, Command};
 use kafscale_offline::{
     Until,
-    recover::{Wish, plan},
+    recover::{Wish, execute, plan},
 };
 
 use super::arguments::{number, one, switch};
@@ -59,6 +59,6 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         if format == Format::Table {
             recover::print(&plan, format)?;
         }
-        recover::execute(&bucket, plan, format).await.map(drop)
+        recover::execute(plan, format, async |plan, progress| execute(&bucket, plan, progress).await).await.map(drop)
     })
 }

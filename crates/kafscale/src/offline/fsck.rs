@@ -56,12 +56,8 @@ pub async fn check(bucket: &Bucket, depth: Depth) -> Result<Report, Failure> {
 
 /// Prints a report. Notes are only counted unless `all`.
 pub fn print(report: &Report, format: Format, all: bool, mended: &[String]) -> Result<(), Failure> {
-    let shown: Vec<Shown<'_>> = report
-        .findings
-        .iter()
-        .filter(|finding| all || finding.severity > Severity::Note)
-        .map(Shown::from)
-        .collect();
+    let shown: Vec<Shown<'_>> =
+        report.findings.iter().filter(|finding| all || finding.severity > Severity::Note).map(Shown::from).collect();
     let count = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
     let (damages, flaws, notes) = (count(Severity::Damage), count(Severity::Flaw), count(Severity::Note));
     if format == Format::Json {

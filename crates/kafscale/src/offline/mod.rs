@@ -4,17 +4,20 @@ pub mod cat;
 pub mod fsck;
 pub mod recover;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
+use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressStyle};
 use kafscale_broker::{cluster::ClusterError, metrics::Metrics};
 use kafscale_offline::{Bucket, Error};
 use kafscale_runtime::TokioRuntime;
+use kafscale_store::{Location, MemoryStore, Store};
 
 use crate::{
+    commands::arguments::parsed,
     exit::{Exit, Failure},
     serve::{access::access, places},
-    settings::Settings,
+    settings::{self, Settings},
 };
 
 /// The stores of these settings, to be looked at.
@@ -23,11 +26,43 @@ pub fn read_only(settings: &Settings) -> Result<Bucket, Failure> {
     Ok(Bucket::new(places::open_read_only(settings, &access(settings), &runtime)?, runtime))
 }
 
+/// The same, where a directory that does not exist is an empty store.
+pub fn read_only_or_empty(settings: &Settings) -> Result<Bucket, Failure> {
+    match places::location(settings) {
+        Location::Directory(path) if !path.exists() => {
+            let empty: Arc<dyn Store> = Arc::new(MemoryStore::new());
+            Ok(Bucket::new(empty, TokioRuntime::handle()))
+        }
+        _ => read_only(settings),
+    }
+}
+
 /// The stores of these settings, to be changed. A directory must be in nobody's use.
 pub fn writable(settings: &Settings) -> Result<Bucket, Failure> {
     let runtime = TokioRuntime::handle();
     let metrics = Arc::new(Metrics::default());
     Ok(Bucket::new(places::open(settings, &access(settings), &runtime, &metrics)?, runtime))
+}
+
+/// The settings of another store than that of `ours`: those of a file, or ours with another place.
+pub fn other(matches: &ArgMatches, ours: &Settings, place: &str, config: &str) -> Result<Settings, Failure> {
+    let mut other = match matches.get_one::<String>(config) {
+        Some(file) => settings::of_file(Path::new(file))?,
+        None => ours.clone(),
+    };
+    if let Some(url) = parsed(matches, place, |text| text.parse::<Location>().map_err(|error| error.to_string()))? {
+        other.store = Some(url);
+    }
+    if matches.get_one::<String>(config).is_none() {
+        (other.log, other.read_replica) = (None, None);
+    }
+    Ok(other)
+}
+
+/// The stores of a place that only holds objects: nothing is asked of its provider but plain writes.
+pub fn plain(settings: &Settings) -> Result<Bucket, Failure> {
+    let runtime = TokioRuntime::handle();
+    Ok(Bucket::new(places::open_data(settings, &access(settings), &runtime)?, runtime).plain())
 }
 
 /// A bar on stderr; drawn only where that is a terminal.

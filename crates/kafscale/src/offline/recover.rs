@@ -1,8 +1,8 @@
 //! The work of `kafscale recover`: what will be there and what is lost, and doing it.
 
 use kafscale_offline::{
-    Bucket,
-    recover::{self, Outcome, PartitionPlan, Plan},
+    Error, fsck,
+    recover::{Outcome, PartitionPlan, Plan},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -54,15 +54,19 @@ fn notes(plan: &Plan) -> Vec<String> {
     let position = evidence.state.position();
     notes.push(match evidence.snapshot {
         0 => format!("no snapshot is readable; {} frames of the log are, up to position {position}", evidence.frames),
-        snapshot => format!("snapshot of position {snapshot}, and {} frames up to position {position}", evidence.frames),
+        snapshot => {
+            format!("snapshot of position {snapshot}, and {} frames up to position {position}", evidence.frames)
+        }
     });
     for (from, to) in &evidence.holes {
         notes.push(format!("positions {from} to {} of the log are lost", to - 1));
     }
     if plan.is_end_lost() {
-        notes.push("what the log held behind that is lost: records that only frames held, offsets that groups committed, \
+        notes.push(
+            "what the log held behind that is lost: records that only frames held, offsets that groups committed, \
                     changes of topics and settings"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if !plan.found.missing.is_empty() {
         notes.push(format!("{} objects that the log refers to are not there", plan.found.missing.len()));
@@ -79,14 +83,17 @@ fn notes(plan: &Plan) -> Vec<String> {
 
 /// Prints a plan.
 pub fn print(plan: &Plan, format: Format) -> Result<(), Failure> {
-    let rows: Vec<Shown<'_>> = plan.partitions.iter().map(Shown::from).collect();
-    match format {
-        Format::Json => output::json(&told(plan, None)),
-        Format::Table => {
-            output::rows(format, &rows)?;
-            notes(plan).iter().try_for_each(|note| output::line(note))
-        }
+    if format == Format::Json {
+        return output::json(&told(plan, None));
     }
+    print_of(plan, format, |_| true)?;
+    notes(plan).iter().try_for_each(|note| output::line(note))
+}
+
+/// Prints the partitions of some topics.
+pub fn print_of(plan: &Plan, format: Format, of: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    let partitions = plan.partitions.iter().filter(|partition| of(partition.topic()));
+    output::rows(format, &partitions.map(Shown::from).collect::<Vec<_>>())
 }
 
 /// A plan, and what came of it, as JSON.
@@ -108,10 +115,14 @@ pub fn told(plan: &Plan, outcome: Option<&Outcome>) -> Value {
 }
 
 /// Does it, with a bar on stderr, and says what was done.
-pub async fn execute(bucket: &Bucket, plan: Plan, format: Format) -> Result<Outcome, Failure> {
+pub async fn execute(
+    plan: Plan,
+    format: Format,
+    work: impl AsyncFnOnce(Plan, fsck::Progress<'_>) -> Result<Outcome, Error>,
+) -> Result<Outcome, Failure> {
     let mut told = told(&plan, None);
     let progress = bar(0, "partitions");
-    let outcome = recover::execute(bucket, plan, &|done, total| {
+    let outcome = work(plan, &|done, total| {
         progress.set_length(total);
         progress.set_position(done);
     })

@@ -102,6 +102,19 @@ pub fn open_read_only(settings: &Settings, access: &StoreSettings, runtime: &Han
     Ok(stores)
 }
 
+/// Opens that of the records alone, which may know no create-if-absent.
+pub fn open_data(settings: &Settings, access: &StoreSettings, runtime: &Handle) -> Result<Stores, Failure> {
+    let location = location(settings);
+    let observer = Arc::new(NoObserver);
+    let store = kafscale_store::open(&location, access, runtime.clone(), observer).map_err(unusable)?;
+    if let Location::Directory(_) | Location::Memory = location {
+        return Ok(store.into());
+    }
+    let rates = rates(location.profile(access).map_err(unusable)?.limits);
+    let paced: Arc<dyn Store> = Arc::new(Paced::new(store, runtime.clone(), rates));
+    Ok(paced.into())
+}
+
 fn access_to_log(settings: &Settings, access: &StoreSettings) -> StoreSettings {
     Other {
         endpoint: &settings.log_endpoint_url,

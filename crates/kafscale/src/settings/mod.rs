@@ -14,5 +14,5 @@ mod resolve;
 pub mod value;
 
 pub use catalogue::Settings;
-pub use resolve::{Effective, Error, Origin, Resolved, from_process};
+pub use resolve::{Effective, Error, Origin, Resolved, from_process, of_file};
 pub use value::{Address, Latency, LogFormat, MigrationPolicy};

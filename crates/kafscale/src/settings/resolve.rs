@@ -135,6 +135,11 @@ pub fn from_process(flags: &ArgMatches) -> Result<Resolved, Error> {
     resolve(|name| flags.get_one::<String>(name).cloned(), &variables, path.as_deref().unwrap_or(Path::new("")), &keys)
 }
 
+/// The settings that a TOML file has, and nothing else.
+pub fn of_file(path: &Path) -> Result<Settings, Error> {
+    Ok(resolve(|_| None, &BTreeMap::new(), path, &file::read(path)?)?.settings)
+}
+
 /// Chooses among the sources and parses what was chosen.
 pub fn resolve(
     flag: impl Fn(&str) -> Option<String>,

@@ -8,5 +8,6 @@ mod client;
 mod command_line;
 mod faults;
 mod harness;
+mod offline;
 mod serve;
 mod stores;

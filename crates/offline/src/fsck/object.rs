@@ -88,24 +88,30 @@ async fn wrong_header(
     let Some(front) = bucket.get(reference.side, name, 0, 256).await? else { return Ok(Some("it is gone".to_owned())) };
     let cluster = known.cluster;
     let checked: Result<u64, String> = match reference.place {
-        Place::LogFrame { position } => frame::decode_header(&front).map_err(|error| error.to_string()).and_then(|header| {
-            let place = frame::Place { cluster_id: cluster.id, generation: cluster.generation, position };
-            header.check_place(&place).map_err(|error| error.to_string())?;
-            Ok(header.head_len() + header.payload_len)
-        }),
-        Place::Data { session, number, .. } => data::decode_header(&front).map_err(|error| error.to_string()).and_then(|header| {
-            let id = data::DataId { cluster_id: cluster.id, session, number };
-            header.check(&id).map_err(|error| error.to_string())?;
-            Ok(header.object_len())
-        }),
+        Place::LogFrame { position } => {
+            frame::decode_header(&front).map_err(|error| error.to_string()).and_then(|header| {
+                let place = frame::Place { cluster_id: cluster.id, generation: cluster.generation, position };
+                header.check_place(&place).map_err(|error| error.to_string())?;
+                Ok(header.head_len() + header.payload_len)
+            })
+        }
+        Place::Data { session, number, .. } => {
+            data::decode_header(&front).map_err(|error| error.to_string()).and_then(|header| {
+                let id = data::DataId { cluster_id: cluster.id, session, number };
+                header.check(&id).map_err(|error| error.to_string())?;
+                Ok(header.object_len())
+            })
+        }
         Place::Merged(_) => merged::Header::parse(&front).map_err(|error| error.to_string()).and_then(|header| {
             let is_it = header.cluster == cluster.id && merged_id(cluster.id, name) == Some(header.id);
             is_it.then_some(size).ok_or_else(|| format!("it is merged object {:?}", header.id))
         }),
-        Place::Segment { base_offset, .. } => kfs::Header::parse(&front).map_err(|error| error.to_string()).and_then(|header| {
-            let is_it = header.base_offset == base_offset as i64;
-            is_it.then_some(size).ok_or_else(|| format!("it begins at offset {}", header.base_offset))
-        }),
+        Place::Segment { base_offset, .. } => {
+            kfs::Header::parse(&front).map_err(|error| error.to_string()).and_then(|header| {
+                let is_it = header.base_offset == base_offset as i64;
+                is_it.then_some(size).ok_or_else(|| format!("it begins at offset {}", header.base_offset))
+            })
+        }
         Place::SegmentIndex { .. } => Ok(size),
     };
     Ok(match checked {
@@ -116,17 +122,15 @@ async fn wrong_header(
 }
 
 /// What is wrong with what a data object or a merged object says of itself: nobody needs it but who must do without the log.
-async fn wrong_section(
-    bucket: &Bucket,
-    name: &str,
-    reference: &Reference,
-) -> Result<Option<String>, Error> {
+async fn wrong_section(bucket: &Bucket, name: &str, reference: &Reference) -> Result<Option<String>, Error> {
     let Some(front) = bucket.get(reference.side, name, 0, 256).await? else { return Ok(None) };
     let checked = match reference.place {
         Place::Merged(_) => merged_parts(bucket, reference.side, name, &front).await.and_then(|(_, parts)| {
             let is_told = |handle| parts.iter().any(|part| part.handle == handle);
             match reference.stretches.iter().find(|stretch| !is_told(stretch.partition)) {
-                Some(stretch) => Err(Error::damaged(name, format!("it does not tell of partition {}", stretch.partition))),
+                Some(stretch) => {
+                    Err(Error::damaged(name, format!("it does not tell of partition {}", stretch.partition)))
+                }
                 None => Ok(()),
             }
         }),

@@ -11,7 +11,7 @@ use kafscale_segment::names::{self, File, merged_id};
 use kafscale_state::{Handle, Merged, Place, topic::path_namespace};
 
 use super::{Finding, Names, Reference, Severity};
-use crate::Known;
+use crate::{Known, backup::MANIFEST};
 
 /// What all names that are not referred to are.
 pub(super) fn find(known: &Known, names: &Names, wanted: &BTreeMap<String, Reference>) -> Vec<Finding> {
@@ -39,7 +39,7 @@ type Judged = Option<(Severity, &'static str, &'static str)>;
 fn judge(known: &Known, paths: &BTreeMap<String, Vec<Handle>>, name: &str, names: &Names) -> Judged {
     let (state, cluster) = (&known.state, known.cluster);
     let note = |kind, detail| Some((Severity::Note, kind, detail));
-    if name == MARKER || name == log_names::FLOOR {
+    if [MARKER, log_names::FLOOR, MANIFEST].contains(&name) {
         return None;
     }
     if let Some((generation, _)) = snapshots::parse_name(name) {

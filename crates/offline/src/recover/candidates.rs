@@ -2,7 +2,7 @@
 //! themselves whose records they hold.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     ops::Range,
 };
 
@@ -74,13 +74,16 @@ pub async fn all_names(bucket: &Bucket) -> Result<Names, Error> {
     Ok(found)
 }
 
-/// Looks at all names. Topics that the state does not know are taken into it.
-pub async fn find(bucket: &Bucket, evidence: &mut Evidence, all: &Names) -> Result<Found, Error> {
+/// Looks at all names. With `beyond` topics that the state does not know are taken into it, and records behind its end.
+pub async fn find(bucket: &Bucket, evidence: &mut Evidence, all: &Names, beyond: bool) -> Result<Found, Error> {
     let mut found = Found::default();
     let used = known(evidence, all, &mut found);
-    merged_objects(bucket, evidence, all, &used, &mut found).await?;
-    found.is_beyond = is_beyond(evidence, &found);
-    segments(bucket, evidence, all, &mut found).await?;
+    merged_objects(bucket, evidence, all, &used, &mut found, beyond).await?;
+    found.is_beyond = beyond && is_beyond(evidence, &found);
+    segments(bucket, evidence, all, &mut found, beyond).await?;
+    if !beyond {
+        return Ok(found);
+    }
     found.is_beyond = is_beyond(evidence, &found);
     data_objects(bucket, evidence, all, &mut found).await?;
     Ok(found)
@@ -144,6 +147,7 @@ async fn merged_objects(
     all: &Names,
     used: &BTreeSet<Place>,
     found: &mut Found,
+    beyond: bool,
 ) -> Result<(), Error> {
     let cluster = evidence.cluster.id;
     let prefix = names::merged_of(cluster);
@@ -163,7 +167,9 @@ async fn merged_objects(
             Err(error) => found.unreadable(error)?,
         }
     }
-    adopt_topics(evidence, objects.iter().flat_map(|(_, _, parts)| parts))?;
+    if beyond {
+        adopt_topics(evidence, objects.iter().flat_map(|(_, _, parts)| parts))?;
+    }
     for (name, header, parts) in &objects {
         for part in parts {
             let topic = evidence.state.topic_by_id(part.topic_id);
@@ -224,13 +230,18 @@ fn numbers(state: &State, indexes: Range<u32>, told: &BTreeMap<u32, Handle>) -> 
 }
 
 /// Segments under the paths of topics. One that is in nobody's path makes its topic.
-async fn segments(bucket: &Bucket, evidence: &mut Evidence, all: &Names, found: &mut Found) -> Result<(), Error> {
+async fn segments(
+    bucket: &Bucket,
+    evidence: &mut Evidence,
+    all: &Names,
+    found: &mut Found,
+    beyond: bool,
+) -> Result<(), Error> {
     let mut rows: Vec<(&String, u64, Path)> = Vec::new();
     for (name, size) in all {
         let Some(path) = Path::of(name).filter(|path| path.file == File::Kfs) else { continue };
-        let is_grave = evidence.state.graves().any(|(_, grave)| {
-            grave.namespace == path.namespace && grave.name == path.topic
-        });
+        let is_grave =
+            evidence.state.graves().any(|(_, grave)| grave.namespace == path.namespace && grave.name == path.topic);
         if !is_grave {
             rows.push((name, *size, path));
         }
@@ -244,7 +255,7 @@ async fn segments(bucket: &Bucket, evidence: &mut Evidence, all: &Names, found: 
         let known = evidence.state.topic_in(namespace, topic).map(|topic| (topic.id(), topic.partition_count()));
         let before = known.map_or(0, |(_, before)| before);
         // A log that is whole knows all its topics: what lies in other paths is somebody else's.
-        if count <= before || (evidence.is_whole() && !found.is_beyond) {
+        if !beyond || count <= before || (evidence.is_whole() && !found.is_beyond) {
             continue;
         }
         let handles = numbers(&evidence.state, before..count, &BTreeMap::new());
@@ -400,9 +411,9 @@ impl Appender {
                 }
                 adopt_unnamed(&mut evidence.state, evidence.cluster.id, handle)?;
             }
-            if !self.ends.contains_key(&handle) {
+            if let Entry::Vacant(vacant) = self.ends.entry(handle) {
                 let (end, seen) = behind(bucket, evidence, found, handle).await?;
-                self.ends.insert(handle, end);
+                vacant.insert(end);
                 self.seen.insert(handle, seen);
             }
             self.runs(bucket, evidence, found, (name, place, start), commit, extent).await?;

@@ -21,6 +21,7 @@ use kafscale_state::{
 
 use crate::{
     Bucket, Error, Side, Until,
+    backup::manifest,
     frames::{self, Frames},
     known::{SnapshotRow, apply, list_snapshots, load_snapshot, marker},
 };
@@ -58,6 +59,26 @@ pub struct Evidence {
     pub unreadable: Vec<(String, String)>,
 }
 
+impl Evidence {
+    /// Nothing: a cluster that is made here.
+    pub fn none(id: u128) -> Self {
+        Self {
+            cluster: Cluster { id, generation: 0 },
+            generation: 1,
+            state: State::new(),
+            snapshot: 0,
+            frames: 0,
+            position: 0,
+            session: 0,
+            holes: Vec::new(),
+            unknown_from: 0,
+            gaps: Vec::new(),
+            is_end_known: true,
+            unreadable: Vec::new(),
+        }
+    }
+}
+
 /// Gathers what there is, up to a point.
 pub async fn gather(bucket: &Bucket, until: Until) -> Result<Evidence, Error> {
     let snapshots = list_snapshots(bucket).await?;
@@ -69,7 +90,8 @@ pub async fn gather(bucket: &Bucket, until: Until) -> Result<Evidence, Error> {
         false => None,
     };
     check_part(bucket, log.as_ref().map(|(_, part)| *part), Side::Log)?;
-    let marked = data.or(log).map(|(cluster, _)| cluster);
+    let copy = manifest(bucket).await?.map(|manifest| manifest.cluster);
+    let marked = data.or(log).map(|(cluster, _)| cluster).or(copy);
     if let (Some((data, _)), Some((log, _))) = (data, log)
         && data.id != log.id
     {
@@ -100,7 +122,10 @@ pub async fn gather(bucket: &Bucket, until: Until) -> Result<Evidence, Error> {
         None => cluster_of_names(bucket).await?.ok_or(Error::NoCluster)?,
     };
     if state.cluster_id().is_some_and(|of_state| of_state != id) {
-        return Err(Error::Refused(format!("the snapshot belongs to cluster {:032x}", state.cluster_id().unwrap_or(0))));
+        return Err(Error::Refused(format!(
+            "the snapshot belongs to cluster {:032x}",
+            state.cluster_id().unwrap_or(0)
+        )));
     }
     let cluster = Cluster { id, generation };
     let next = marked.map_or(0, |cluster| cluster.generation).max(newest.unwrap_or(0)).max(log_generation(log)) + 1;

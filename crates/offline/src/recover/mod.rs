@@ -17,11 +17,15 @@ pub mod candidates;
 pub mod cover;
 pub mod evidence;
 mod rewrite;
+mod transfer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use kafscale_broker::{cluster::{Cluster, MARKER, Part}, snapshot as snapshots};
+use kafscale_broker::{
+    cluster::{Cluster, MARKER, Part},
+    snapshot as snapshots,
+};
 use kafscale_log::{Position, frame, lone::names as log_names};
 use kafscale_state::{
     Handle, Place, State,
@@ -32,13 +36,14 @@ use kafscale_store::Body;
 
 pub use candidates::{Found, Path};
 pub use cover::Kfs;
-pub use evidence::Evidence;
 use cover::{Cover, cover};
-use rewrite::{Rewriter, Whose};
+pub use evidence::Evidence;
+use rewrite::{Done, Rewriter, Whose};
+use transfer::Transfer;
+pub use transfer::index_of;
 
 use crate::{
-    Bucket, Error, Side, Until,
-    frames,
+    Bucket, Error, Side, Until, frames,
     fsck::Progress,
     known::{SnapshotRow, load_snapshot},
 };
@@ -64,6 +69,8 @@ pub struct PartitionPlan {
     pub end: i64,
     /// Where records are taken from.
     pub cover: Cover,
+    /// They lie in the other store.
+    is_elsewhere: bool,
 }
 
 impl PartitionPlan {
@@ -106,7 +113,7 @@ pub async fn plan(bucket: &Bucket, wish: Wish) -> Result<Plan, Error> {
     let mut evidence = evidence::gather(bucket, wish.until).await?;
     let tail = frames::logged(bucket, evidence.cluster.generation, 0).await?.last().copied();
     let all = candidates::all_names(bucket).await?;
-    let found = candidates::find(bucket, &mut evidence, &all).await?;
+    let found = candidates::find(bucket, &mut evidence, &all, wish.until == Until::Tail).await?;
     Ok(Plan::of(evidence, found, wish, tail))
 }
 
@@ -141,7 +148,7 @@ impl Plan {
                     topic: topic.name().to_owned(),
                     partition: view.index(),
                 };
-                partitions.push(PartitionPlan { whose, start, known_end, end, cover });
+                partitions.push(PartitionPlan { whose, start, known_end, end, cover, is_elsewhere: false });
             }
         }
         Self { evidence, found, partitions, wish, tail }
@@ -155,6 +162,36 @@ impl Plan {
     /// The first position of the new life has this one before it.
     pub fn position(&self) -> Position {
         self.evidence.position.max(self.evidence.state.position()) + 1
+    }
+
+    /// Fails if the point that was asked for lies behind what can be known: a log that was lost before it, or ends before it.
+    pub fn require_reached(&self) -> Result<(), Error> {
+        let (reached, evidence) = (self.evidence.state.position(), &self.evidence);
+        if let Some((from, to)) = evidence.holes.first() {
+            return Err(Error::Missing(format!("positions {from} to {} of the log, which", to - 1)));
+        }
+        match self.wish.until {
+            Until::Position(position) if reached != position => {
+                Err(Error::NotFound(format!("position {position} cannot be had: what is there reaches {reached}")))
+            }
+            Until::Time(_) if reached == 0 => Err(Error::NotFound("nothing is known of so early a time".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// All records lie in another store than the one that the plan is executed on.
+    pub fn all_elsewhere(mut self) -> Self {
+        self.partitions.iter_mut().for_each(|partition| partition.is_elsewhere = true);
+        self.found.files.clear();
+        self.tail = None;
+        self
+    }
+
+    /// Those of some topics do.
+    pub fn elsewhere(mut self, topics: &BTreeSet<String>) -> Self {
+        let imported = self.partitions.iter_mut().filter(|partition| topics.contains(&partition.whose.topic));
+        imported.for_each(|partition| partition.is_elsewhere = true);
+        self
     }
 
     /// The marker of the new life.
@@ -198,25 +235,32 @@ pub struct Outcome {
 
 /// Does what the plan says. `progress` hears how many partitions are done.
 pub async fn execute(bucket: &Bucket, plan: Plan, progress: Progress<'_>) -> Result<Outcome, Error> {
+    execute_between(bucket, bucket, plan, progress).await
+}
+
+/// The same into `to`, with what lies elsewhere from `from`.
+pub async fn execute_between(from: &Bucket, to: &Bucket, plan: Plan, progress: Progress<'_>) -> Result<Outcome, Error> {
     let (cluster, position, session) = (plan.cluster(), plan.position(), plan.evidence.session + 1);
     let gap = if plan.is_end_lost() { plan.wish.gap.min(i32::MAX as u64) as i64 } else { 0 };
     let mut outcome = Outcome { generation: cluster.generation, position, ..Outcome::default() };
-    let mut rewriter = Rewriter::new(bucket, cluster.id, session);
+    let mut rewriter = Rewriter::new(to, cluster.id, session);
+    let mut transfer = Transfer::new(from, to);
     let mut rebuild = Rebuild::of(plan.evidence.state.clone());
     rebuild.state().pass_over(position, 0);
     let mut next_pid = 0;
     let total = plan.partitions.len() as u64;
     for (done, partition) in (1..).zip(&plan.partitions) {
-        let laid = lay(&mut rewriter, partition, gap, &mut outcome).await?;
+        let laid = lay((&mut rewriter, &mut transfer, from, to), partition, gap, &mut outcome).await?;
         next_pid = laid.wrote.iter().map(|wrote| wrote.pid.saturating_add(1)).fold(next_pid, i64::max);
         let handle = partition.whose.handle;
         let unfit = |error: kafscale_state::rebuild::Unfit| Error::Refused(error.to_string());
         rebuild.lay(handle, laid.start as u64, laid.end as u64, &laid.tiles).map_err(unfit)?;
         laid.wrote.iter().for_each(|wrote| rebuild.wrote(handle, wrote.pid, wrote.epoch, wrote.run));
         for (_, base_offset) in plan.found.files.range((handle, 0)..=(handle, u64::MAX)) {
-            let is_used = laid.tiles.iter().any(
-                |tile| matches!(tile, Laid::Segment { base_offset: used, .. } if used == base_offset),
-            );
+            let is_used = laid
+                .tiles
+                .iter()
+                .any(|tile| matches!(tile, Laid::Segment { base_offset: used, .. } if used == base_offset));
             if !is_used {
                 rebuild.dead_segment(handle, *base_offset);
             }
@@ -224,16 +268,17 @@ pub async fn execute(bucket: &Bucket, plan: Plan, progress: Progress<'_>) -> Res
         progress(done, total);
     }
     rewriter.close().await?;
-    (outcome.objects, outcome.bytes) = (rewriter.objects, rewriter.bytes);
+    (outcome.objects, outcome.bytes) = (rewriter.objects + transfer.objects, rewriter.bytes + transfer.bytes);
     if !plan.evidence.is_whole() || plan.is_end_lost() {
         rebuild.forget_producer_ids(next_pid);
     }
     let state = rebuild.finish(position, session).map_err(|broken| Error::Refused(broken.to_string()))?;
-    if frames::logged(bucket, plan.evidence.cluster.generation, 0).await?.last().copied() != plan.tail {
+    let tail = frames::logged(to, plan.evidence.cluster.generation, 0).await?.last().copied();
+    if plan.tail.is_some() && tail != plan.tail {
         let reason = "the log has grown meanwhile: a broker is running on this store; stop it first";
         return Err(Error::Refused(reason.to_owned()));
     }
-    publish(bucket, cluster, &state).await?;
+    publish(to, cluster, &state).await?;
     Ok(outcome)
 }
 
@@ -246,12 +291,13 @@ struct Lain {
 }
 
 async fn lay(
-    rewriter: &mut Rewriter<'_>,
+    (rewriter, transfer, from, to): (&mut Rewriter<'_>, &mut Transfer<'_>, &Bucket, &Bucket),
     partition: &PartitionPlan,
     gap: i64,
     outcome: &mut Outcome,
 ) -> Result<Lain, Error> {
-    let PartitionPlan { whose, start, known_end, end, cover } = partition;
+    let PartitionPlan { whose, start, known_end, end, cover, is_elsewhere } = partition;
+    let source = if *is_elsewhere { from } else { to };
     let mut lain = Lain { start: *start, end: *end + gap, tiles: Vec::new(), wrote: Vec::new() };
     let mut reached = *start;
     for slice in &cover.slices {
@@ -262,13 +308,23 @@ async fn lay(
             Place::Merged(_) => true,
             _ => false,
         };
-        let mut done = match may_stay && slice.is_whole(lain.tiles.is_empty()) {
-            true => rewriter.keep(slice, *known_end).await?,
-            false => rewriter.rewrite(whose, slice, *known_end).await?,
+        let stays = may_stay && slice.is_whole(lain.tiles.is_empty());
+        let mut done = match stays {
+            true => rewriter.keep(source, slice, *known_end).await?,
+            false => rewriter.rewrite(source, whose, slice, *known_end).await?,
         };
-        if done.damaged.is_some() && done.laid.is_empty() && may_stay {
+        if stays && *is_elsewhere && done.damaged.is_none() {
+            match transfer.take(whose, slice).await {
+                Ok(laid) => done.laid = vec![laid],
+                Err(Error::Damaged { reason, .. }) => {
+                    done = Done { damaged: Some((slice.from, reason)), ..Done::default() };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if done.damaged.is_some() && stays {
             // What can be read of it is taken out.
-            done = rewriter.rewrite(whose, slice, *known_end).await?;
+            done = rewriter.rewrite(source, whose, slice, *known_end).await?;
         }
         if let Some((from, reason)) = done.damaged {
             outcome.damaged.push((whose.topic.clone(), whose.partition, from, slice.until, reason));
@@ -280,7 +336,9 @@ async fn lay(
         lain.wrote.extend(done.wrote);
     }
     lain.start = match lain.tiles.first() {
-        Some(Laid::Segment { base_offset, .. } | Laid::Extent { base_offset, .. }) => lain.start.max(*base_offset as i64),
+        Some(Laid::Segment { base_offset, .. } | Laid::Extent { base_offset, .. }) => {
+            lain.start.max(*base_offset as i64)
+        }
         None => lain.end,
     };
     // Behind the last batch consumers would wait for ever.
@@ -302,7 +360,9 @@ async fn publish(bucket: &Bucket, cluster: Cluster, state: &State) -> Result<(),
     }
     if bucket.is_apart() {
         // A broker wants to see that the log reaches as far as the snapshot.
-        bucket.create(Side::Log, &log_names::frame(cluster.generation, state.position()), &anchor(cluster, state)).await?;
+        bucket
+            .create(Side::Log, &log_names::frame(cluster.generation, state.position()), &anchor(cluster, state))
+            .await?;
         bucket.replace(Side::Log, MARKER, &Body::from(cluster.encode(Part::Log))).await?;
         bucket.replace(Side::Data, MARKER, &Body::from(cluster.encode(Part::Data))).await
     } else {

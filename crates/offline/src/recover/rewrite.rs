@@ -80,16 +80,16 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Lets a slice stay where it is, once its bytes were compared; producers that wrote behind `known_end` are told of.
-    pub async fn keep(&mut self, slice: &Slice, known_end: i64) -> Result<Done, Error> {
+    pub async fn keep(&mut self, from: &Bucket, slice: &Slice, known_end: i64) -> Result<Done, Error> {
         let Candidate { tile, is_known, kfs } = &slice.candidate;
         let mut done = Done::default();
         let (mut max_timestamp, mut crc) = (tile.max_timestamp, kfs.and_then(|kfs| kfs.crc));
         if !is_known || slice.until > known_end {
             let (mut sum, mut greatest) = (kfs::Checksum::default(), i64::MIN);
             if kfs.is_some() {
-                sum.update(&self.edge(slice, 0, kfs::HEADER_LEN as u64).await?);
+                sum.update(&edge(from, slice, 0, kfs::HEADER_LEN as u64).await?);
             }
-            let mut chunks = Chunks::of(self.bucket, tile);
+            let mut chunks = Chunks::of(from, tile);
             loop {
                 let bytes = match chunks.next().await {
                     Ok(Some(bytes)) => bytes,
@@ -107,7 +107,7 @@ impl<'a> Rewriter<'a> {
                 }
             }
             if kfs.is_some() {
-                sum.update(&self.edge(slice, tile.bytes_end(), kfs::FOOTER_LEN as u64).await?);
+                sum.update(&edge(from, slice, tile.bytes_end(), kfs::FOOTER_LEN as u64).await?);
                 crc = crc.or(Some(sum.finish()));
             }
             max_timestamp = max_timestamp.min(greatest);
@@ -126,16 +126,16 @@ impl<'a> Rewriter<'a> {
         Ok(done)
     }
 
-    async fn edge(&self, slice: &Slice, start: u64, len: u64) -> Result<Bytes, Error> {
-        let tile = &slice.candidate.tile;
-        let bytes = self.bucket.get(tile.side, &tile.name, start, len).await?;
-        bytes.ok_or_else(|| Error::Missing(tile.name.clone()))
-    }
-
     /// Writes the records of a slice anew.
-    pub async fn rewrite(&mut self, whose: &Whose, slice: &Slice, known_end: i64) -> Result<Done, Error> {
+    pub async fn rewrite(
+        &mut self,
+        from: &Bucket,
+        whose: &Whose,
+        slice: &Slice,
+        known_end: i64,
+    ) -> Result<Done, Error> {
         let mut done = Done::default();
-        let mut chunks = Chunks::lenient(self.bucket, &slice.candidate.tile);
+        let mut chunks = Chunks::lenient(from, &slice.candidate.tile);
         let (mut row, mut next, mut greatest) = (BytesMut::new(), slice.from, i64::MIN);
         let mut base = slice.from;
         loop {
@@ -229,6 +229,12 @@ impl<'a> Rewriter<'a> {
         self.bytes += body.len();
         Ok(())
     }
+}
+
+async fn edge(from: &Bucket, slice: &Slice, start: u64, len: u64) -> Result<Bytes, Error> {
+    let tile = &slice.candidate.tile;
+    let bytes = from.get(tile.side, &tile.name, start, len).await?;
+    bytes.ok_or_else(|| Error::Missing(tile.name.clone()))
 }
 
 fn to_u32(number: u64, name: &str) -> Result<u32, Error> {

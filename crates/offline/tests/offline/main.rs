@@ -3,6 +3,8 @@
 #[allow(dead_code, reason = "the broker's own tests use all of it")]
 #[path = "../../../broker/tests/broker/common.rs"]
 mod common;
+mod copies;
 mod damage;
+mod imports;
 mod places;
 mod recovery;

@@ -284,7 +284,8 @@ pub async fn lived(place: &mut Place) -> (Arc<Broker>, Load) {
     commit(load.client(), "readers", "orders", 7).await;
     load.produce(3).await;
     let kinds = broker.replica().read(|state| {
-        let partitions = || state.topics().flat_map(|topic| topic.handles()).filter_map(|handle| state.partition(handle));
+        let partitions =
+            || state.topics().flat_map(|topic| topic.handles()).filter_map(|handle| state.partition(handle));
         let extents = partitions().flat_map(|view| view.extents_from(0)).map(|extent| extent.place.level());
         extents.collect::<std::collections::BTreeSet<u8>>()
     });

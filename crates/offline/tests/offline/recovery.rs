@@ -6,7 +6,7 @@ use kafscale_offline::{
 };
 use kafscale_store::Store;
 
-use crate::places::{MINUTE, Load, Place, Records, commit, consume, filled, lived, offsets, story};
+use crate::places::{Load, MINUTE, Place, Records, commit, consume, filled, lived, offsets, story};
 
 const WISH: Wish = Wish { until: Until::Tail, gap: 1_000 };
 
@@ -228,7 +228,7 @@ fn a_broker_that_runs_is_noticed() {
         let bucket = place.bucket();
         let plan = recover::plan(&bucket, WISH).await.expect("there is enough");
         load.produce(1).await;
-        let refused = recover::execute(&bucket, plan, &|_, _| ()).await.err().expect("it is refused");
+        let refused = recover::execute(&bucket, plan, &|_, _| ()).await.expect_err("it is refused");
         assert!(refused.to_string().contains("a broker is running"), "{refused}");
     });
 }

@@ -1,0 +1,177 @@
+//! Segments that others have written, whole and hurt.
+
+use bytes::Bytes;
+use kafscale_offline::{
+    Error,
+    import::{Import, Wish, plan},
+    recover::execute_between,
+};
+use kafscale_records::edit::set_base_offset;
+use kafscale_segment::{
+    kfs,
+    names::{File, segment},
+};
+use kafscale_store::Store;
+
+use crate::{
+    common::batch,
+    places::{Place, consume, filled, lived, story},
+};
+
+const WISH: Wish = Wish { topics: Vec::new(), namespace: String::new(), gaps: false, ignore_indexes: false };
+
+fn wish() -> Wish {
+    Wish { namespace: "default".to_owned(), ..WISH }
+}
+
+/// A segment with batches of three records each at these offsets, and its index.
+fn written(first: i64, offsets: &[i64], end: i64) -> (Bytes, Bytes) {
+    let mut writer = kfs::Writer::new(first, end, 5);
+    for offset in offsets {
+        let mut bytes = batch(3).build().to_vec();
+        set_base_offset(&mut bytes, *offset);
+        writer.push(bytes.into()).expect("in order");
+    }
+    let written = writer.finish().expect("it is one");
+    (written.pieces.concat().into(), written.index)
+}
+
+struct Old {
+    place: Place,
+}
+
+impl Old {
+    async fn put(&self, partition: u32, base_offset: u64, file: File, bytes: &[u8]) -> String {
+        let name = segment("default", "old", partition, base_offset, file);
+        self.place.data.replace(&name, Bytes::copy_from_slice(bytes).into()).await.expect("memory");
+        name
+    }
+
+    /// Partition 0 begins above 0 and leaves offsets out; partition 2 has no index; there is no partition 1.
+    async fn fill(&self) -> (Bytes, Bytes) {
+        let (one, index) = written(100, &[100, 103, 110], 120);
+        self.put(0, 100, File::Kfs, &one).await;
+        self.put(0, 100, File::Index, &index).await;
+        let (two, _) = written(120, &[120, 123], 126);
+        self.put(0, 120, File::Kfs, &two).await;
+        let (three, _) = written(0, &[0], 3);
+        self.put(2, 0, File::Kfs, &three).await;
+        (one, index)
+    }
+
+    async fn plan(&self, to: &Place, wish: Wish) -> Result<Import, Error> {
+        plan(&self.place.bucket(), &to.bucket(), &wish, &|_, _| ()).await
+    }
+
+    async fn wrong(&self, to: &Place) -> Vec<(String, String)> {
+        self.plan(to, wish()).await.expect("it can be read").wrong
+    }
+}
+
+fn offsets(row: &[(i64, Vec<u8>)]) -> Vec<i64> {
+    row.iter().map(|(offset, _)| *offset).collect()
+}
+
+#[test]
+fn segments_become_a_topic_of_an_empty_store_or_beside_others() {
+    for (apart, is_empty) in [(false, true), (true, true), (false, false), (true, false)] {
+        story(move |world| async move {
+            let old = Old { place: Place::new(&world, false) };
+            old.fill().await;
+            let mut to = Place::new(&world, apart);
+            let mut before = Default::default();
+            if !is_empty {
+                let (broker, _) = lived(&mut to).await;
+                before = filled(consume(&broker).await);
+                to.kill();
+            }
+            let import = old.plan(&to, wish()).await.expect("it can be read");
+            assert_eq!((import.wrong, import.segments), (Vec::new(), 3));
+            assert_eq!(import.notes, ["old [0] begins at offset 100"]);
+            execute_between(&old.place.bucket(), &to.bucket(), import.plan, &|_, _| ()).await.expect("it is done");
+            to.is_sound().await;
+            let broker = to.start().await;
+            let mut records = filled(consume(&broker).await);
+            let zero = records.remove(&("old".to_owned(), 0)).expect("it is there");
+            assert_eq!(offsets(&zero), [100, 101, 102, 103, 104, 105, 110, 111, 112, 120, 121, 122, 123, 124, 125]);
+            let two = records.remove(&("old".to_owned(), 2)).expect("it is there");
+            assert_eq!(offsets(&two), [0, 1, 2]);
+            assert_eq!(records, before);
+            let client = crate::common::Client::connect(&broker);
+            assert_eq!(client.produce("old", 0, batch(1).build()).await.offset(), 126);
+            assert_eq!(client.produce("old", 1, batch(1).build()).await.offset(), 0);
+        });
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named_and_nothing_imported() {
+    story(|world| async move {
+        let (old, to) = (Old { place: Place::new(&world, false) }, Place::new(&world, false));
+        let (one, index) = old.fill().await;
+        assert_eq!(old.wrong(&to).await, []);
+        let last = one.len() - 1;
+        let flipped = |at: usize| {
+            let mut bytes = one.to_vec();
+            bytes[at] ^= 1;
+            bytes
+        };
+        for (bad, words) in [
+            (flipped(0), "not a segment"),
+            (flipped(5), "version"),
+            (flipped(15), "base offset is 101"),
+            (flipped(19), "number of records"),
+            (flipped(80), "checksum"),
+            (flipped(last - 12), "checksum"),
+            (flipped(last), "not a segment"),
+            (one[..last].to_vec(), "not a segment"),
+            (one[..20].to_vec(), "truncated"),
+            (written(0, &[0], 3).0.to_vec(), "it was moved, or swapped"),
+        ] {
+            let name = old.put(0, 100, File::Kfs, &bad).await;
+            let wrong = old.wrong(&to).await;
+            assert!(wrong.len() == 1 && wrong[0].0 == name && wrong[0].1.contains(words), "{words}: {wrong:?}");
+        }
+        old.put(0, 100, File::Kfs, &one).await;
+
+        let mut bad = index.to_vec();
+        bad[23] ^= 1;
+        let name = old.put(0, 100, File::Index, &bad).await;
+        let wrong = old.wrong(&to).await;
+        assert!(wrong.len() == 1 && wrong[0].0 == name, "{wrong:?}");
+        let ignored = old.plan(&to, Wish { ignore_indexes: true, ..wish() }).await.expect("it can be read");
+        assert_eq!(ignored.wrong, []);
+        old.put(0, 100, File::Index, &index).await;
+
+        let (far, _) = written(200, &[200], 203);
+        let name = old.put(0, 200, File::Kfs, &far).await;
+        let wrong = old.wrong(&to).await;
+        assert!(wrong.len() == 1 && wrong[0].1.contains("126 to 199 are missing"), "{wrong:?}");
+        let gaps = old.plan(&to, Wish { gaps: true, ..wish() }).await.expect("it can be read");
+        assert_eq!((gaps.wrong, gaps.notes.len()), (Vec::new(), 2));
+        old.place.data.delete(&[name]).await.expect("memory");
+
+        let (over, _) = written(124, &[124], 127);
+        let name = old.put(0, 124, File::Kfs, &over).await;
+        let wrong = old.wrong(&to).await;
+        assert!(wrong.len() == 1 && wrong[0].1.contains("the one before it ends at 125"), "{wrong:?}");
+        old.place.data.delete(&[name]).await.expect("memory");
+
+        let absent = old.plan(&to, Wish { topics: vec!["none".to_owned()], ..wish() }).await.err().expect("refused");
+        assert!(absent.to_string().contains("default/none/"), "{absent}");
+    });
+}
+
+#[test]
+fn a_topic_that_is_there_is_not_imported_over() {
+    story(|world| async move {
+        let old = Old { place: Place::new(&world, false) };
+        old.fill().await;
+        let mut to = Place::new(&world, false);
+        let broker = to.start().await;
+        crate::common::Client::connect(&broker).create_topic("old", 1, &[]).await;
+        to.kill();
+        let wrong = old.wrong(&to).await;
+        assert!(wrong.len() == 1 && wrong[0].0 == "old", "{wrong:?}");
+    });
+}
