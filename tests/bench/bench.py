@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The benchmarks: figures as JSON, and as markdown tables for docs/benchmarks.md.
 
-    tests/bench/run.sh [--scale N] [--out FOLDER] [beside|groups|latency|window|spread|idle|connections]...
+    tests/bench/run.sh [--scale N] [--out FOLDER] [SECTION]...
 
     beside    beside Apache Kafka on a directory: CPU per GiB, throughput, latency, memory
     groups    beside Apache Kafka on a directory: rebalances of up to 1,000 members, 1,000 groups that commit
+    commits   on an S3-like store: 1,000 groups that commit
+    calls     beside Apache Kafka, on a directory and on an S3-like store: the slowest API calls under load
     latency   on an S3-like store: a client that sends one record at a time, and 10 MB/s over 64 partitions
     window    on an S3-like store: one default producer against what its own window allows
     spread    on an S3-like store: 1 MB/s over 1, 1,000 and 10,000 partitions, requests counted
@@ -24,6 +26,7 @@ from pathlib import Path
 
 import beside
 import bucket
+import calls
 import connections
 import groups
 from clients import client_settings
@@ -31,13 +34,21 @@ from clients import client_settings
 SECTIONS = {
     "beside": beside.run,
     "groups": groups.run,
+    "commits": groups.on_an_s3_like_store,
+    "calls": calls.run,
     "latency": bucket.latency,
     "window": bucket.window,
     "spread": bucket.spread,
     "idle": bucket.idle,
     "connections": connections.run,
 }
-TABLES = {"beside": beside.table, "groups": groups.table, "connections": connections.table}
+TABLES = {
+    "beside": beside.table,
+    "groups": groups.table,
+    "commits": groups.commits_table,
+    "calls": calls.table,
+    "connections": connections.table,
+}
 
 
 def markdown(title, head, rows):

@@ -1,4 +1,6 @@
-"""Groups beside Apache Kafka, in one run: rebalances of 1, 100 and 1,000 members, and 1,000 groups that commit."""
+"""Groups beside Apache Kafka, in one run: rebalances of 1, 100 and 1,000 members, and 1,000 groups that commit; the latter
+on an S3-like store as well.
+"""
 
 import asyncio
 import time
@@ -7,6 +9,7 @@ from pathlib import Path
 from clients import create_topic
 from members import Member, form
 from servers import Kafka, Kafscale
+from stores import on_bucket
 
 MEMBERS = (1, 100, 1000)
 REBALANCES = 5
@@ -26,8 +29,22 @@ def measure(broker, seconds):
     with broker:
         create_topic(broker.bootstrap, "read", 1)
         figures = {f"rebalance, {count} members": asyncio.run(rebalances(broker, count)) for count in MEMBERS}
-        figures["commits"] = asyncio.run(commits(broker, seconds))
+        figures["commits"] = asyncio.run(commits(broker, seconds, lambda: stored(broker)))
     return figures
+
+
+def on_an_s3_like_store(folder, scale):
+    """The commits alone, on a bucket behind the proxy, which counts what is asked of it."""
+    with on_bucket(folder, suffix="-release") as on:
+        create_topic(on.broker.bootstrap, "read", 1)
+        on.proxy.reset()
+        figures = asyncio.run(commits(on.broker, max(2 * INTERVAL_S, MINUTE_S * scale), lambda: written(on.proxy)))
+        return {**figures, "memory_mib": on.broker.memory_mib("VmHWM")}
+
+
+def written(proxy):
+    figures = proxy.figures()
+    return figures.get("puts", 0), figures.get("put_bytes", 0), figures["requests"]
 
 
 async def connected(members):
@@ -53,7 +70,7 @@ async def rebalances(broker, count):
     return {"ms": sorted(times)[REBALANCES // 2] * 1000, "cpu_ms": cpu_ms}
 
 
-async def commits(broker, seconds):
+async def commits(broker, seconds, stored):
     """A group of one member each; all of them commit one partition every five seconds, spread evenly."""
     members = await connected([Member(broker.bootstrap, f"commits-{number}") for number in range(GROUPS)])
     await asyncio.gather(*(member.rebalance() for member in members))
@@ -67,13 +84,13 @@ async def commits(broker, seconds):
             latencies.append(time.monotonic() - started)
             await asyncio.sleep(max(0, INTERVAL_S - (time.monotonic() - started)))
 
-    before, started = (broker.cpu_seconds(), *stored(broker)), time.monotonic()
+    before, started = (broker.cpu_seconds(), *stored()), time.monotonic()
     await asyncio.gather(*(committing(number, member) for number, member in enumerate(members)))
     took = time.monotonic() - started
-    after = (broker.cpu_seconds(), *stored(broker))
+    after = (broker.cpu_seconds(), *stored())
     for member in members:
         member.close()
-    cpu_s, objects, size = (new - old for new, old in zip(after, before))
+    cpu_s, objects, size, *requests = (new - old for new, old in zip(after, before))
     latencies.sort()
     return {
         "commits": len(latencies),
@@ -82,6 +99,7 @@ async def commits(broker, seconds):
         "cpu_ms_per_s": cpu_s / took * 1000,
         "bytes_per_commit": size / len(latencies),
         "writes_per_s": objects / took if isinstance(broker, Kafscale) else None,
+        "requests_per_s": requests[0] / took if requests else None,
     }
 
 
@@ -114,3 +132,16 @@ def table(figures):
     row("... bytes per commit", "commits", "bytes_per_commit", "{:.0f}")
     row("... writes to the store per s", "commits", "writes_per_s", "{:.1f}")
     return ("", "Apache Kafka 4.3.1", "KafScale"), rows
+
+
+def commits_table(figures):
+    rows = [
+        ("commits", f"{figures['commits']}"),
+        ("p50 / p99 ms", f"{figures['p50_ms']:.0f} / {figures['p99_ms']:.0f}"),
+        ("PUTs per s", f"{figures['writes_per_s']:.2f}"),
+        ("requests to the store per s", f"{figures['requests_per_s']:.2f}"),
+        ("bytes written per commit", f"{figures['bytes_per_commit']:.0f}"),
+        ("broker CPU ms per s", f"{figures['cpu_ms_per_s']:.0f}"),
+        ("broker memory at its highest, MiB", f"{figures['memory_mib']:.0f}"),
+    ]
+    return (f"{GROUPS} groups committing every {INTERVAL_S} s", "KafScale on a bucket"), rows
