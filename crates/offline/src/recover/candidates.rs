@@ -35,6 +35,9 @@ use crate::{
 /// Partitions of one topic, as the state allows.
 const PARTITIONS_MAX: u32 = 100_000;
 
+/// Offsets stay below this, with room for gaps.
+const OFFSET_MAX: i64 = 1 << 47;
+
 /// What was found.
 #[derive(Default)]
 pub struct Found {
@@ -51,7 +54,13 @@ pub struct Found {
 }
 
 impl Found {
+    /// Takes a place in, unless what an object says of it cannot be.
     fn add(&mut self, handle: Handle, tile: Tile, is_known: bool, kfs: Option<Kfs>) {
+        let possible = 0 <= tile.first && tile.first < tile.end && tile.end <= OFFSET_MAX && tile.len > 0;
+        if !possible {
+            let reason = format!("it says that it holds offsets {} to {}", tile.first, tile.end);
+            return self.unreadable.push((tile.name, reason));
+        }
         self.of.entry(handle).or_default().push(Candidate { tile, is_known, kfs });
     }
 
@@ -174,8 +183,12 @@ async fn merged_objects(
         for part in parts {
             let topic = evidence.state.topic_by_id(part.topic_id);
             let Some(handle) = topic.and_then(|topic| topic.handle(part.partition)) else { continue };
+            let size = all.get(*name).copied().unwrap_or(0);
             for told in merged_tiles(Side::Data, name, header, std::slice::from_ref(part)) {
-                found.add(handle, told.tile, false, None);
+                match told.tile.bytes_end() <= size {
+                    true => found.add(handle, told.tile, false, None),
+                    false => found.unreadable.push(((*name).clone(), format!("it has {size} bytes"))),
+                }
             }
         }
     }

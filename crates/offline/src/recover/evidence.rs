@@ -5,7 +5,7 @@
 //! misses a record because an offset was given twice. And partitions of which only the number is known get a topic of
 //! their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use kafscale_broker::cluster::{Cluster, ClusterError, Part};
 use kafscale_log::{
@@ -209,34 +209,25 @@ impl Evidence {
         self.position = self.position.max(frames.positions().next_back().unwrap_or(0));
         let last = frames::logged(bucket, self.cluster.generation, self.state.position().saturating_sub(1)).await?;
         self.is_end_known = !last.is_empty();
-        // Partitions that grew since the last hole.
-        let mut grown: BTreeSet<Handle> = BTreeSet::new();
-        while let Some((position, frame)) = frames.next().await? {
-            if matches!(until, Until::Position(last) if position > last) {
-                break;
-            }
-            let frame = match frame {
-                Ok(frame) => frame,
-                Err(Error::Damaged { name, reason }) => {
-                    self.unreadable.push((name, reason));
-                    self.is_end_known = false;
-                    continue;
-                }
-                Err(Error::Missing(_)) => continue,
-                Err(error) => return Err(error),
+        // Frames that were read to judge a hole, and partitions that grew since the last one.
+        let (mut ahead, mut grown) = (VecDeque::new(), BTreeSet::new());
+        loop {
+            let next = match ahead.pop_front() {
+                Some(next) => Some(next),
+                None => self.readable(&mut frames, until).await?,
             };
-            self.is_end_known = true;
-            if matches!(until, Until::Time(ms) if frame.header.cluster_time_ms > ms) {
-                break;
-            }
-            self.session = self.session.max(frame.header.session);
-            let due = self.state.position() + 1;
+            let Some(frame) = next else { break };
+            let (position, due) = (frame.header.position, self.state.position() + 1);
             if position > due {
+                if !self.was_there(due, &frame, &mut ahead, (&mut frames, until)).await? {
+                    break;
+                }
                 self.holes.push((due, position));
                 self.unknown_from = self.unknown_from.min(self.state.next_handle());
                 self.state.pass_over(position - 1, HANDLES_GAP);
                 grown.clear();
             }
+            self.session = self.session.max(frame.header.session);
             if !self.holes.is_empty() {
                 self.prepare(&frame, &mut grown)?;
             }
@@ -248,6 +239,52 @@ impl Evidence {
         }
         self.unknown_from = self.unknown_from.min(self.state.next_handle());
         Ok(())
+    }
+
+    /// The next frame that can be read, up to a point.
+    async fn readable(&mut self, frames: &mut Frames<'_>, until: Until) -> Result<Option<Frame>, Error> {
+        while let Some((position, frame)) = frames.next().await? {
+            if matches!(until, Until::Position(last) if position > last) {
+                return Ok(None);
+            }
+            match frame {
+                Ok(frame) => {
+                    self.is_end_known = true;
+                    let is_beyond = matches!(until, Until::Time(ms) if frame.header.cluster_time_ms > ms);
+                    return Ok((!is_beyond).then_some(frame));
+                }
+                Err(Error::Damaged { name, reason }) => {
+                    self.unreadable.push((name, reason));
+                    self.is_end_known = false;
+                }
+                Err(Error::Missing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a frame stood at a position that is missing: if one behind it calls it settled. Else the log ended there, and
+    /// what stands behind it is what a writer left that was killed with several frames on their way, acknowledged by nobody.
+    async fn was_there(
+        &mut self,
+        missing: Position,
+        first: &Frame,
+        ahead: &mut VecDeque<Frame>,
+        (frames, until): (&mut Frames<'_>, Until),
+    ) -> Result<bool, Error> {
+        let says_so = |frame: &Frame| frame.header.settled > missing;
+        if says_so(first) || ahead.iter().any(says_so) {
+            return Ok(true);
+        }
+        while let Some(frame) = self.readable(frames, until).await? {
+            let told = says_so(&frame);
+            ahead.push_back(frame);
+            if told {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Behind a hole: gaps before what partitions get, and topics for partitions that nobody has heard of.

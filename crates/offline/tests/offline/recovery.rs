@@ -1,8 +1,13 @@
 //! Logs that are gone, cut, or older than their data: what comes back.
 
+use kafscale_log::{Progress, frame, lone::names};
 use kafscale_offline::{
     Until,
     recover::{self, Outcome, Wish},
+};
+use kafscale_segment::{
+    merged,
+    names::{MergedId, merged as merged_name},
 };
 use kafscale_store::Store;
 
@@ -196,6 +201,74 @@ fn a_hole_in_the_log_costs_what_it_held_and_nothing_else() {
             let mut rest = values(&row).into_iter();
             assert!(after.iter().all(|value| rest.any(|other| other == *value)), "{partition:?} is in order");
         }
+    });
+}
+
+#[test]
+fn what_a_killed_writer_left_behind_the_end_is_no_hole() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        let (broker, mut load) = lived(&mut place).await;
+        let before = consume(&broker).await;
+        let (cluster, tail) = (*broker.cluster(), broker.replica().applied());
+        place.kill();
+        let mut header = frame::Header {
+            kind: frame::Kind::Entries,
+            cluster_id: cluster.id,
+            generation: cluster.generation,
+            position: tail + 2,
+            session: 1,
+            write_id: frame::WriteId { incarnation: 7, sequence: 1_000 },
+            cluster_time_ms: 0,
+            settled: tail + 1,
+            progress: Progress::default(),
+            entries_len: 0,
+            payload_len: 0,
+            entries_hash: 0,
+        };
+        let body = frame::encode(&mut header, &Default::default(), &Default::default()).expect("it is small");
+        place.data.create(&names::frame(cluster.generation, tail + 2), body).await.expect("it is free");
+        let plan = recover::plan(&place.bucket(), WISH).await.expect("there is enough");
+        assert_eq!((plan.evidence.holes.clone(), plan.is_end_lost()), (Vec::new(), false));
+        let (records, _, _) = recovered(&mut place, &mut load).await;
+        assert_eq!(records, before);
+    });
+}
+
+#[test]
+fn objects_that_say_what_cannot_be_are_passed_over() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        let (broker, mut load) = lived(&mut place).await;
+        let before = consume(&broker).await;
+        let cluster = broker.cluster().id;
+        let (topic_id, handle) = broker.replica().read(|state| {
+            let topic = state.topic("orders").expect("it is there");
+            (topic.id(), topic.handle(0).expect("it is there"))
+        });
+        place.kill();
+        for (number, (first, end, bytes)) in
+            [(-5, 10, 9), (10, 10, 9), (0, i64::MAX, 9), (0, 1_000, u32::MAX), (7, 900, 0)].into_iter().enumerate()
+        {
+            let id = MergedId { level: 3, session: 1, number: 900 + number as u64, nonce: 1 };
+            let header = merged::Header { cluster, id };
+            let part = merged::Part {
+                topic_id,
+                namespace: String::new(),
+                topic: "orders".to_owned(),
+                partition: 0,
+                handle,
+                first,
+                position: 48,
+                extents: vec![merged::Extent { end, bytes, max_timestamp: 0 }],
+            };
+            let body = kafscale_store::Body::new(vec![header.encode(), merged::tail(&header, &[part])]);
+            place.data.create(&merged_name(cluster, &id), body).await.expect("it is free");
+        }
+        let plan = recover::plan(&place.bucket(), WISH).await.expect("there is enough");
+        assert_eq!(plan.found.unreadable.len(), 5, "{:?}", plan.found.unreadable);
+        let (records, _, _) = recovered(&mut place, &mut load).await;
+        assert_eq!(records, before);
     });
 }
 
