@@ -29,7 +29,7 @@ use crate::{
 use references::{Reference, references};
 
 /// Objects that are read side by side.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 32;
 /// Findings that are kept; the rest is counted.
 const FINDINGS_MAX: usize = 100_000;
 

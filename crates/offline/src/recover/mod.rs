@@ -13,6 +13,7 @@
 //!
 //! The very same makes a copy of a store into one that can be served at a point in time, and takes in segments of others.
 
+mod ahead;
 pub mod candidates;
 pub mod cover;
 pub mod evidence;
@@ -34,11 +35,12 @@ use kafscale_state::{
 };
 use kafscale_store::Body;
 
+use ahead::{Ahead, is_small};
 pub use candidates::{Found, Path};
 pub use cover::Kfs;
 use cover::{Cover, cover};
 pub use evidence::Evidence;
-use rewrite::{Done, Rewriter, Whose};
+use rewrite::{Batches, Done, Rewriter, Whose};
 use transfer::Transfer;
 pub use transfer::index_of;
 
@@ -247,10 +249,11 @@ pub async fn execute_between(from: &Bucket, to: &Bucket, plan: Plan, progress: P
     let mut transfer = Transfer::new(from, to);
     let mut rebuild = Rebuild::of(plan.evidence.state.clone());
     rebuild.state().pass_over(position, 0);
+    let mut ahead = Ahead::new(from, to, &plan.partitions);
     let mut next_pid = 0;
     let total = plan.partitions.len() as u64;
     for (done, partition) in (1..).zip(&plan.partitions) {
-        let laid = lay((&mut rewriter, &mut transfer, from, to), partition, gap, &mut outcome).await?;
+        let laid = lay((&mut rewriter, &mut transfer, &mut ahead), partition, gap, &mut outcome).await?;
         next_pid = laid.wrote.iter().map(|wrote| wrote.pid.saturating_add(1)).fold(next_pid, i64::max);
         let handle = partition.whose.handle;
         let unfit = |error: kafscale_state::rebuild::Unfit| Error::Refused(error.to_string());
@@ -291,13 +294,13 @@ struct Lain {
 }
 
 async fn lay(
-    (rewriter, transfer, from, to): (&mut Rewriter<'_>, &mut Transfer<'_>, &Bucket, &Bucket),
+    (rewriter, transfer, ahead): (&mut Rewriter<'_>, &mut Transfer<'_>, &mut Ahead<'_>),
     partition: &PartitionPlan,
     gap: i64,
     outcome: &mut Outcome,
 ) -> Result<Lain, Error> {
     let PartitionPlan { whose, start, known_end, end, cover, is_elsewhere } = partition;
-    let source = if *is_elsewhere { from } else { to };
+    let source = if *is_elsewhere { transfer.from } else { transfer.to };
     let mut lain = Lain { start: *start, end: *end + gap, tiles: Vec::new(), wrote: Vec::new() };
     let mut reached = *start;
     for slice in &cover.slices {
@@ -311,7 +314,10 @@ async fn lay(
         let stays = may_stay && slice.is_whole(lain.tiles.is_empty());
         let mut done = match stays {
             true => rewriter.keep(source, slice, *known_end).await?,
-            false => rewriter.rewrite(source, whose, slice, *known_end).await?,
+            false if is_small(slice) => {
+                rewriter.rewrite(whose, slice, Batches::Read(ahead.next().await?), *known_end).await?
+            }
+            false => rewriter.rewrite(whose, slice, Batches::of(source, slice), *known_end).await?,
         };
         if stays && *is_elsewhere && done.damaged.is_none() {
             match transfer.take(whose, slice).await {
@@ -324,7 +330,7 @@ async fn lay(
         }
         if done.damaged.is_some() && stays {
             // What can be read of it is taken out.
-            done = rewriter.rewrite(source, whose, slice, *known_end).await?;
+            done = rewriter.rewrite(whose, slice, Batches::of(source, slice), *known_end).await?;
         }
         if let Some((from, reason)) = done.damaged {
             outcome.damaged.push((whose.topic.clone(), whose.partition, from, slice.until, reason));

@@ -10,7 +10,10 @@ use kafscale_segment::{
 use kafscale_state::{Handle, Merged, Place, producer::WindowRun, rebuild::Laid};
 use kafscale_store::Body;
 
-use super::cover::{Candidate, Slice};
+use super::{
+    ahead::Rows,
+    cover::{Candidate, Slice},
+};
 use crate::{Bucket, Error, Side, chunks::Chunks};
 
 /// Bytes of batches in one object.
@@ -51,6 +54,36 @@ pub struct Done {
     pub wrote: Vec<Wrote>,
     /// From here on it could not be read, and why.
     pub damaged: Option<(i64, String)>,
+}
+
+/// The batches of a slice.
+pub enum Batches<'a> {
+    /// They were read ahead.
+    Read(Rows),
+    /// They are read now.
+    Stream(Chunks<'a>),
+}
+
+impl<'a> Batches<'a> {
+    /// Those of a slice, from a store.
+    pub fn of(from: &'a Bucket, slice: &'a Slice) -> Self {
+        Self::Stream(Chunks::lenient(from, &slice.candidate.tile))
+    }
+
+    /// The next ones, or why they cannot be read.
+    async fn next(&mut self) -> Result<Result<Option<Bytes>, String>, Error> {
+        match self {
+            Self::Read(rows) => Ok(match rows.chunks.pop_front() {
+                Some(bytes) => Ok(Some(bytes)),
+                None => rows.damaged.take().map_or(Ok(None), Err),
+            }),
+            Self::Stream(chunks) => match chunks.next().await {
+                Ok(bytes) => Ok(Ok(bytes)),
+                Err(Error::Damaged { reason, .. } | Error::Missing(reason)) => Ok(Err(reason)),
+                Err(error) => Err(error),
+            },
+        }
+    }
 }
 
 /// See the module.
@@ -129,24 +162,22 @@ impl<'a> Rewriter<'a> {
     /// Writes the records of a slice anew.
     pub async fn rewrite(
         &mut self,
-        from: &Bucket,
         whose: &Whose,
         slice: &Slice,
+        mut rows: Batches<'_>,
         known_end: i64,
     ) -> Result<Done, Error> {
         let mut done = Done::default();
-        let mut chunks = Chunks::lenient(from, &slice.candidate.tile);
         let (mut row, mut next, mut greatest) = (BytesMut::new(), slice.from, i64::MIN);
         let mut base = slice.from;
         loop {
-            let bytes = match chunks.next().await {
+            let bytes = match rows.next().await? {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => break,
-                Err(Error::Damaged { reason, .. } | Error::Missing(reason)) => {
+                Err(reason) => {
                     done.damaged = Some((next, reason));
                     break;
                 }
-                Err(error) => return Err(error),
             };
             for batch in batches(&bytes).flatten() {
                 let header = batch.header();

@@ -19,8 +19,10 @@ const OBJECT_LEN_MAX: u64 = 4 << 30;
 
 /// See the module.
 pub struct Transfer<'a> {
-    from: &'a Bucket,
-    to: &'a Bucket,
+    /// Where from.
+    pub from: &'a Bucket,
+    /// Where to.
+    pub to: &'a Bucket,
     done: BTreeSet<String>,
     /// Objects that were written, and their bytes.
     pub objects: u64,
