@@ -3,6 +3,8 @@
 //! Places overlap: what was merged still lies where it was before, and an object of which the log does not speak may hold
 //! what another one holds as well. Wherever an offset lies, its record is the same.
 
+use std::cmp::Reverse;
+
 use kafscale_state::Place;
 
 use crate::tile::Tile;
@@ -61,7 +63,7 @@ pub fn cover(start: i64, end: Option<i64>, mut candidates: Vec<Candidate>) -> Co
     // What is known comes first, then what reaches furthest, then what needs no rewriting.
     candidates.sort_by_key(|candidate| {
         let tile = &candidate.tile;
-        (tile.first, !candidate.is_known, -tile.end, level(tile.place))
+        (tile.first, !candidate.is_known, -tile.end, level(tile.place), Reverse(age(tile.place)))
     });
     let limit = end.unwrap_or(i64::MAX);
     let (mut cover, mut at, mut next) = (Cover::default(), start, 0);
@@ -74,7 +76,8 @@ pub fn cover(start: i64, end: Option<i64>, mut candidates: Vec<Candidate>) -> Co
         open.retain(|candidate| candidate.tile.end > at);
         let best = open.iter().min_by_key(|candidate| {
             let tile = &candidate.tile;
-            (tile.first != at && !cover.slices.is_empty(), !candidate.is_known, -tile.end, level(tile.place))
+            let is_cut = tile.first != at && !cover.slices.is_empty();
+            (is_cut, !candidate.is_known, -tile.end, level(tile.place), Reverse(age(tile.place)))
         });
         let Some(best) = best else {
             // Nothing is here: on to the next place, or to the end.
@@ -99,6 +102,14 @@ fn level(place: Place) -> u8 {
         Place::Segment { .. } | Place::SegmentIndex { .. } => 0,
         Place::Merged(_) => 1,
         Place::LogFrame { .. } | Place::Data { .. } => 2,
+    }
+}
+
+/// Of two merged objects the younger one has been cleaned more.
+fn age(place: Place) -> (u64, u64) {
+    match place {
+        Place::Merged(object) => (object.session, object.number),
+        _ => (0, 0),
     }
 }
 
@@ -127,6 +138,14 @@ mod tests {
         assert_eq!(taken(&cover), [(0, 10), (10, 30)]);
         assert!(cover.lost.is_empty());
         assert!(cover.slices[0].is_whole(true) && !cover.slices[1].is_whole(false));
+    }
+
+    #[test]
+    fn of_two_that_say_the_same_the_younger_counts() {
+        let merged =
+            |number| Place::Merged(kafscale_state::Merged { store: 0, level: 1, session: 2, number, nonce: 9 });
+        let cover = cover(0, None, vec![at(merged(3), 0, 10, false), at(merged(7), 0, 10, false)]);
+        assert_eq!(cover.slices[0].candidate.tile.place, merged(7));
     }
 
     #[test]

@@ -27,7 +27,10 @@ use kafscale_broker::{
     cluster::{Cluster, MARKER, Part},
     snapshot as snapshots,
 };
-use kafscale_log::{Position, frame, lone::names as log_names};
+use kafscale_log::{
+    Position, frame,
+    lone::{WINDOW, names as log_names},
+};
 use kafscale_state::{
     Handle, Place, State,
     rebuild::{Laid, Rebuild},
@@ -276,10 +279,8 @@ pub async fn execute_between(from: &Bucket, to: &Bucket, plan: Plan, progress: P
         rebuild.forget_producer_ids(next_pid);
     }
     let state = rebuild.finish(position, session).map_err(|broken| Error::Refused(broken.to_string()))?;
-    let tail = frames::logged(to, plan.evidence.cluster.generation, 0).await?.last().copied();
-    if plan.tail.is_some() && tail != plan.tail {
-        let reason = "the log has grown meanwhile: a broker is running on this store; stop it first";
-        return Err(Error::Refused(reason.to_owned()));
+    if let Some(tail) = plan.tail {
+        fence(to, plan.evidence.cluster, tail, &state).await?;
     }
     publish(to, cluster, &state).await?;
     Ok(outcome)
@@ -367,7 +368,11 @@ async fn publish(bucket: &Bucket, cluster: Cluster, state: &State) -> Result<(),
     if bucket.is_apart() {
         // A broker wants to see that the log reaches as far as the snapshot.
         bucket
-            .create(Side::Log, &log_names::frame(cluster.generation, state.position()), &anchor(cluster, state))
+            .create(
+                Side::Log,
+                &log_names::frame(cluster.generation, state.position()),
+                &fill(cluster, state.position(), state.position(), state),
+            )
             .await?;
         bucket.replace(Side::Log, MARKER, &Body::from(cluster.encode(Part::Log))).await?;
         bucket.replace(Side::Data, MARKER, &Body::from(cluster.encode(Part::Data))).await
@@ -376,18 +381,36 @@ async fn publish(bucket: &Bucket, cluster: Cluster, state: &State) -> Result<(),
     }
 }
 
-/// An empty frame at the position of the snapshot.
-fn anchor(cluster: Cluster, state: &State) -> Body {
+/// Takes the next positions of the old log, as a take-over does: a broker that was forgotten meets a foreign frame there, and
+/// ends without having acknowledged anything. One that has written since the log was looked at is noticed.
+async fn fence(bucket: &Bucket, old: Cluster, tail: Position, state: &State) -> Result<(), Error> {
+    for position in tail + 1..=tail + WINDOW {
+        let name = log_names::frame(old.generation, position);
+        let fill = fill(old, position, tail, state);
+        match bucket.create(Side::Log, &name, &fill).await {
+            Ok(()) => {}
+            Err(Error::Damaged { .. }) => {
+                let reason = "the log has grown meanwhile: a broker is running on this store; stop it first";
+                return Err(Error::Refused(reason.to_owned()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// An empty frame.
+fn fill(cluster: Cluster, position: Position, settled: Position, state: &State) -> Body {
     let mut header = frame::Header {
         kind: frame::Kind::Fill,
         cluster_id: cluster.id,
         generation: cluster.generation,
-        position: state.position(),
+        position,
         session: state.session(),
-        write_id: frame::WriteId { incarnation: 0, sequence: 0 },
+        write_id: frame::WriteId { incarnation: state.digest(), sequence: position },
         cluster_time_ms: state.cluster_time_ms(),
-        settled: state.position(),
-        progress: kafscale_log::Progress { position: state.position() - 1, digest: 0 },
+        settled,
+        progress: kafscale_log::Progress::default(),
         entries_len: 0,
         payload_len: 0,
         entries_hash: 0,

@@ -1,16 +1,19 @@
 //! Logs that are gone, cut, or older than their data: what comes back.
 
+use kafscale_broker::Ended;
 use kafscale_log::{Progress, frame, lone::names};
 use kafscale_offline::{
     Until,
     recover::{self, Outcome, Wish},
 };
+use kafscale_protocol::ErrorCode;
 use kafscale_segment::{
     merged,
     names::{MergedId, merged as merged_name},
 };
 use kafscale_store::Store;
 
+use crate::common::batch;
 use crate::places::{Load, MINUTE, Place, Records, commit, consume, filled, lived, offsets, story};
 
 const WISH: Wish = Wish { until: Until::Tail, gap: 1_000 };
@@ -294,14 +297,26 @@ fn a_crash_at_any_write_leaves_something_to_begin_anew() {
 }
 
 #[test]
-fn a_broker_that_runs_is_noticed() {
-    story(|world| async move {
-        let mut place = Place::new(&world, false);
-        let (_broker, mut load) = lived(&mut place).await;
-        let bucket = place.bucket();
-        let plan = recover::plan(&bucket, WISH).await.expect("there is enough");
-        load.produce(1).await;
-        let refused = recover::execute(&bucket, plan, &|_, _| ()).await.expect_err("it is refused");
-        assert!(refused.to_string().contains("a broker is running"), "{refused}");
-    });
+fn a_broker_that_runs_is_noticed_or_ends() {
+    for apart in [false, true] {
+        story(move |world| async move {
+            let mut place = Place::new(&world, apart);
+            let (broker, mut load) = lived(&mut place).await;
+            let before = consume(&broker).await;
+            let bucket = place.bucket();
+            let stale = recover::plan(&bucket, WISH).await.expect("there is enough");
+            load.produce(1).await;
+            let refused = recover::execute(&bucket, stale, &|_, _| ()).await.expect_err("it is refused");
+            assert!(refused.to_string().contains("a broker is running"), "{refused}");
+
+            let plan = recover::plan(&bucket, WISH).await.expect("there is enough");
+            recover::execute(&bucket, plan, &|_, _| ()).await.expect("it is done");
+            let late = load.client().produce("orders", 0, batch(1).build()).await;
+            assert_ne!(late.error, ErrorCode::None, "nobody would ever read it");
+            assert!(matches!(broker.ended().await, Ended::Fenced(_)));
+            let (records, _, _) = recovered(&mut place, &mut load).await;
+            let grown = |(key, row): (&_, &Vec<_>)| before[key].len() < row.len() && row.starts_with(&before[key]);
+            assert!(records.iter().all(grown), "all of what was acknowledged is there");
+        });
+    }
 }
