@@ -2,8 +2,9 @@
 //!
 //! - **two owners**: a generation gave a partition to two members, or two lives were sure of one at the same time.
 //! - **made up**: a member was told an assignment that no leader of its generation handed in for it.
-//! - **stale commit**: a commit was accepted although a later generation had been told before it began, or for somebody who
-//!   was never told to be that member in that generation or epoch.
+//! - **stale commit**: a commit was accepted although a later generation had been told before it began, or in a KIP-848 group
+//!   although somebody else had been sure of the partition since the epoch that it names, or for somebody who was never told
+//!   to be that member in that generation or epoch.
 //! - **outsider**: a commit without a member was accepted while a member owned something.
 //! - **not fenced**: a static member whose place was taken went on as if it had it.
 //! - **committed offset**: one was asked for and is one that was overwritten, or that nobody committed.
@@ -219,7 +220,7 @@ impl<'a> Case<'a> {
 
     /// Accepted commits come from those who are what they say, and move nothing back that is not theirs.
     fn commits(&mut self) {
-        let told: BTreeMap<&Name, u64> = self.told().into_iter().rev().collect();
+        let told: BTreeMap<&Name, Moment> = self.told().into_iter().rev().collect();
         let assigned = self.deeds.iter().filter_map(|deed| match (&deed.what, deed.end) {
             (What::Assigned { name, .. }, Some(end)) => Some((name.epoch, end.tick)),
             _ => None,
@@ -240,20 +241,25 @@ impl<'a> Case<'a> {
                         stay.life
                     ));
                 }
-            } else if told.get(name).is_none_or(|tick| *tick > end.tick) {
+            } else if told.get(name).is_none_or(|at| at.tick > end.tick) {
                 wrong.push(format!("stale commit: of {name:?} at {start:?}, and nobody was ever told to be that"));
             }
-            let is_later = |epoch: i32, tick: u64| epoch > name.epoch && tick < start.tick;
-            let later = match assigned.is_empty() {
-                false => assigned.iter().any(|(epoch, tick)| is_later(*epoch, *tick)),
-                true => told.iter().any(|(other, tick)| other.member == name.member && is_later(other.epoch, *tick)),
-            };
+            let later = assigned.iter().any(|(epoch, tick)| *epoch > name.epoch && *tick < start.tick);
             if later && !name.member.is_empty() {
                 wrong.push(format!(
                     "stale commit: {name:?} at {start:?} was accepted after a later generation was told"
                 ));
             }
+            let since = told.get(name).filter(|_| assigned.is_empty()).map(|told| told.at);
+            let was_sure = |(from, to): &(Instant, Instant)| since.is_some_and(|at| at.max(*from) < start.at.min(*to));
             for (line, place) in offsets {
+                let others = stays.iter().filter(|stay| stay.life != deed.life && stay.line == line);
+                if let Some(stay) = others.into_iter().find(|stay| stay.sure.iter().any(was_sure)) {
+                    let (other, line) = (stay.life, &line.name);
+                    wrong.push(format!(
+                        "stale commit: {name:?} at {start:?} was accepted for {line}, which life {other} had meanwhile"
+                    ));
+                }
                 let owns = stays.iter().any(|stay| {
                     let began = stay.from.tick < start.tick && stay.to.is_none_or(|to| to.tick > start.tick);
                     stay.life == deed.life && stay.line == line && began
@@ -270,14 +276,14 @@ impl<'a> Case<'a> {
         self.wrong.extend(wrong);
     }
 
-    /// When each name was told, in the order of ticks.
-    fn told(&self) -> Vec<(&'a Name, u64)> {
+    /// When each name was told, in that order.
+    fn told(&self) -> Vec<(&'a Name, Moment)> {
         let told = self.deeds.iter().filter_map(|deed| match (&deed.what, deed.end) {
-            (What::Told { name, .. }, Some(end)) => Some((name, end.tick)),
+            (What::Told { name, .. }, Some(end)) => Some((name, end)),
             _ => None,
         });
         let mut told: Vec<_> = told.collect();
-        told.sort_by_key(|(_, tick)| *tick);
+        told.sort_by_key(|(_, at)| *at);
         told
     }
 

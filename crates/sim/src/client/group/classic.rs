@@ -258,7 +258,7 @@ impl Member {
         }
         self.seat.sure(began);
         if self.seat.lies_now() {
-            self.seat.lie().await?;
+            self.seat.lie(false).await?;
         }
         self.beats += 1;
         if self.is_leader && self.beats.is_multiple_of(LOOKS_EVERY) && self.topics().await? != self.known {

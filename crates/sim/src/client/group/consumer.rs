@@ -164,7 +164,7 @@ impl Member {
         }
         self.give_up().await?;
         if self.seat.lies_now() {
-            self.seat.lie().await?;
+            self.seat.lie(true).await?;
         }
         Ok(())
     }

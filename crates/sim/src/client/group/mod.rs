@@ -386,6 +386,8 @@ impl Seat {
         let bad = codes.iter().find(|code| **code != ErrorCode::None).copied();
         let (outcome, answer) = match bad {
             None => (Outcome::Accepted, Some(ErrorCode::None)),
+            // Of an older epoch what the member has held since counts, and the rest does not.
+            Some(error) if codes.contains(&ErrorCode::None) => (Outcome::Unknown, Some(error)),
             // Some of it may count, or all of it in the end.
             Some(error) if error.is_retriable() => (Outcome::Unknown, None),
             Some(error) => (Outcome::Refused, Some(error)),
@@ -407,14 +409,16 @@ impl Seat {
     }
 
     /// Commits as somebody that it is not: under an older generation, as a stranger, as nobody. It must be refused, and the
-    /// offset would do harm: it moves the group back, or beyond records that nobody has read.
-    pub async fn lie(&mut self) -> Result<(), Broken> {
+    /// offset would do harm: it moves the group back, or beyond records that nobody has read. Under an older *epoch* a member
+    /// may commit what it has held since: there it tells the truth, and the auditor says whether that may count.
+    pub async fn lie(&mut self, has_epochs: bool) -> Result<(), Broken> {
         let Some((partition, at)) = self.consumer.places().first().cloned() else { return Ok(()) };
         let beyond = at + 1_000_000;
         let (name, place) = match (self.node.random_u64() % 4, &self.older) {
             (0, _) => (Name { member: "nobody-here".into(), epoch: self.name.epoch }, beyond),
             // The group may have lost its members by now: then it is no lie.
             (1, _) => (Name { member: "".into(), epoch: -1 }, 0),
+            (_, Some(older)) if has_epochs => (older.clone(), at),
             (2, Some(older)) => (older.clone(), 0),
             (_, Some(older)) => (older.clone(), beyond),
             (_, None) => (Name { epoch: self.name.epoch + 1_000, ..self.name.clone() }, beyond),
