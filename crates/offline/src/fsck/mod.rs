@@ -18,12 +18,13 @@ mod unreferred;
 use std::collections::BTreeMap;
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use kafscale_log::lone::names as log_names;
 use kafscale_state::invariants;
 
 pub use repair::repair;
 
 use crate::{
-    Bucket, Error, Known, Until,
+    Bucket, Error, Known, Side, Until,
     known::{self, list_snapshots},
 };
 use references::{Reference, references};
@@ -134,10 +135,17 @@ pub async fn check(bucket: &Bucket, depth: Depth, progress: Progress<'_>) -> Res
         progress(done, report.objects);
     }
     drop(running);
-    forget_what_moved(bucket, &mut report).await?;
+    // A running broker may have rewritten records meanwhile: what nothing refers to by now may be gone, and what nothing
+    // referred to before may be in use.
+    let later = later(bucket, &known).await?;
+    let referred = later.as_ref().map(|later| references(&later.state, later.cluster));
+    if let Some(referred) = &referred {
+        report.findings.retain(|finding| is_of_the_log(finding) || referred.contains_key(&of_segment(&finding.name)));
+    }
+    let (known, referred) = (later.as_ref().unwrap_or(&known), referred.as_ref().unwrap_or(&wanted));
     if known.lost.is_none() {
         // Else much of what seems to be garbage belongs to what is not known.
-        unreferred::find(&known, &names, &wanted).into_iter().for_each(|finding| report.add(finding));
+        unreferred::find(known, &names, referred).into_iter().for_each(|finding| report.add(finding));
     }
     report.findings.sort_by(|a, b| (b.severity, a.kind, &a.name).cmp(&(a.severity, b.kind, &b.name)));
     Ok(report)
@@ -149,7 +157,7 @@ async fn of_the_log(bucket: &Bucket, known: &Known, depth: Depth, report: &mut R
         report.add(Finding::new(Severity::Damage, "snapshot", name, "", reason));
     }
     if let Some(lost) = known.lost {
-        let name = kafscale_log::lone::names::frame(known.cluster.generation, lost);
+        let name = log_names::frame(known.cluster.generation, lost);
         let detail = "a later frame says that it was there; a broker refuses to start";
         report.add(Finding::new(Severity::Damage, "log-lost", &name, "", detail));
     }
@@ -182,21 +190,21 @@ async fn names(bucket: &Bucket) -> Result<Names, Error> {
     Ok(names)
 }
 
-/// A running broker may have rewritten records while they were looked at: what nothing refers to by now may be gone.
-async fn forget_what_moved(bucket: &Bucket, report: &mut Report) -> Result<(), Error> {
-    if report.findings.iter().all(|finding| finding.severity < Severity::Flaw) {
-        return Ok(());
+/// What is known by now, if that is more.
+async fn later(bucket: &Bucket, known: &Known) -> Result<Option<Known>, Error> {
+    let (generation, position) = (known.cluster.generation, known.state.position());
+    let after = if position == 0 { String::new() } else { log_names::frame(generation, position) };
+    match bucket.page(Side::Log, &log_names::frames(generation), &after, 1).await?.is_empty() {
+        true => Ok(None),
+        false => Known::open(bucket, Until::Tail).await.map(Some),
     }
-    let known = Known::open(bucket, Until::Tail).await?;
-    if known.state.position() == report.position {
-        return Ok(());
-    }
-    let wanted = references(&known.state, known.cluster);
-    let is_wanted = |name: &String| {
-        let name = name.strip_suffix(".index").map_or_else(|| name.clone(), |stem| format!("{stem}.kfs"));
-        wanted.contains_key(&name)
-    };
-    let is_of_log = |finding: &Finding| matches!(finding.kind, "snapshot" | "log-lost" | "state");
-    report.findings.retain(|finding| is_of_log(finding) || is_wanted(&finding.name));
-    Ok(())
+}
+
+fn is_of_the_log(finding: &Finding) -> bool {
+    matches!(finding.kind, "snapshot" | "log-lost" | "state")
+}
+
+/// The name of the segment that an index is of; any other name as it is.
+fn of_segment(name: &str) -> String {
+    name.strip_suffix(".index").map_or_else(|| name.to_owned(), |stem| format!("{stem}.kfs"))
 }
