@@ -2,9 +2,9 @@
 //!
 //! - **two owners**: a generation gave a partition to two members, or two lives were sure of one at the same time.
 //! - **made up**: a member was told an assignment that no leader of its generation handed in for it.
-//! - **stale commit**: a commit was accepted although a later generation had been told before it began, or in a KIP-848 group
-//!   although somebody else had been sure of the partition since the epoch that it names, or for somebody who was never told
-//!   to be that member in that generation or epoch.
+//! - **stale commit**: a commit was accepted although a later generation had been told before it began, in a KIP-848 group
+//!   under an older epoch for a partition that somebody else was sure of, or for somebody who was never told to be that
+//!   member in that generation or epoch.
 //! - **outsider**: a commit without a member was accepted while a member owned something.
 //! - **not fenced**: a static member whose place was taken went on as if it had it.
 //! - **committed offset**: one was asked for and is one that was overwritten, or that nobody committed.
@@ -250,15 +250,17 @@ impl<'a> Case<'a> {
                     "stale commit: {name:?} at {start:?} was accepted after a later generation was told"
                 ));
             }
-            let since = told.get(name).filter(|_| assigned.is_empty()).map(|told| told.at);
-            let was_sure = |(from, to): &(Instant, Instant)| since.is_some_and(|at| at.max(*from) < start.at.min(*to));
+            // In its epoch a member may commit anything; under an older one what it has held since then.
+            let newer = |(other, at): (&&Name, &Moment)| {
+                other.member == name.member && other.epoch > name.epoch && at.tick < start.tick
+            };
+            let is_older = assigned.is_empty() && told.iter().any(newer);
+            let was_sure = |(from, to): &(Instant, Instant)| *from < start.at && *to > end.at;
             for (line, place) in offsets {
-                let others = stays.iter().filter(|stay| stay.life != deed.life && stay.line == line);
-                if let Some(stay) = others.into_iter().find(|stay| stay.sure.iter().any(was_sure)) {
+                let mut others = stays.iter().filter(|stay| stay.life != deed.life && stay.line == line);
+                if let Some(stay) = others.find(|stay| is_older && stay.sure.iter().any(was_sure)) {
                     let (other, line) = (stay.life, &line.name);
-                    wrong.push(format!(
-                        "stale commit: {name:?} at {start:?} was accepted for {line}, which life {other} had meanwhile"
-                    ));
+                    wrong.push(format!("stale commit: {name:?} at {start:?} was accepted for {line} of life {other}"));
                 }
                 let owns = stays.iter().any(|stay| {
                     let began = stay.from.tick < start.tick && stay.to.is_none_or(|to| to.tick > start.tick);

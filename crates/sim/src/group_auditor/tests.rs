@@ -99,9 +99,9 @@ fn each_wrong_is_named() {
 fn an_older_epoch_is_good_for_what_was_held_since() {
     let first = || Story::default().told(1, "a", 1, None).sure(1, 60).deed(1, What::Took(line()));
     first().told(1, "a", 2, None).commit(1, "a", 1, 5).passes();
-    let lent = first().deed(1, What::Dropped(line())).told(2, "b", 2, None).sure(2, 60).deed(2, What::Took(line()));
-    let back = lent.deed(2, What::Dropped(line())).told(1, "a", 3, None).sure(1, 90).deed(1, What::Took(line()));
-    back.commit(1, "a", 1, 5).fails_as("stale commit");
+    let lost = first().told(1, "a", 2, None).deed(1, What::Dropped(line()));
+    let lost = lost.told(2, "b", 2, None).sure(2, 60).deed(2, What::Took(line()));
+    lost.commit(1, "a", 1, 5).fails_as("stale commit");
 }
 
 #[test]
