@@ -7,11 +7,11 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use kafscale_lab::{
-    double::{Conditions, S3Double},
+    double::{Conditions, GcsDouble, S3Double, serve},
     quirks::{NAMES, Quirks, Wire, never_sent, profile},
 };
 use kafscale_runtime::TokioRuntime;
-use kafscale_store::{CloudStore, NoObserver, S3Settings, StoreSettings, conformance, s3};
+use kafscale_store::{CloudStore, GcsSettings, NoObserver, S3Settings, StoreSettings, conformance, gcs, s3};
 
 fn store(double: &Arc<S3Double>) -> (CloudStore, Arc<Quirks>) {
     let runtime = TokioRuntime::handle();
@@ -34,6 +34,32 @@ async fn the_double_of_s3_conforms_and_is_asked_nothing_odd() {
     conformance::run(&store, "suite").await;
     assert_eq!(never_sent(&quirks.seen()), Vec::<String>::new());
     assert_eq!(double.keys(), Vec::<String>::new());
+}
+
+/// Over a socket, with tokens from the emulator's own service, as a workload of another cloud gets them.
+#[tokio::test]
+async fn the_emulator_of_google_conforms() {
+    let double = Arc::new(GcsDouble::new(TokioRuntime::handle(), "bucket"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(serve(listener, double.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let (token, credentials) = (folder.path().join("token"), folder.path().join("google.json"));
+    std::fs::write(&token, "pod").unwrap();
+    let json = serde_json::json!({
+        "type": "external_account",
+        "audience": "lab",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": format!("{endpoint}/token"),
+        "credential_source": { "file": token },
+    });
+    std::fs::write(&credentials, json.to_string()).unwrap();
+    let gcs = GcsSettings { credentials: Some(credentials), endpoint: Some(endpoint), ..GcsSettings::default() };
+    let settings = StoreSettings { gcs, ..StoreSettings::default() };
+    let store = gcs::open("bucket", "prefix", &settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap();
+    conformance::run(&store, "suite").await;
+    assert_eq!(double.keys(), Vec::<String>::new());
+    server.abort();
 }
 
 #[tokio::test]

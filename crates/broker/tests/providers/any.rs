@@ -71,6 +71,11 @@ fn any_a_wrong_content_range() {
 }
 
 #[test]
+fn any_a_request_that_is_delivered_twice() {
+    alone(rule("twice").is(|asked| asked.writes()).nth(Nth::Every(2)).then(Then::Twice));
+}
+
+#[test]
 fn any_an_upload_that_takes_a_minute() {
     alone(write("slow").nth(Nth::Every(10)).then(Then::Delay(MINUTE)));
 }

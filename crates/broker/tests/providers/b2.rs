@@ -23,6 +23,15 @@ fn b2_501_of_a_conditional_write_refuses_the_start_and_says_why() {
 }
 
 #[test]
+fn b2_over_http_is_refused_before_anything_is_sent() {
+    story(rules("b2"), |bucket| async move {
+        let said = bucket.refuses("http://s3.us-west-004.backblazeb2.com");
+        assert!(said.contains("over https: alone"), "{said}");
+        assert!(bucket.quirks.seen().is_empty());
+    });
+}
+
+#[test]
 fn b2_503_slow_down_with_retry_after() {
     story(rules("b2"), |bucket| async move {
         let store = bucket.process().store;

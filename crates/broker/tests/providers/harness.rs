@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::Method;
 use kafscale_broker::{Broker, Settings, StartError};
 use kafscale_lab::{
-    double::S3Double,
+    double::{Double, GcsDouble, S3Double},
     exchange::{Answer, Asked},
     quirks::{Quirks, Rule, Wire, never_sent, profile},
 };
@@ -19,9 +19,9 @@ use kafscale_protocol::{
     },
 };
 use kafscale_records::batches;
-use kafscale_runtime::Handle;
+use kafscale_runtime::{Handle, Runtime};
 use kafscale_sim::executor::{EPOCH_MS, Node, World};
-use kafscale_store::{NoObserver, S3Settings, Store, StoreSettings, profile::Provider, s3};
+use kafscale_store::{GcsSettings, NoObserver, S3Settings, Store, StoreSettings, gcs, profile::Provider, s3};
 
 use crate::common::{Client, Cluster, NOW_MS, sequenced};
 
@@ -32,6 +32,8 @@ pub const MINUTE: Duration = Duration::from_secs(60);
 pub struct Bucket {
     pub world: World,
     pub double: Arc<S3Double>,
+    /// Instead, where the story is of Google's own dialect.
+    pub google: Option<Arc<GcsDouble>>,
     pub quirks: Arc<Quirks>,
     pub region: &'static str,
 }
@@ -41,12 +43,31 @@ pub fn story<F>(rules: Vec<Rule>, tell: impl FnOnce(Bucket) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    story_on(false, rules, tell);
+}
+
+/// The same on a bucket of Google's, in its own dialect.
+pub fn google_story<F>(rules: Vec<Rule>, tell: impl FnOnce(Bucket) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    story_on(true, rules, tell);
+}
+
+fn story_on<F>(is_google: bool, rules: Vec<Rule>, tell: impl FnOnce(Bucket) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let world = World::new(1);
     let server = world.node("bucket");
     server.set_wall_offset_ms(NOW_MS - EPOCH_MS);
     let double = Arc::new(S3Double::new(server.runtime(), "bucket"));
+    let google = is_google.then(|| Arc::new(GcsDouble::new(server.runtime(), "bucket")));
+    if let Some(google) = &google {
+        google.open_to_all();
+    }
     let quirks = Arc::new(Quirks::new(server.runtime(), rules, 1));
-    let bucket = Bucket { world: world.clone(), double, quirks, region: "us-east-1" };
+    let bucket = Bucket { world: world.clone(), double, google, quirks, region: "us-east-1" };
     let told = world.run(Duration::from_secs(48 * 60 * 60), tell(bucket.clone()));
     told.expect("the story ends");
     bucket.asked_nothing_odd();
@@ -95,7 +116,30 @@ impl Bucket {
         Process { node, store, cluster }
     }
 
+    /// Why there is no client for this endpoint.
+    pub fn refuses(&self, endpoint: &str) -> String {
+        let s3 = S3Settings {
+            access_key_id: Some("id".to_owned()),
+            secret_access_key: Some("secret".to_owned().into()),
+            endpoint: Some(endpoint.to_owned()),
+            ..S3Settings::default()
+        };
+        let settings = StoreSettings { s3, ..StoreSettings::default() };
+        let wire = Arc::new(Wire::new(self.quirks.clone(), self.double.clone()));
+        let runtime = self.world.node("broker").runtime();
+        let store = s3::over(wire, "bucket", "", &settings, runtime, Arc::new(NoObserver));
+        store.err().expect("the endpoint is refused").to_string()
+    }
+
     fn store(&self, settings: &S3Settings, profile: Option<Provider>, runtime: Handle) -> Arc<dyn Store> {
+        if let Some(google) = &self.google {
+            let endpoint = Some("http://store.lab".to_owned());
+            let settings =
+                StoreSettings { gcs: GcsSettings { endpoint, ..GcsSettings::default() }, ..StoreSettings::default() };
+            let wire = Arc::new(Wire::new(self.quirks.clone(), Arc::clone(google) as Arc<dyn Double>));
+            let store = gcs::over(wire, "bucket", "", &settings, runtime, Arc::new(NoObserver));
+            return Arc::new(store.expect("the settings are complete"));
+        }
         let s3 = S3Settings {
             access_key_id: Some("id".to_owned()),
             secret_access_key: Some("secret".to_owned().into()),
@@ -161,7 +205,7 @@ impl Process {
 
 /// A producer that repeats what was not acknowledged, as Kafka's do, and knows what was.
 pub struct Producer {
-    bucket: Bucket,
+    runtime: Handle,
     client: Client,
     id: i64,
     batches: i32,
@@ -171,8 +215,13 @@ pub struct Producer {
 impl Producer {
     /// Makes topic `t` and begins.
     pub async fn new(bucket: &Bucket, broker: &Arc<Broker>) -> Self {
+        Self::over(bucket.world.node("client").runtime(), broker).await
+    }
+
+    /// The same on a clock of the caller's.
+    pub async fn over(runtime: Handle, broker: &Arc<Broker>) -> Self {
         let client = Client::connect(broker);
-        create_topic(bucket, &client).await;
+        create_topic(&*runtime, &client).await;
         let request = init_producer_id::Request { producer_id: -1, producer_epoch: -1, ..Default::default() };
         let id = loop {
             let reply = client.call(4, &request).await;
@@ -181,9 +230,9 @@ impl Producer {
                 break response.producer_id;
             }
             assert!(response.error_code.is_retriable());
-            bucket.sleep(Duration::from_secs(1)).await;
+            runtime.sleep(Duration::from_secs(1)).await;
         };
-        Self { bucket: bucket.clone(), client, id, batches: 0, acknowledged: Vec::new() }
+        Self { runtime, client, id, batches: 0, acknowledged: Vec::new() }
     }
 
     /// One batch of two records, until it is acknowledged.
@@ -199,7 +248,7 @@ impl Producer {
                 return;
             }
             assert!(produced.error.is_retriable(), "{:?}", produced.error);
-            self.bucket.sleep(Duration::from_secs(1)).await;
+            self.runtime.sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -210,11 +259,11 @@ impl Producer {
 
     /// All that was acknowledged is there, once, and nothing else.
     pub async fn finds_everything(&self) {
-        assert_eq!(everything(&self.bucket, &self.client).await, self.acknowledged);
+        assert_eq!(everything(&*self.runtime, &self.client).await, self.acknowledged);
     }
 }
 
-async fn create_topic(bucket: &Bucket, client: &Client) {
+async fn create_topic(runtime: &dyn Runtime, client: &Client) {
     let topic =
         create_topics::CreatableTopic { name: "t", num_partitions: 1, replication_factor: 1, ..Default::default() };
     let request = create_topics::Request { topics: Array::from(vec![topic]), timeout_ms: 30_000, ..Default::default() };
@@ -226,11 +275,11 @@ async fn create_topic(bucket: &Bucket, client: &Client) {
             ErrorCode::None | ErrorCode::TopicAlreadyExists => return,
             error => assert!(error.is_retriable(), "{error:?} {:?}", result.error_message),
         }
-        bucket.sleep(Duration::from_secs(1)).await;
+        runtime.sleep(Duration::from_secs(1)).await;
     }
 }
 
-async fn everything(bucket: &Bucket, client: &Client) -> Vec<(i64, i64)> {
+async fn everything(runtime: &dyn Runtime, client: &Client) -> Vec<(i64, i64)> {
     let mut found: Vec<(i64, i64)> = Vec::new();
     loop {
         let fetch_offset = found.last().map_or(0, |(_, last)| last + 1);
@@ -244,7 +293,7 @@ async fn everything(bucket: &Bucket, client: &Client) -> Vec<(i64, i64)> {
         let data = topic.partitions.iter().next().expect("one partition");
         if data.error_code != ErrorCode::None {
             assert!(data.error_code.is_retriable(), "{:?}", data.error_code);
-            bucket.sleep(Duration::from_secs(1)).await;
+            runtime.sleep(Duration::from_secs(1)).await;
             continue;
         }
         let before = found.len();

@@ -1,7 +1,7 @@
 //! Wasabi, Oracle, IBM.
 
 use kafscale_lab::double::Conditions;
-use kafscale_store::Body;
+use kafscale_store::{Body, profile::Provider};
 
 use crate::harness::{Producer, ordinary_day, rules, story};
 
@@ -84,6 +84,19 @@ fn ibm_400_of_an_unsigned_payload_under_object_lock_is_never_asked_for() {
     story(rules("ibm"), |bucket| async move {
         ordinary_day(&bucket).await;
         assert_eq!(bucket.met("unsigned payload under object lock"), 0);
+    });
+}
+
+#[test]
+fn ibm_a_bucket_that_takes_bearer_tokens_alone_refuses_the_start_and_says_why() {
+    const DENIED: &str = "HMAC credentials are not enabled for this service instance";
+    let bearer = kafscale_lab::quirks::rule("bearer")
+        .is(|asked| !asked.header("authorization").is_some_and(|value| value.starts_with("Bearer ")))
+        .respond(403, "AccessDenied", DENIED);
+    story(vec![bearer], |bucket| async move {
+        let said = bucket.process_as(Provider::Ibm).start_fails().await;
+        assert!(said.contains(DENIED), "{said}");
+        assert_eq!(bucket.double.keys(), Vec::<String>::new());
     });
 }
 

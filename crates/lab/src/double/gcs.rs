@@ -34,6 +34,7 @@ struct State {
     tokens: BTreeMap<String, Instant>,
     token_life: Duration,
     token_service_works: bool,
+    asks_for_tokens: bool,
 }
 
 struct Object {
@@ -50,6 +51,7 @@ impl GcsDouble {
             tokens: BTreeMap::new(),
             token_life: Duration::from_secs(3600),
             token_service_works: true,
+            asks_for_tokens: true,
         };
         Self { runtime, bucket: bucket.to_owned(), state: Mutex::new(state) }
     }
@@ -67,6 +69,11 @@ impl GcsDouble {
     /// Whether new tokens are given out.
     pub fn set_token_service(&self, works: bool) {
         self.state.lock().token_service_works = works;
+    }
+
+    /// Serves everybody from now on, as emulators do.
+    pub fn open_to_all(&self) {
+        self.state.lock().asks_for_tokens = false;
     }
 
     /// A token as the metadata service or a test's settings would have it.
@@ -131,6 +138,9 @@ impl State {
     }
 
     fn unauthorised(&self, asked: &Asked, now: Instant) -> Option<Answer> {
+        if !self.asks_for_tokens {
+            return None;
+        }
         let given = asked.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let until = given.and_then(|token| self.tokens.get(token));
         match until {

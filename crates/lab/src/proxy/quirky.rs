@@ -24,8 +24,8 @@ pub(super) async fn carry_out(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     let asked = Asked::new(&head, body.clone());
-    let request = Request::from_parts(head, Full::from(body));
     let forward = |_| async {
+        let request = Request::from_parts(head.clone(), Full::from(body.clone()));
         let (head, body) = forward::carry_out(proxy, request).await.ok()?.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
         let header = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {

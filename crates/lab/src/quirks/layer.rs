@@ -99,7 +99,7 @@ impl Quirks {
     }
 
     /// One request. `forward` carries it out behind the layer; none means that the connection there broke.
-    pub async fn exchange<F>(&self, asked: Asked, forward: impl FnOnce(Asked) -> F) -> Outcome
+    pub async fn exchange<F>(&self, asked: Asked, forward: impl Fn(Asked) -> F) -> Outcome
     where
         F: Future<Output = Option<Answer>>,
     {
@@ -112,6 +112,12 @@ impl Quirks {
             Some(Then::Respond(answer)) => return Outcome::Answered(for_method(&asked.method, answer)),
             Some(Then::Drop) => return Outcome::Cut,
             Some(Then::Hang) => return Outcome::Hang,
+            Some(Then::Twice) => {
+                if forward(asked.clone()).await.is_none() {
+                    return Outcome::Cut;
+                }
+                None
+            }
             Some(Then::Forward(after)) => Some(after),
             _ => None,
         };

@@ -70,6 +70,8 @@ pub enum Then {
     StaleList(usize),
     /// Deletions hide the object and keep its bytes.
     HideOnDelete,
+    /// Carried out twice, as by something on the way that repeats; the answer is that of the second time.
+    Twice,
 }
 
 /// What becomes of a request after it was carried out.

@@ -41,7 +41,11 @@ impl HttpService for Wire {
         let body = body.collect().await?.to_bytes();
         let asked = Asked::new(&head, body);
         let double = self.double.clone();
-        let outcome = self.quirks.exchange(asked, |asked| async move { Some(double.answer(&asked)) }).await;
+        let forward = |asked| {
+            let answer = double.answer(&asked);
+            async move { Some(answer) }
+        };
+        let outcome = self.quirks.exchange(asked, forward).await;
         match outcome {
             Outcome::Answered(answer) => {
                 let body = answer.body.clone();

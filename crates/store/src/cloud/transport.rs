@@ -57,6 +57,20 @@ pub enum TransportError {
 impl TlsSettings {
     /// The client.
     pub(crate) fn client(&self) -> Result<reqwest::Client, TransportError> {
+        self.builder()?.build().map_err(|error| TransportError::Client(with_causes(&error)))
+    }
+
+    /// The same with names looked up by the caller.
+    #[cfg(feature = "testing")]
+    pub fn client_resolving<R>(&self, names: std::sync::Arc<R>) -> Result<reqwest::Client, TransportError>
+    where
+        R: reqwest::dns::Resolve + 'static,
+    {
+        let client = self.builder()?.dns_resolver(names).build();
+        client.map_err(|error| TransportError::Client(with_causes(&error)))
+    }
+
+    fn builder(&self) -> Result<reqwest::ClientBuilder, TransportError> {
         let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -83,7 +97,7 @@ impl TlsSettings {
             }
             _ => return Err(TransportError::HalfIdentity),
         }
-        builder.build().map_err(|error| TransportError::Client(with_causes(&error)))
+        Ok(builder)
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Profile {
     pub addressing: Addressing,
     /// The region that is signed with where none is given.
     pub region_default: &'static str,
+    /// Whether it is spoken to over TLS alone: then an endpoint of plain http is a mistake.
+    pub tls_alone: bool,
     /// Whether the label before the end of the host is the region (`nyc3.digitaloceanspaces.com`).
     pub region_in_host: bool,
     /// Whether a create that finds an object fails, also among racing creates.

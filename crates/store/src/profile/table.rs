@@ -17,6 +17,7 @@ const UNKNOWN: Profile = Profile {
     hosts: &[],
     addressing: Path,
     region_default: "us-east-1",
+    tls_alone: false,
     region_in_host: false,
     conditional_create: ConditionalCreate::Probe,
     integrity: Integrity::SignedPayload,
@@ -133,6 +134,7 @@ pub(super) static PROFILES: &[Profile] = &[
     Profile {
         provider: Provider::B2,
         hosts: &["backblazeb2.com"],
+        tls_alone: true,
         region_default: "us-west-004",
         region_in_host: true,
         conditional_create: ConditionalCreate::None,

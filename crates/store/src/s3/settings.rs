@@ -108,6 +108,12 @@ impl S3Settings {
         let given = self.endpoint.as_ref().filter(present).map(|text| parse_endpoint(text)).transpose()?;
         let host = given.as_ref().and_then(Url::host_str).unwrap_or_default();
         let profile = Profile::choose(Dialect::S3, host, wanted)?;
+        if let Some(endpoint) =
+            given.as_ref().filter(|url| profile.tls_alone && url.scheme() == "http" && is_of(url, profile))
+        {
+            let why = format!("{} is spoken to over https: alone", profile.provider);
+            return Err(S3SettingsError::Endpoint { endpoint: endpoint.to_string(), why });
+        }
         let region = self.region.as_ref().filter(present).cloned().unwrap_or_else(|| profile.region_of(host));
         let in_path = given.is_some() || profile.addressing == Addressing::Path || bucket.contains('.');
         let virtual_hosted = !self.path_style.unwrap_or(in_path);
@@ -120,6 +126,12 @@ impl S3Settings {
         }
         Ok(Checked { region, endpoint: endpoint.as_str().trim_end_matches('/').to_owned(), virtual_hosted, profile })
     }
+}
+
+/// Whether this is the provider's own host, and no test's or gateway's.
+fn is_of(url: &Url, profile: &Profile) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    profile.hosts.iter().any(|end| host.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
 fn parse_endpoint(text: &str) -> Result<Url, S3SettingsError> {
@@ -197,6 +209,13 @@ mod tests {
             let error = endpoint(text, None).err().unwrap().to_string();
             assert!(error.starts_with("AWS_ENDPOINT_URL is ") && !error.contains("hush"), "{error}");
         }
+    }
+
+    #[test]
+    fn b2_over_http_is_refused() {
+        let error = endpoint("http://s3.us-west-004.backblazeb2.com", None).expect_err("it takes TLS alone");
+        assert!(error.to_string().contains("b2 is spoken to over https: alone"), "{error}");
+        assert!(endpoint("https://s3.us-west-004.backblazeb2.com", None).is_ok());
     }
 
     #[test]
