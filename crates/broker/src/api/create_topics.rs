@@ -80,12 +80,16 @@ fn refuse_all(session: &Session, call: &Call, topics: &[CreatableTopic<'_>]) -> 
     call.respond(&Response { topics: refused.collect(), ..Default::default() })
 }
 
+/// The order of the checks is Kafka's (`ReplicationControlManager`): name, settings, assignments, replication, partitions.
 async fn create(session: &Session, topic: &CreatableTopic<'_>, validate_only: bool) -> Result<Created, NotCreated> {
-    let wanted = Wanted { name: topic.name, partitions: partitions_of(topic)?, settings: settings_of(topic)? };
+    session.check_free(topic.name)?;
+    let settings = settings_of(topic)?;
+    topic::check_all(&settings).map_err(|error| (error.code(), error.to_string()))?;
+    let partitions = partitions_of(topic)?.unwrap_or(session.settings().default_partitions);
     if validate_only {
-        return session.check_topic(&wanted).map(|partitions| Created { id: 0, partitions });
+        return Ok(Created { id: 0, partitions });
     }
-    session.create_topic(wanted).await
+    session.create_topic(Wanted { name: topic.name, partitions, settings }).await
 }
 
 /// The partition count: given, by the assignments, or the default (-1). Replication is the store's business, so any factor

@@ -114,8 +114,13 @@ async fn create<'a>(session: &Session, absent: &[Asked<'a>]) -> BTreeMap<Asked<'
         if index >= CREATED_MAX {
             return (*asked, ErrorCode::LeaderNotAvailable);
         }
-        let wanted = Wanted { name, partitions: None, settings: BTreeMap::new() };
-        let code = match session.create_topic(wanted).await {
+        let partitions = session.settings().default_partitions;
+        let wanted = Wanted { name, partitions, settings: BTreeMap::new() };
+        let created = match session.check_free(name) {
+            Ok(()) => session.create_topic(wanted).await,
+            Err(refused) => Err(refused),
+        };
+        let code = match created {
             // If somebody else was faster it exists, which is all that was wanted. If it is deleted before the answer is
             // made, the client asks again.
             Ok(_) | Err((ErrorCode::TopicAlreadyExists, _)) => ErrorCode::LeaderNotAvailable,

@@ -12,7 +12,6 @@ use kafscale_state::{
 };
 
 use super::{Session, error_codes};
-use crate::config::topic;
 
 /// A topic as it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +28,11 @@ pub type NotCreated = (ErrorCode, String);
 /// What a topic shall be.
 #[derive(Debug, Clone)]
 pub struct Wanted<'a> {
-    /// Its name.
+    /// Its name, which was found to be free.
     pub name: &'a str,
-    /// Its partitions; none for the default.
-    pub partitions: Option<u32>,
-    /// Its settings.
+    /// Its partitions.
+    pub partitions: u32,
+    /// Its settings, which were checked.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -55,35 +54,29 @@ pub fn check_name(name: &str) -> Result<(), NotCreated> {
 }
 
 impl Session {
-    /// Checks everything that can be checked without the log.
-    pub(super) fn check_topic(&self, wanted: &Wanted<'_>) -> Result<u32, NotCreated> {
-        check_name(wanted.name)?;
-        let partitions = wanted.partitions.unwrap_or(self.settings().default_partitions);
-        if partitions == 0 || partitions > limits::Limits::default().partitions_per_topic {
-            let most = limits::Limits::default().partitions_per_topic;
-            return Err((ErrorCode::InvalidPartitions, format!("a topic has 1 to {most} partitions")));
-        }
-        topic::check_all(&wanted.settings).map_err(|error| (error.code(), error.to_string()))?;
+    /// Checks that a new topic may have this name, as far as can be seen without the log. Kafka looks at everything else of
+    /// a topic after that.
+    pub(super) fn check_free(&self, name: &str) -> Result<(), NotCreated> {
+        check_name(name)?;
         self.broker().replica().read(|state| {
             let colliding = |name: &str| name.replace('.', "_");
-            if state.topic(wanted.name).is_some() {
-                return Err((ErrorCode::TopicAlreadyExists, format!("topic '{}' already exists", wanted.name)));
+            if state.topic(name).is_some() {
+                return Err((ErrorCode::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
             }
             // Kafka refuses names that become one in metric names; only a name with '.' or '_' can collide.
-            if wanted.name.contains(['.', '_'])
-                && let Some(other) = state.topics().find(|topic| colliding(topic.name()) == colliding(wanted.name))
+            if name.contains(['.', '_'])
+                && let Some(other) = state.topics().find(|topic| colliding(topic.name()) == colliding(name))
             {
-                let text = format!("topic '{}' collides with existing topic '{}'", wanted.name, other.name());
+                let text = format!("Topic '{name}' collides with existing topic: {}", other.name());
                 return Err((ErrorCode::InvalidTopicException, text));
             }
-            Ok(partitions)
+            Ok(())
         })
     }
 
     /// Creates a topic.
     pub(super) async fn create_topic(&self, wanted: Wanted<'_>) -> Result<Created, NotCreated> {
-        let partitions = self.check_topic(&wanted)?;
-        let broker = self.broker();
+        let (broker, partitions) = (self.broker(), wanted.partitions);
         let id = loop {
             let id = uuid_v4(broker.runtime().random_u128());
             // Kafka's own text form of a topic id must not begin with a dash: tools take it for an option.

@@ -164,7 +164,15 @@ async fn what_cannot_be_created_is_refused_by_its_own_error() {
     let client = Client::connect(&Cluster::new().start().await);
     client.create_topic("taken.name", 1, &[]).await;
     let config = |name, value| create_topics::CreatableTopicConfig { name, value };
-    let with = |config| create_topics::CreatableTopic { configs: vec![config].into(), ..topic("t", 1, 1) };
+    let with_all = |config, count, factor| create_topics::CreatableTopic {
+        configs: vec![config].into(),
+        ..topic("t", count, factor)
+    };
+    let with = |config| with_all(config, 1, 1);
+    let taken = |config, count, factor| create_topics::CreatableTopic {
+        configs: vec![config].into(),
+        ..topic("taken.name", count, factor)
+    };
     let assignment =
         |partition_index| create_topics::CreatableReplicaAssignment { partition_index, broker_ids: vec![0].into() };
     let assigned = |indexes: &[i32], count| create_topics::CreatableTopic {
@@ -187,6 +195,13 @@ async fn what_cannot_be_created_is_refused_by_its_own_error() {
         (with(config("retention.ms", None)), ErrorCode::InvalidConfig),
         (assigned(&[0, 2], -1), ErrorCode::InvalidReplicaAssignment),
         (assigned(&[0], 1), ErrorCode::InvalidRequest),
+        // Kafka looks at the name, then at the settings, then at replication, then at partitions.
+        (topic("a/b", 0, 0), ErrorCode::InvalidTopicException),
+        (topic("taken.name", 0, 1), ErrorCode::TopicAlreadyExists),
+        (topic("taken.name", 1, 0), ErrorCode::TopicAlreadyExists),
+        (taken(config("no.such.config", None), 0, 0), ErrorCode::TopicAlreadyExists),
+        (with_all(config("retention.ms", Some("soon")), 0, 0), ErrorCode::InvalidConfig),
+        (topic("t", 0, 0), ErrorCode::InvalidReplicationFactor),
     ];
     for (wanted, expected) in cases {
         assert_eq!(create(&client, wanted.clone(), false).await.0, expected, "{wanted:?}");
