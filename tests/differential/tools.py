@@ -28,6 +28,8 @@ MEANT = {
     "e2e-latency": "prints figures",
     "verifiable-producer": "prints figures and times",
     "features": "lists the features of this broker",
+    "topics-list-after-that": "there are no internal topics such as __consumer_offsets",
+    "verifiable-consumer": "prints how far it came in each partition, which is a matter of chance",
     "log-dirs": "there are no directories; sizes are those of the store",
     "metadata-quorum": "there is no quorum",
     "metadata-quorum-replication": "there is no quorum",
@@ -41,7 +43,12 @@ ALIKE = [
     (r"\(id: \d+ rack: \S+ isFenced: \S+\)", "(NODE)"),
     (r'"timestamp":\d+', '"timestamp":T'),
     (r"\[\d{4}-\d\d-\d\d [\d:,]+\]", "[TIME]"),
-    (r"broker[ -]?\d+", "broker N"),
+    (r"(broker|controller)[ -]?\d+", r"\1 N"),
+    (r"ADDRESS \(\d+\)", "ADDRESS (N)"),
+    # A new cluster of Apache Kafka sets this for all brokers, because it counts replicas that are out of sync (ELR).
+    (r"(?m)^\s*min\.insync\.replicas=1 .*\{DYNAMIC_DEFAULT_BROKER_CONFIG:min\.insync\.replicas=1\}$", ""),
+    (r"DYNAMIC_DEFAULT_BROKER_CONFIG:min\.insync\.replicas=1, ", ""),
+    (r"Configs: min\.insync\.replicas=1,", "Configs: "),
     (r"[ \t]+", " "),
 ]
 

@@ -45,7 +45,8 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
             };
             let told =
                 found.map(|group| group.map(|group| session.broker().replica().read(|state| tell(state, group))));
-            (id, told, format!("Group {id} is not a consumer group."))
+            let other = matches!(told, Ok(None)) && groups.describe(id).is_some();
+            (id, told, format!("Group {id} {}.", if other { "is not a consumer group" } else { "not found" }))
         })
         .collect();
     let described = found.iter().map(|(id, found, absent)| match found {

@@ -155,13 +155,15 @@ impl<'a> View<'a> {
     }
 
     fn synonyms(&self, given: &[Given<'a>]) -> Array<'a, DescribeConfigsSynonym<'a>> {
-        let given = given.iter().filter(|_| self.request.include_synonyms);
+        let shown = |given: &&Given<'a>| {
+            self.request.include_synonyms && (given.source != Source::Default || broker::has_default(given.name))
+        };
         let synonym = |given: &Given<'a>| DescribeConfigsSynonym {
             name: given.name,
             value: Some(given.value),
             source: given.source as i8,
         };
-        given.map(synonym).collect()
+        given.iter().filter(shown).map(synonym).collect()
     }
 
     fn documentation(&self, text: &'a str) -> Option<&'a str> {

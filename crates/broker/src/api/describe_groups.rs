@@ -29,7 +29,8 @@ pub async fn handle(session: Arc<Session>, call: Call) -> Result<Answer, Refusal
                 Ok(()) => Err(ErrorCode::NotCoordinator),
                 Err(error_code) => Err(error_code),
             };
-            (id, found, format!("Group {id} not found."))
+            let other = matches!(found, Ok(None)) && groups.describe_consumers(id).is_some();
+            (id, found, format!("Group {id} {}.", if other { "is not a classic group" } else { "not found" }))
         })
         .collect();
     let described = found.iter().map(|(id, found, absent)| match found {

@@ -222,6 +222,11 @@ pub fn of_topic(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether Kafka has a default for this setting itself. For some it has one in another unit, which it does not show.
+pub fn has_default(name: &str) -> bool {
+    !matches!(name, "log.flush.interval.ms" | "log.retention.ms" | "log.roll.jitter.ms" | "log.roll.ms")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -77,7 +77,7 @@ async fn only_the_settings_asked_for_come_with_synonyms_and_documentation() {
     let resource = describe_configs::DescribeConfigsResource {
         resource_type: TOPIC,
         resource_name: "t",
-        configuration_keys: Some(vec!["max.message.bytes", "no.such.setting"].into()),
+        configuration_keys: Some(vec!["max.message.bytes", "no.such.setting", "retention.ms"].into()),
     };
     let request = describe_configs::Request {
         resources: vec![resource.clone(), resource].into(),
@@ -89,10 +89,16 @@ async fn only_the_settings_asked_for_come_with_synonyms_and_documentation() {
     assert_eq!(response.results.len(), 1, "a resource named twice is described once");
     let result = response.results.iter().next().unwrap();
     let configs: Vec<_> = result.configs.iter().collect();
-    let [config] = &configs[..] else { panic!("{configs:?}") };
-    let synonyms: Vec<_> = config.synonyms.iter().map(|s| (s.name, s.value.unwrap(), s.source)).collect();
-    let expected = [("max.message.bytes", "5000", SOURCE_TOPIC), ("message.max.bytes", "1048588", SOURCE_DEFAULT)];
-    assert_eq!(synonyms, expected);
+    let [config, retention] = &configs[..] else { panic!("{configs:?}") };
+    let synonyms = |config: &describe_configs::DescribeConfigsResourceResult<'_>| {
+        let synonyms = config.synonyms.iter();
+        synonyms.map(|s| (s.name.to_owned(), s.value.unwrap().to_owned(), s.source)).collect::<Vec<_>>()
+    };
+    let is = |name: &str, value: &str, source| (name.to_owned(), value.to_owned(), source);
+    let own = is("max.message.bytes", "5000", SOURCE_TOPIC);
+    assert_eq!(synonyms(config), [own, is("message.max.bytes", "1048588", SOURCE_DEFAULT)]);
+    assert_eq!(retention.value, Some("604800000"));
+    assert_eq!(synonyms(retention), [], "Kafka's default is one of log.retention.hours");
     assert_eq!(config.config_type, 3, "an int");
     assert!(config.documentation.is_some());
 }
