@@ -9,10 +9,10 @@ mod zstd_frames;
 
 use std::{
     fmt,
-    io::{self, BufRead, Read, Write},
+    io::{self, BufRead, Read},
 };
 
-use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
+use flate2::bufread::MultiGzDecoder;
 
 use self::zstd_frames::ZstdFrames;
 use crate::BatchError;
@@ -38,9 +38,7 @@ pub enum Codec {
 const LZ4_MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
 /// What Xerial's framing begins with, followed by two version words.
 const XERIAL_MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
-const XERIAL_VERSIONS: [u8; 8] = [0, 0, 0, 1, 0, 0, 0, 1];
-/// Input bytes of one Xerial block.
-const XERIAL_BLOCK: usize = 32 * 1024;
+const XERIAL_VERSIONS: usize = 8;
 /// More than a snappy block can grow per byte of input: its densest copy makes 64 bytes of 3.
 const SNAPPY_GROWTH_MAX: usize = 22;
 
@@ -85,26 +83,6 @@ impl Codec {
             Self::Zstd => Box::new(ZstdFrames::new(input, limit)?),
         })
     }
-
-    /// Compresses as Java's client does (snappy in Xerial framing).
-    pub fn compress(self, input: &[u8]) -> Vec<u8> {
-        const IN_MEMORY: &str = "writing to memory cannot fail";
-        match self {
-            Self::None => input.to_vec(),
-            Self::Gzip => {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-                encoder.write_all(input).expect(IN_MEMORY);
-                encoder.finish().expect(IN_MEMORY)
-            }
-            Self::Snappy => xerial(input),
-            Self::Lz4 => {
-                let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
-                encoder.write_all(input).expect(IN_MEMORY);
-                encoder.finish().expect(IN_MEMORY)
-            }
-            Self::Zstd => zstd::stream::encode_all(input, 0).expect(IN_MEMORY),
-        }
-    }
 }
 
 impl fmt::Display for Codec {
@@ -130,16 +108,6 @@ fn snappy_block(input: &[u8]) -> io::Result<Vec<u8>> {
     Ok(snap::raw::Decoder::new().decompress_vec(input)?)
 }
 
-fn xerial(input: &[u8]) -> Vec<u8> {
-    let mut out = [XERIAL_MAGIC, XERIAL_VERSIONS].concat();
-    for chunk in input.chunks(XERIAL_BLOCK) {
-        let block = snap::raw::Encoder::new().compress_vec(chunk).expect("a block is far below 4 GiB");
-        out.extend_from_slice(&(block.len() as u32).to_be_bytes());
-        out.extend_from_slice(&block);
-    }
-    out
-}
-
 /// Reads Xerial's framing: blocks of bare snappy, each behind its length.
 struct Xerial<'a> {
     rest: &'a [u8],
@@ -148,7 +116,7 @@ struct Xerial<'a> {
 
 impl<'a> Xerial<'a> {
     fn new(framed: &'a [u8]) -> io::Result<Self> {
-        let rest = framed.get(XERIAL_VERSIONS.len()..).ok_or_else(|| invalid("cut in the Xerial header"))?;
+        let rest = framed.get(XERIAL_VERSIONS..).ok_or_else(|| invalid("cut in the Xerial header"))?;
         Ok(Self { rest, block: io::Cursor::default() })
     }
 }
@@ -187,6 +155,8 @@ impl<R: Read> Read for OneFrame<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]

@@ -4,9 +4,9 @@
 //! header are the caller's mistake and panic.
 
 use crate::{
-    Attributes,
+    Attributes, Codec,
     batch::checksum,
-    header::{HEADER_LEN, at},
+    header::{HEADER_LEN, LENGTH_OVERHEAD, at},
 };
 
 /// Writes the offset of the first record. The checksum does not cover it.
@@ -24,6 +24,16 @@ pub fn stamp_log_append_time(batch: &mut [u8], now_ms: i64) {
     let attributes = i16::from_be_bytes([batch[at::ATTRIBUTES], batch[at::ATTRIBUTES + 1]]);
     put(batch, at::ATTRIBUTES, (attributes | Attributes::LOG_APPEND_TIME).to_be_bytes());
     put(batch, at::MAX_TIMESTAMP, now_ms.to_be_bytes());
+    set_checksum(batch);
+}
+
+/// Other records have taken the place of the batch's: writes how they are compressed, the length and a new checksum. The
+/// batch is shorter than 2 GiB.
+pub(crate) fn set_payload(batch: &mut [u8], codec: Codec) {
+    let attributes = i16::from_be_bytes([batch[at::ATTRIBUTES], batch[at::ATTRIBUTES + 1]]);
+    let attributes = attributes & !Attributes::CODEC | i16::from(codec.id());
+    put(batch, at::ATTRIBUTES, attributes.to_be_bytes());
+    put(batch, at::LENGTH, ((batch.len() - LENGTH_OVERHEAD) as i32).to_be_bytes());
     set_checksum(batch);
 }
 

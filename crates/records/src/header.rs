@@ -25,6 +25,7 @@ pub(crate) const CRC_START: usize = 21;
 /// Where the fields that a broker writes lie.
 pub(crate) mod at {
     pub const BASE_OFFSET: usize = 0;
+    pub const LENGTH: usize = 8;
     pub const LEADER_EPOCH: usize = 12;
     pub const MAGIC: usize = 16;
     pub const CRC: usize = 17;
@@ -46,7 +47,7 @@ pub enum TimestampType {
 pub struct Attributes(pub i16);
 
 impl Attributes {
-    const CODEC: i16 = 0b111;
+    pub(crate) const CODEC: i16 = 0b111;
     pub(crate) const LOG_APPEND_TIME: i16 = 1 << 3;
     pub(crate) const TRANSACTIONAL: i16 = 1 << 4;
     pub(crate) const CONTROL: i16 = 1 << 5;

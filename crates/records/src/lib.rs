@@ -11,6 +11,7 @@
 mod batch;
 mod builder;
 mod codec;
+mod compress;
 pub mod edit;
 mod error;
 mod header;
@@ -21,6 +22,7 @@ mod varint;
 pub use batch::{Batch, Batches, batches};
 pub use builder::BatchBuilder;
 pub use codec::Codec;
+pub use compress::{Compression, recompress};
 pub use error::BatchError;
 pub use header::{Attributes, HEADER_LEN, Header, MAGIC, TimestampType};
 pub use record::{Opened, Record, RecordHeader, RecordHeaders, Records};

@@ -2,7 +2,7 @@
 //!
 //! [`begin`] runs before any await, so that requests of one connection take their places in order: it validates every
 //! partition's batch, stamps it in the frame itself (leader epoch, LogAppendTime), and hands shared slices of the frame to
-//! the writer. Nothing is copied but what is a small part of its frame.
+//! the writer. Nothing is copied but what is a small part of its frame, or what its topic wants compressed otherwise.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use kafscale_protocol::{
         TopicProduceResponse,
     },
 };
-use kafscale_records::{Batch, BatchError, Codec, edit, search};
+use kafscale_records::{Batch, BatchError, Codec, edit, recompress, search};
 use kafscale_runtime::{BoxFuture, timeout};
 use kafscale_state::{Handle, State, Topic, entry::Producer};
 
@@ -65,6 +65,8 @@ struct Sent {
 struct Accepted {
     partition: Handle,
     at: std::ops::Range<usize>,
+    /// The batch as its topic wants it compressed, if that is not how it came.
+    recompressed: Option<Vec<u8>>,
     records: u32,
     max_timestamp: i64,
     stamp: Option<i64>,
@@ -81,11 +83,14 @@ pub fn begin(
     let request = <Request<'_> as kafscale_protocol::Body>::read(header.api_version, body)?;
     Refusal::unless_few(request.topic_data.iter().map(|topic| topic.partition_data.len().max(1)).sum())?;
     let (acks, timeout_ms) = (request.acks, request.timeout_ms);
-    let judged = judge(session, &frame, &request, header.api_version);
+    let mut judged = judge(session, &frame, &request, header.api_version);
     let mut call = Call::new(ApiKey::Produce, &header, Bytes::new(), body_at);
 
-    for accepted in judged.iter().flatten() {
-        let batch = &mut frame[accepted.at.clone()];
+    for accepted in judged.iter_mut().flatten() {
+        let batch = match &mut accepted.recompressed {
+            Some(batch) => batch.as_mut_slice(),
+            None => &mut frame[accepted.at.clone()],
+        };
         edit::set_partition_leader_epoch(batch, LEADER_EPOCH);
         if let Some(now_ms) = accepted.stamp {
             edit::stamp_log_append_time(batch, now_ms);
@@ -95,11 +100,16 @@ pub fn begin(
     call = call.with_frame(frame.clone());
 
     let accepted_bytes: usize = judged.iter().flatten().map(|accepted| accepted.at.len()).sum();
+    let kept = judged.iter().flatten().filter(|accepted| accepted.recompressed.is_none());
+    let shared_bytes: usize = kept.map(|accepted| accepted.at.len()).sum();
     let (mut parts, outcome) = replies(judged.iter().flatten().count());
     parts.reverse();
-    let append = |accepted: &Accepted| Append {
+    let append = |accepted: &mut Accepted| Append {
         partition: accepted.partition,
-        bytes: part(&frame, accepted.at.clone(), accepted_bytes),
+        bytes: match accepted.recompressed.take() {
+            Some(batch) => Bytes::from(batch),
+            None => part(&frame, accepted.at.clone(), shared_bytes),
+        },
         records: accepted.records,
         max_timestamp: accepted.max_timestamp,
         producer: accepted.producer,
@@ -108,7 +118,7 @@ pub fn begin(
     let sent = |accepted: &Accepted| Sent { partition: accepted.partition, is_stamped: accepted.stamp.is_some() };
     let mut sent: Vec<Result<Sent, Rejected>> =
         judged.iter().map(|judged| judged.as_ref().map(sent).map_err(Clone::clone)).collect();
-    let appends: Vec<Append> = judged.iter().flatten().map(append).collect();
+    let appends: Vec<Append> = judged.iter_mut().flatten().map(append).collect();
     let broker = session.broker();
     broker.metrics().produced(accepted_bytes, appends.len());
     let is_write = !appends.is_empty();
@@ -202,11 +212,18 @@ fn judge(session: &Session, frame: &[u8], request: &Request<'_>, version: i16) -
     let mut targets =
         session.broker().replica().read(|state| find_targets(state, node_id, request, version)).into_iter();
     let mut judged = Vec::with_capacity(targets.len());
+    // What is compressed anew may grow, but all of it no longer than a request may be.
+    let mut room = session.settings().request_bytes_max;
     for topic_data in request.topic_data.iter() {
         for data in topic_data.partition_data.iter() {
             let target = targets.next().expect("one for each partition").map_err(|code| Rejected::new(code, ""));
-            judged
-                .push(target.and_then(|(handle, config)| judge_batch(frame, &data, handle, &config, version, now_ms)));
+            let accepted = target.and_then(|(handle, config)| {
+                let (accepted, batch) = judge_batch(frame, &data, handle, &config, version, now_ms)?;
+                let recompressed = as_wanted(&batch, &config, room)?;
+                room -= recompressed.as_ref().map_or(0, Vec::len);
+                Ok(Accepted { recompressed, ..accepted })
+            });
+            judged.push(accepted);
         }
     }
     judged
@@ -240,14 +257,14 @@ fn find_topic<'a>(state: &'a State, data: &TopicProduceData<'_>, version: i16) -
     state.topic(data.name).ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
-fn judge_batch(
+fn judge_batch<'a>(
     frame: &[u8],
-    data: &PartitionProduceData<'_>,
+    data: &PartitionProduceData<'a>,
     partition: Handle,
     config: &TopicConfig,
     version: i16,
     now_ms: i64,
-) -> Result<Accepted, Rejected> {
+) -> Result<(Accepted, Batch<'a>), Rejected> {
     let bytes = data.records.as_ref().and_then(|records| records.borrowed()).unwrap_or_default();
     if bytes.is_empty() {
         return Err(Rejected::new(ErrorCode::InvalidRecord, "a partition without a record batch"));
@@ -276,13 +293,29 @@ fn judge_batch(
         Producer { id: header.producer_id, epoch: header.producer_epoch, transactional: false },
         header.base_sequence,
     ));
-    Ok(Accepted {
+    let accepted = Accepted {
         partition,
         at: start..start + bytes.len(),
+        recompressed: None,
         records: u32::try_from(header.record_count).expect("validated to be positive"),
         max_timestamp: stamp.unwrap_or(header.max_timestamp),
         stamp,
         producer,
+    };
+    Ok((accepted, batch))
+}
+
+/// The batch as its topic wants it compressed, if that is not how it came. It may have grown.
+fn as_wanted(batch: &Batch<'_>, config: &TopicConfig, room: usize) -> Result<Option<Vec<u8>>, Rejected> {
+    let came = batch.header().attributes.codec();
+    let Some(to) = config.compression.filter(|to| came != Ok(to.codec)) else { return Ok(None) };
+    let recompressed = recompress(batch, to, DECOMPRESSED_MAX, config.batch_bytes_max.min(room));
+    recompressed.map(Some).map_err(|error| {
+        let code = match error {
+            BatchError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            _ => batch_code(&error),
+        };
+        Rejected::new(code, error.to_string())
     })
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Names, types and defaults are those of Apache Kafka 4.3's `LogConfig`.
 
+use kafscale_records::{Codec, Compression};
+
 use super::definition::{
     self, ConfigError, Definition,
     Kind::{Boolean, Double, Int, Level, List, Long, Replicas, Word},
@@ -18,11 +20,11 @@ const MAX: &str = "9223372036854775807";
 pub const DEFINITIONS: &[Definition] = definitions! {
     "cleanup.policy", List(&["compact", "delete"]), "delete", Accepted,
         "What becomes of old records. Nothing is removed yet; with compact, records need keys.";
-    "compression.gzip.level", Level(1, 9), "-1", Accepted, "Batches are kept as the producer compressed them.";
-    "compression.lz4.level", Int(1, 17), "9", Accepted, "Batches are kept as the producer compressed them.";
+    "compression.gzip.level", Level(1, 9), "-1", Enforced, "How hard gzip tries where compression.type asks for it.";
+    "compression.lz4.level", Int(1, 17), "9", Accepted, "LZ4 has one level here, the fast one.";
     "compression.type", Word(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), "producer", Enforced,
-        "Batches are kept as the producer compressed them; only producer is taken.";
-    "compression.zstd.level", Int(-131_072, 22), "3", Accepted, "Batches are kept as the producer compressed them.";
+        "Batches that are compressed otherwise are compressed anew; with producer all are kept as they came.";
+    "compression.zstd.level", Int(-131_072, 22), "3", Enforced, "How hard zstd tries where compression.type asks for it.";
     "delete.retention.ms", Long(0, i64::MAX), "86400000", Accepted, "How long tombstones are kept at least.";
     "file.delete.delay.ms", Long(0, i64::MAX), "60000", Accepted, "No files are deleted here.";
     "flush.messages", Long(1, i64::MAX), MAX, Accepted, "Every acknowledged record is durable.";
@@ -89,11 +91,6 @@ pub fn check(name: &str, value: &str) -> Result<(), ConfigError> {
     known(name)?.check(value)?;
     let value = value.trim();
     match name {
-        "compression.type" if value != "producer" => Err(ConfigError::invalid(
-            name,
-            value,
-            "batches are kept as the producer compressed them: only producer is supported",
-        )),
         "remote.storage.enable" if value.eq_ignore_ascii_case("true") => Err(ConfigError::Refused(
             "Tiered Storage functionality is disabled in the broker. \
              Topic cannot be configured with remote log storage."
@@ -106,6 +103,8 @@ pub fn check(name: &str, value: &str) -> Result<(), ConfigError> {
 /// The enforced settings of a topic, parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicConfig {
+    /// `compression.type` and the level for it; none for `producer`.
+    pub compression: Option<Compression>,
     /// `max.message.bytes`.
     pub batch_bytes_max: usize,
     /// Whether `message.timestamp.type` is LogAppendTime.
@@ -126,7 +125,17 @@ impl TopicConfig {
         let value = |name: &str| layers.value(definition(name).expect("it is in the table")).trim();
         let number = |name: &str, default: i64| value(name).parse().unwrap_or(default);
         let has_policy = |policy: &str| definition::words(value("cleanup.policy")).any(|word| word == policy);
+        let compression = |codec, level: Option<i64>| Compression { codec, level: level.map(|level| level as i32) };
+        let level = |name: &str, own: i64| Some(number(name, own)).filter(|level| *level != own);
         Self {
+            compression: match value("compression.type") {
+                "uncompressed" => Some(compression(Codec::None, None)),
+                "gzip" => Some(compression(Codec::Gzip, level("compression.gzip.level", -1))),
+                "snappy" => Some(compression(Codec::Snappy, None)),
+                "lz4" => Some(compression(Codec::Lz4, None)),
+                "zstd" => Some(compression(Codec::Zstd, level("compression.zstd.level", 3))),
+                _ => None,
+            },
             batch_bytes_max: usize::try_from(number("max.message.bytes", 1_048_588)).unwrap_or(0),
             log_append_time: value("message.timestamp.type") == "LogAppendTime",
             timestamp_before_max_ms: number("message.timestamp.before.max.ms", i64::MAX),
@@ -158,7 +167,7 @@ mod tests {
     #[test]
     fn what_cannot_be_kept_is_refused_with_its_reason() {
         let refused = |settings: &[(&str, &str)]| check_all(&all(settings)).unwrap_err().to_string();
-        assert!(refused(&[("compression.type", "zstd")]).contains("only producer"));
+        assert!(refused(&[("compression.type", "lzma")]).contains("String must be one of"));
         assert!(refused(&[("remote.storage.enable", "true")]).starts_with("Tiered Storage functionality"));
         assert_eq!(refused(&[("no.such", "1"), ("max.message.bytes", "x")]), "Unknown topic config name: no.such");
         let lags = [("min.compaction.lag.ms", "100"), ("max.compaction.lag.ms", "50")];
@@ -173,6 +182,13 @@ mod tests {
         let parsed = |settings: &Settings| TopicConfig::new(&Layers::of_settings(&state, 0, settings));
         assert_eq!(parsed(&Settings::new()), parsed(&given));
         assert!(parsed(&all(&[("cleanup.policy", "compact, delete")])).compact);
+        let packed =
+            |kind: &str, level: &[(&str, &str)]| parsed(&all(&[&[("compression.type", kind)], level].concat()));
+        let zstd = |level| Some(Compression { codec: Codec::Zstd, level });
+        assert_eq!(packed("zstd", &[]).compression, zstd(None));
+        assert_eq!(packed("zstd", &[("compression.zstd.level", "-7")]).compression, zstd(Some(-7)));
+        let none = Some(Compression { codec: Codec::None, level: None });
+        assert_eq!((packed("uncompressed", &[]).compression, packed("producer", &[]).compression), (none, None));
         assert!(parsed(&given).delete && !parsed(&all(&[("cleanup.policy", "")])).delete);
     }
 }

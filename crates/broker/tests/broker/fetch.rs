@@ -7,10 +7,10 @@ use kafscale_protocol::{
     Array, ErrorCode, Uuid,
     messages::fetch::{FetchPartition, FetchTopic, ForgottenTopic, Request, Response},
 };
-use kafscale_records::{Codec, batches};
+use kafscale_records::{BatchBuilder, Codec, batches};
 use kafscale_store::{Body, ReadRange, Store};
 
-use crate::common::{Client, Cluster, batch};
+use crate::common::{Client, Cluster, NOW_MS, batch};
 
 /// What is asked of partitions 0.. of one topic.
 #[derive(Clone, Copy)]
@@ -152,6 +152,37 @@ async fn every_codec_passes_through_untouched() {
         kafscale_records::edit::set_base_offset(&mut sent, offset);
         kafscale_records::edit::set_partition_leader_epoch(&mut sent, 0);
         assert_eq!(data.records.as_slice().expect("decoded"), sent, "{codec}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_has_its_batches_compressed_as_it_wants() {
+    let client = Client::connect(&Cluster::new().start().await);
+    let payload = |codec, value: &[u8]| BatchBuilder::new(codec).record(NOW_MS, None, Some(value)).build();
+    for (name, to) in
+        [("uncompressed", Codec::None), ("gzip", Codec::Gzip), ("snappy", Codec::Snappy), ("lz4", Codec::Lz4)]
+    {
+        client.create_topic(name, 1, &[("compression.type", name), ("max.message.bytes", "5000")]).await;
+        for (offset, from) in (0..).zip(Codec::ALL) {
+            assert_eq!(client.produce(name, 0, payload(from, &[7; 3000])).await.offset(), offset);
+        }
+        let reply = client.call(12, &Wants::of(name, &[0]).request()).await;
+        let response: Response<'_> = reply.read();
+        let topic = response.responses.iter().next().expect("a topic");
+        let data = topic.partitions.iter().next().expect("a partition");
+        let records = data.records.as_slice().expect("decoded").to_vec();
+        let found: Vec<_> = batches(&records).map(|batch| batch.expect("it is whole")).collect();
+        assert_eq!(found.len(), 5);
+        for batch in found {
+            batch.verify_crc().expect("it fits");
+            assert_eq!(batch.header().attributes.codec(), Ok(to), "{name}");
+            let opened = batch.open(1 << 20).expect("it opens");
+            let record = opened.records().next().expect("a record").expect("it is whole");
+            assert_eq!(record.value, Some(&[7; 3000][..]));
+        }
+        let grown = client.produce(name, 0, payload(Codec::Zstd, &[7; 6000])).await.error;
+        let expected = if to == Codec::None { ErrorCode::MessageTooLarge } else { ErrorCode::None };
+        assert_eq!(grown, expected, "{name}");
     }
 }
 
