@@ -21,8 +21,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent / "servers"))
+import consumer_groups
+import programs
 from generated import program as generated
-from programs import PROGRAMS
 from servers import Kafka, Kafscale
 from wire import World
 
@@ -99,7 +100,7 @@ def main():
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
     first, last = map(int, options.seeds.split(".."))
-    chosen = PROGRAMS + [generated(seed) for seed in range(first, last)]
+    chosen = programs.PROGRAMS + consumer_groups.PROGRAMS + [generated(seed) for seed in range(first, last)]
     if options.program:
         chosen = [program for program in chosen if program.__name__ in options.program]
     allowed = expected()

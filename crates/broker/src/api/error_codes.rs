@@ -40,6 +40,7 @@ pub fn of_group(error: groups::Error) -> ErrorCode {
         groups::Error::IllegalGeneration => ErrorCode::IllegalGeneration,
         groups::Error::FencedMemberEpoch => ErrorCode::FencedMemberEpoch,
         groups::Error::StaleMemberEpoch => ErrorCode::StaleMemberEpoch,
+        groups::Error::UnsupportedVersion => ErrorCode::UnsupportedVersion,
         groups::Error::UnreleasedInstance => ErrorCode::UnreleasedInstanceId,
         groups::Error::UnsupportedAssignor => ErrorCode::UnsupportedAssignor,
         groups::Error::InvalidPattern => ErrorCode::InvalidRegularExpression,

@@ -13,8 +13,8 @@ use kafscale_state::{Handle, State, Topic, entry::OffsetChange};
 use super::{Answer, Call, Refusal, Session, error_codes};
 use crate::groups::{Commit, Error};
 
-/// The first version in which an unknown group is told from an old generation.
-const GROUP_NOT_FOUND: i16 = 9;
+/// The first version that knows members of KIP-848 groups, and tells an unknown group from an old generation.
+const EPOCHS: i16 = 9;
 /// The first version that names topics by id.
 const TOPIC_IDS: i16 = 10;
 
@@ -91,10 +91,11 @@ async fn commit(
         member_id: request.member_id.to_owned(),
         instance_id: request.group_instance_id.map(str::to_owned),
         generation: request.generation_id_or_member_epoch,
+        knows_epochs: call.version >= EPOCHS,
         offsets: changes.iter().filter_map(|change| change.as_ref().ok().cloned()).collect(),
     };
     let committed = broker.groups().commit(request.group_id, commit).await.map_err(|error| match error {
-        Error::GroupNotFound if call.version < GROUP_NOT_FOUND => ErrorCode::IllegalGeneration,
+        Error::GroupNotFound if call.version < EPOCHS => ErrorCode::IllegalGeneration,
         error => error_codes::of_group(error),
     })?;
     let mut committed = committed.into_iter();

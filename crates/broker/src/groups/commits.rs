@@ -36,8 +36,10 @@ pub struct Commit {
     pub member_id: String,
     /// Its `group.instance.id`.
     pub instance_id: Option<String>,
-    /// The generation; -1 for none.
+    /// The generation, or the epoch of a member of a KIP-848 group; -1 for none.
     pub generation: i32,
+    /// Whether its request has epochs.
+    pub knows_epochs: bool,
     /// What becomes of the offset of which partition.
     pub offsets: Vec<(Handle, OffsetChange)>,
 }
@@ -112,16 +114,15 @@ enum Begun {
 impl Shared {
     /// Judges a commit and lets it gather, in one step.
     fn begin(self: &Arc<Self>, id: &str, commit: Commit) -> Result<Begun, Error> {
-        let Commit { member_id, instance_id, generation, mut offsets } = commit;
-        let judged = self.look(id, |group, now| group.may_commit(&member_id, instance_id.as_deref(), generation, now));
-        let by_member = match judged {
+        let by_member = match self.look(id, |group, now| group.may_commit(&commit, now)) {
             Some(judged) => judged?,
-            None if generation < 0 => false,
+            None if commit.generation < 0 => None,
             None => return Err(Error::GroupNotFound),
         };
+        let Commit { member_id, mut offsets, .. } = commit;
         let key = match by_member {
-            true => (id.to_owned(), member_id, generation),
-            false => (id.to_owned(), String::new(), -1),
+            Some(generation) => (id.to_owned(), member_id, generation),
+            None => (id.to_owned(), String::new(), -1),
         };
         let mut state = self.commits.state.lock();
         let pending = state.in_flight.contains_key(id) || state.open.keys().any(|(group, ..)| group == id);

@@ -37,6 +37,9 @@ pub enum Error {
     /// Not the epoch that the member has now: it may try again with that.
     #[error("not the member's current epoch")]
     StaleMemberEpoch,
+    /// A member of a KIP-848 group commits by a version of the request that knows no epochs.
+    #[error("members of this group commit by version 9 or above")]
+    UnsupportedVersion,
     /// The member that has this `group.instance.id` has not left.
     #[error("another member has this instance id and has not left")]
     UnreleasedInstance,

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     Error,
     classic::{self, JoinAnswer, JoinRequest, Leaving, SyncAnswer, SyncRequest},
+    commits::Commit,
     consumer,
     migration::{self, Succession},
 };
@@ -243,11 +244,13 @@ impl Group {
         }
     }
 
-    /// Whether offsets may be committed. `Ok(true)` for a member.
-    pub fn may_commit(&mut self, id: &str, instance_id: Option<&str>, epoch: i32, now: Instant) -> Result<bool, Error> {
+    /// Whether these offsets may be committed. For a member with the generation, or epoch, that it has now.
+    pub fn may_commit(&mut self, commit: &Commit, now: Instant) -> Result<Option<i32>, Error> {
         match self {
-            Self::Classic(group) => group.may_commit(id, instance_id, epoch, now),
-            Self::Consumer(group) => group.may_commit(id, epoch),
+            Self::Classic(group) => {
+                group.may_commit(&commit.member_id, commit.instance_id.as_deref(), commit.generation, now)
+            }
+            Self::Consumer(group) => group.may_commit(commit),
         }
     }
 }

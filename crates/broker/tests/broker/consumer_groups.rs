@@ -99,6 +99,37 @@ impl Member {
         commit(&self.client, &self.id, epoch).await
     }
 
+    /// Commits offsets of some of the four partitions of `t`; all are taken, or none.
+    async fn commit_of(&self, which: &[bool], epoch: i32, version: i16) -> ErrorCode {
+        let partition =
+            |partition_index| offset_commit::OffsetCommitRequestPartition { partition_index, ..Default::default() };
+        let chosen = (0..).zip(which).filter(|(_, chosen)| **chosen);
+        let topic = offset_commit::OffsetCommitRequestTopic {
+            name: "t",
+            partitions: chosen.map(|(index, _)| partition(index)).collect(),
+            ..Default::default()
+        };
+        let request = offset_commit::Request {
+            group_id: "g",
+            generation_id_or_member_epoch: epoch,
+            member_id: &self.id,
+            topics: Array::from(vec![topic]),
+            ..Default::default()
+        };
+        let reply = self.client.call(version, &request).await;
+        let response: offset_commit::Response<'_> = reply.read();
+        let topic = response.topics.iter().next().expect("a topic");
+        let codes: std::collections::BTreeSet<_> = topic.partitions.iter().map(|each| each.error_code as i16).collect();
+        assert_eq!(codes.len(), 1, "{codes:?}");
+        topic.partitions.iter().next().expect("a partition").error_code
+    }
+
+    /// Which of the partitions of `t` it owns.
+    fn owns(&self) -> Vec<bool> {
+        let owned: Vec<i32> = self.owned.iter().flat_map(|(_, partitions)| partitions.clone()).collect();
+        (0..4).map(|index| owned.contains(&index)).collect()
+    }
+
     async fn fetch_offsets(&self, epoch: i32) -> ErrorCode {
         let group = offset_fetch::OffsetFetchRequestGroup {
             group_id: "g",
@@ -184,6 +215,44 @@ async fn offsets_are_for_members_in_their_epoch() {
     assert_eq!(other.fetch_offsets(1).await, ErrorCode::UnknownMemberId);
 }
 
+/// What was sent before a heartbeat was answered counts, for what the member has held all the time.
+#[tokio::test]
+async fn offsets_of_an_older_epoch_are_taken_where_nobody_else_was_in_between() {
+    let cluster = Cluster::new();
+    let broker = cluster.start().await;
+    Client::connect(&broker).create_topic("t", 4, &[]).await;
+    let all = [true; 4];
+    let (taken, stale) = (ErrorCode::None, ErrorCode::StaleMemberEpoch);
+    let (mut one, mut two) = (Member::new(&broker, "one"), Member::new(&broker, "two"));
+    one.join().await;
+    assert_eq!(one.commit_of(&all, 1, 9).await, taken);
+    assert_eq!(one.commit_of(&all, 1, 8).await, ErrorCode::UnsupportedVersion);
+    assert_eq!(one.commit_of(&all, -1, 9).await, stale);
+    two.join().await;
+    one.beat().await;
+    assert_eq!(one.commit_of(&all, 1, 9).await, taken, "what it is to give up is still its own");
+    one.beat().await;
+    two.beat().await;
+    assert_eq!((one.epoch, two.epoch), (2, 2));
+    let (kept, lost) = (one.owns(), two.owns());
+    assert_eq!(one.commit_of(&kept, 1, 9).await, taken);
+    assert_eq!(one.commit_of(&lost, 1, 9).await, stale);
+    assert_eq!(one.commit_of(&all, 1, 9).await, stale, "one that is refused spoils the others");
+    assert_eq!(one.commit_of(&all, 2, 9).await, taken, "in its epoch a member may commit anything");
+    assert_eq!(two.commit_of(&lost, 1, 9).await, stale, "it has nothing since then");
+    two.leave().await;
+    one.beat().await;
+    assert_eq!((one.epoch, one.count()), (3, 4));
+    assert_eq!(one.commit_of(&kept, 2, 9).await, taken);
+    assert_eq!(one.commit_of(&lost, 2, 9).await, stale, "they were somebody else's");
+
+    broker.drain().await;
+    let broker = cluster.start().await;
+    one.client = Client::connect(&broker);
+    assert_eq!(one.commit_of(&kept, 2, 9).await, stale, "who starts does not know more");
+    assert_eq!(one.commit_of(&all, 3, 9).await, taken);
+}
+
 #[tokio::test]
 async fn administrators_see_what_there_is() {
     let broker = Cluster::new().start().await;
@@ -196,7 +265,7 @@ async fn administrators_see_what_there_is() {
     let response: describe::Response<'_> = reply.read();
     let groups: Vec<_> = response.groups.iter().collect();
     let (group, absent) = (&groups[0], &groups[1]);
-    assert_eq!(absent.error_code, ErrorCode::GroupIdNotFound);
+    assert_eq!((absent.error_code, absent.error_message), (ErrorCode::GroupIdNotFound, Some("Group h not found.")));
     assert_eq!((group.group_state, group.group_epoch, group.assignment_epoch), ("Stable", 1, 1));
     assert_eq!(group.assignor_name, "uniform");
     let member = group.members.iter().next().expect("a member");
@@ -208,7 +277,9 @@ async fn administrators_see_what_there_is() {
     let request = describe_groups::Request { groups: ["g"].into_iter().collect(), ..Default::default() };
     let reply = admin.call(6, &request).await;
     let response: describe_groups::Response<'_> = reply.read();
-    assert_eq!(response.groups.iter().next().expect("a group").error_code, ErrorCode::GroupIdNotFound);
+    let other = response.groups.iter().next().expect("a group");
+    let expected = (ErrorCode::GroupIdNotFound, Some("Group g is not a classic group."));
+    assert_eq!((other.error_code, other.error_message), expected);
 
     let delete = || async {
         let request = delete_groups::Request { groups_names: ["g"].into_iter().collect() };

@@ -143,6 +143,7 @@ impl Group {
         let max = settings.max_size as usize;
         match self.phase {
             Phase::Empty => true,
+            Phase::Preparing if self.members.len() < max => true,
             Phase::Preparing => {
                 let waits = known.is_some_and(|member| member.join.is_some());
                 waits || self.members.values().filter(|member| member.join.is_some()).count() < max
@@ -156,7 +157,7 @@ impl Group {
         if self.phase == Phase::Empty {
             return !request.protocol_type.is_empty() && !request.protocols.is_empty();
         }
-        let common = |(name, _): &(String, Bytes)| self.members.values().all(|member| member.supports(name));
+        let common = |(name, _): &(String, Bytes)| self.supported.by(name) == self.members.len();
         self.protocol_type == request.protocol_type && request.protocols.iter().any(common)
     }
 
@@ -219,6 +220,8 @@ impl Group {
     fn update(&mut self, request: JoinRequest, answer: oneshot::Sender<JoinAnswer>) {
         let Some(member) = self.members.get_mut(&request.member_id) else { return };
         self.weight -= member.weight();
+        self.supported.remove(&member.protocols);
+        self.supported.add(&request.protocols);
         member.protocols = request.protocols;
         member.session_timeout = request.session_timeout;
         member.rebalance_timeout = request.rebalance_timeout;

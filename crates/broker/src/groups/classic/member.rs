@@ -84,11 +84,6 @@ impl Member {
         found.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
     }
 
-    /// Whether it supports a protocol.
-    pub fn supports(&self, protocol: &str) -> bool {
-        self.protocols.iter().any(|(name, _)| name == protocol)
-    }
-
     /// It has shown that it lives.
     pub fn alive(&mut self, now: Instant) {
         self.expires = now + self.session_timeout;

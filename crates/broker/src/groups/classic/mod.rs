@@ -13,6 +13,7 @@ mod join;
 mod leave;
 mod member;
 mod rebalance;
+mod supported;
 mod sync;
 
 use std::{
@@ -32,6 +33,7 @@ use invited::Invited;
 pub use join::{JoinAnswer, JoinRequest, Joined, JoinedMember, Takeover};
 pub use leave::Leaving;
 pub use member::{Member, Protocols};
+use supported::Supported;
 pub use sync::{SyncAnswer, SyncRequest, Synced};
 
 use super::{Error, migration::Succession};
@@ -89,6 +91,7 @@ pub struct Group {
     protocol: Option<String>,
     leader: Option<String>,
     members: BTreeMap<String, Member>,
+    supported: Supported,
     /// Members by `group.instance.id`.
     statics: BTreeMap<String, String>,
     /// Ids that were given to clients that have not joined with them yet.
@@ -97,6 +100,8 @@ pub struct Group {
     /// Members that have not asked for their assignment yet, and until when they may.
     unsynced: BTreeSet<String>,
     sync_until: Instant,
+    /// Nobody is removed for silence before this. Not every step asks every member: it is found anew when it has come.
+    silence: Option<Instant>,
     proposal: Option<Proposal>,
     /// Joins of static members that took another's place and are answered once that is saved; with the leader that is
     /// told to a client that cannot be told to skip the assignment.
@@ -127,11 +132,13 @@ impl Group {
             protocol: None,
             leader: None,
             members: BTreeMap::new(),
+            supported: Supported::default(),
             statics: BTreeMap::new(),
             invited: Invited::default(),
             joining: Joining::default(),
             unsynced: BTreeSet::new(),
             sync_until: Instant::ZERO,
+            silence: None,
             proposal: None,
             replaced: Vec::new(),
             revision: 0,
@@ -223,16 +230,33 @@ impl Group {
 
     fn insert(&mut self, member: Member) {
         self.weight += member.weight();
+        self.supported.add(&member.protocols);
         if let Some(instance_id) = &member.instance_id {
             self.statics.insert(instance_id.clone(), member.id.clone());
         }
+        self.watch(member.expires);
         self.members.insert(member.id.clone(), member);
+    }
+
+    /// A member has shown that it lives.
+    fn alive(&mut self, id: &str, now: Instant) {
+        if let Some(member) = self.members.get_mut(id) {
+            member.alive(now);
+            let expires = member.expires;
+            self.watch(expires);
+        }
+    }
+
+    /// Somebody may be silent for too long then.
+    fn watch(&mut self, expires: Instant) {
+        self.silence = Some(self.silence.map_or(expires, |silence| silence.min(expires)));
     }
 
     /// Takes a member out; the next one leads if it did.
     fn take(&mut self, id: &str) -> Option<Member> {
         let member = self.members.remove(id)?;
         self.weight -= member.weight();
+        self.supported.remove(&member.protocols);
         if let Some(instance_id) = &member.instance_id
             && self.statics.get(instance_id).is_some_and(|current| current == id)
         {
@@ -280,9 +304,7 @@ impl Group {
         if generation != self.generation {
             return Err(Error::IllegalGeneration);
         }
-        if let Some(member) = self.members.get_mut(id) {
-            member.alive(now);
-        }
+        self.alive(id, now);
         match self.phase {
             Phase::Empty => Err(Error::UnknownMember),
             Phase::Preparing => Err(Error::RebalanceInProgress),
@@ -290,16 +312,16 @@ impl Group {
         }
     }
 
-    /// Whether offsets may be committed; a commit of a member is a sign of life. `Ok(true)` for a member.
+    /// Whether offsets may be committed; a commit of a member is a sign of life. For a member with its generation.
     pub fn may_commit(
         &mut self,
         id: &str,
         instance_id: Option<&str>,
         generation: i32,
         now: Instant,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<i32>, Error> {
         if generation < 0 && self.phase == Phase::Empty {
-            return Ok(false);
+            return Ok(None);
         }
         if generation < 0 && id.is_empty() && instance_id.is_none() {
             return Err(Error::UnknownMember);
@@ -314,28 +336,22 @@ impl Group {
         if self.phase == Phase::Completing {
             return Err(Error::RebalanceInProgress);
         }
-        if let Some(member) = self.members.get_mut(id) {
-            member.alive(now);
-        }
-        Ok(true)
+        self.alive(id, now);
+        Ok(Some(generation))
     }
 
     /// The next moment at which [`Group::tick`] has something to do.
     pub fn wake_at(&self) -> Option<Instant> {
         let joining = (self.phase == Phase::Preparing).then_some(self.joining.until);
         let syncing = (!self.unsynced.is_empty()).then_some(self.sync_until);
-        let members = self.members.values().filter_map(Member::removed_at);
-        joining.into_iter().chain(syncing).chain(members).chain(self.invited.first()).min()
+        joining.into_iter().chain(syncing).chain(self.silence).chain(self.invited.first()).min()
     }
 
     /// Does what is due.
     pub fn tick(&mut self, now: Instant, settings: &GroupSettings) {
         self.invited.expire(now);
-        let due = |member: &&Member| member.removed_at().is_some_and(|at| at <= now);
-        let silent: Vec<String> = self.members.values().filter(due).map(|member| member.id.clone()).collect();
-        for id in silent {
-            tracing::info!(group = self.id, member = id, "a member was silent for too long");
-            self.remove(&id, now, settings);
+        if self.silence.is_some_and(|silence| silence <= now) {
+            self.remove_silent(now, settings);
         }
         if !self.unsynced.is_empty() && self.sync_until <= now {
             self.give_up_on_unsynced(now, settings);
@@ -343,6 +359,16 @@ impl Group {
         if self.phase == Phase::Preparing {
             self.complete_join_if_due(now, settings);
         }
+    }
+
+    fn remove_silent(&mut self, now: Instant, settings: &GroupSettings) {
+        let due = |member: &&Member| member.removed_at().is_some_and(|at| at <= now);
+        let silent: Vec<String> = self.members.values().filter(due).map(|member| member.id.clone()).collect();
+        for id in silent {
+            tracing::info!(group = self.id, member = id, "a member was silent for too long");
+            self.remove(&id, now, settings);
+        }
+        self.silence = self.members.values().filter_map(Member::removed_at).min();
     }
 
     /// What is to be saved now, if anything; none while a save is under way.

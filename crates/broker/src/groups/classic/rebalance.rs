@@ -20,13 +20,16 @@ impl Group {
     pub(super) fn prepare(&mut self, now: Instant, settings: &GroupSettings) {
         if self.phase == Phase::Completing {
             self.proposal = None;
+            let mut silence = None;
             for member in self.members.values_mut() {
                 member.assignment = Default::default();
                 if let Some(sync) = member.sync.take() {
-                    member.expires = now + member.session_timeout;
+                    member.alive(now);
+                    silence = silence.into_iter().chain([member.expires]).min();
                     let _ = sync.send(Err(Error::RebalanceInProgress));
                 }
             }
+            silence.into_iter().for_each(|expires| self.watch(expires));
             self.weight = self.members.values().map(Member::weight).sum();
         }
         self.unsynced.clear();
@@ -97,8 +100,8 @@ impl Group {
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
             let joined = self.joined(&id);
+            self.alive(&id, now);
             let Some(member) = self.members.get_mut(&id) else { continue };
-            member.alive(now);
             member.is_new = false;
             if let Some(join) = member.join.take() {
                 let _ = join.send(Ok(joined));
@@ -120,7 +123,7 @@ impl Group {
     pub fn choose_protocol(&self) -> Option<String> {
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         for member in self.members.values() {
-            let common = |name: &str| self.members.values().all(|other| other.supports(name));
+            let common = |name: &str| self.supported.by(name) == self.members.len();
             if let Some((name, _)) = member.protocols.iter().find(|(name, _)| common(name)) {
                 *votes.entry(name).or_default() += 1;
             }

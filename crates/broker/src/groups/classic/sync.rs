@@ -71,9 +71,7 @@ impl Group {
             }
             Phase::Stable => {
                 self.unsynced.remove(&id);
-                if let Some(member) = self.members.get_mut(&id) {
-                    member.alive(now);
-                }
+                self.alive(&id, now);
                 let _ = answer.send(Ok(self.synced(&id)));
             }
         }
@@ -99,9 +97,12 @@ impl Group {
         let bytes: usize = assignments.values().map(Bytes::len).sum();
         if self.weight + bytes as u64 > WEIGHT_EACH_MAX {
             let leader = self.leader.clone().unwrap_or_default();
-            if let Some(sync) = self.members.get_mut(&leader).and_then(|member| member.sync.take()) {
+            let Some(leader) = self.members.get_mut(&leader) else { return };
+            if let Some(sync) = leader.sync.take() {
                 let _ = sync.send(Err(Error::Unsaveable));
             }
+            let expires = leader.expires;
+            self.watch(expires);
             return;
         }
         self.proposal = Some(Proposal { generation: self.generation, assignments });
@@ -121,9 +122,8 @@ impl Group {
         let waiting: Vec<String> = waiting.map(|member| member.id.clone()).collect();
         for id in waiting {
             let synced = self.synced(&id);
-            let Some(member) = self.members.get_mut(&id) else { continue };
-            member.alive(now);
-            if let Some(sync) = member.sync.take() {
+            self.alive(&id, now);
+            if let Some(sync) = self.members.get_mut(&id).and_then(|member| member.sync.take()) {
                 let _ = sync.send(Ok(synced));
             }
         }

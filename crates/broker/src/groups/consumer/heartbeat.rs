@@ -168,8 +168,10 @@ impl Group {
             self.content.members.remove(index);
             if before.id != member.id {
                 self.deadlines.remove(&before.id);
+                self.held.forget(&before.id);
             }
         }
+        self.held.note(&member);
         let at = self.content.members.partition_point(|other| other.id < member.id);
         self.content.members.insert(at, Arc::new(member));
     }

@@ -57,6 +57,7 @@ impl Group {
             let Some(index) = self.index(id) else { continue };
             self.content.members.remove(index);
             self.deadlines.remove(id);
+            self.held.forget(id);
             self.changed(id);
         }
         if self.may_turn_classic(settings) {

@@ -17,6 +17,7 @@
 pub mod assignor;
 mod classic;
 mod heartbeat;
+mod held;
 mod leave;
 mod owed;
 mod pattern;
@@ -31,6 +32,7 @@ use std::{
 };
 
 pub use heartbeat::{Answer, Heartbeat, Reply};
+use held::Held;
 use kafscale_runtime::Instant;
 use kafscale_state::{
     State,
@@ -44,6 +46,7 @@ pub use pattern::Pattern;
 use super::{
     Error,
     classic::Takeover,
+    commits::Commit,
     migration::{Succession, duration},
 };
 use crate::config::group::GroupConfig;
@@ -88,6 +91,7 @@ pub struct Group {
     /// The revision in the state that this group follows.
     revision: u64,
     deadlines: BTreeMap<String, Deadlines>,
+    held: Held,
     /// The topics that were looked at last, and before when expressions are not matched anew.
     seen: Option<TopicsVersion>,
     match_again: Instant,
@@ -153,6 +157,7 @@ impl Group {
         for member in &content.members {
             let deadlines = Deadlines::new(now + group.session_timeout(member, state));
             group.deadlines.insert(member.id.clone(), deadlines);
+            group.held.note(member);
         }
         content.members.iter().for_each(|member| group.watch_revocation(&member.id, now));
         group
@@ -186,6 +191,7 @@ impl Group {
             content,
             revision,
             deadlines: BTreeMap::new(),
+            held: Held::default(),
             seen: None,
             match_again: Instant::ZERO,
             next: Unsaved::default(),
@@ -236,19 +242,25 @@ impl Group {
         self.content.members.is_empty() && !self.next.is_changed && self.saving.is_none()
     }
 
-    /// Whether offsets may be committed: by a member in its epoch, or by anybody while there are none. `Ok(true)` for a
-    /// member.
-    pub fn may_commit(&self, id: &str, epoch: i32) -> Result<bool, Error> {
+    /// Whether offsets may be committed: by anybody while there are no members, by a member in its epoch, or in an older one if
+    /// it has held all of these partitions since then. For a member with the epoch that it has now.
+    pub fn may_commit(&self, commit: &Commit) -> Result<Option<i32>, Error> {
+        let epoch = commit.generation;
         if epoch < 0 && self.content.members.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
-        let judged = self.check_epoch_of(id, epoch);
-        #[cfg(feature = "planted-bugs")]
-        let judged = match judged {
-            Err(Error::StaleMemberEpoch) if crate::planted::is(crate::planted::Bug::NoGenerationCheck) => Ok(()),
-            judged => judged,
+        let member = self.content.member(&commit.member_id).ok_or(Error::UnknownMember)?;
+        let refused = match member.classic {
+            Some(_) => Error::IllegalGeneration,
+            None if commit.knows_epochs => Error::StaleMemberEpoch,
+            None => return Err(Error::UnsupportedVersion),
         };
-        judged.map(|()| true)
+        let held = || commit.offsets.iter().all(|(handle, _)| self.held.since(member, *handle, epoch));
+        // Its epoch must be on its way to the log before the offsets are, which apply compares with it.
+        let may = epoch == member.epoch || (epoch < member.epoch && !self.next.is_changed && held());
+        #[cfg(feature = "planted-bugs")]
+        let may = may || crate::planted::is(crate::planted::Bug::NoGenerationCheck);
+        if may { Ok(Some(member.epoch)) } else { Err(refused) }
     }
 
     /// Whether a member is in this epoch, or generation.

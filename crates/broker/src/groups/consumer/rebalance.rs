@@ -82,6 +82,7 @@ impl Group {
             owned,
         };
         let Some(next) = reconcile(member, &aim) else { return false };
+        self.held.note(&next);
         self.content.members[index] = Arc::new(next);
         true
     }
