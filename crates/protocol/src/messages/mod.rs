@@ -301,9 +301,9 @@ impl ApiKey {
     }
 
     /// Whether bytes behind the body are passed over, as Apache Kafka does with every request. librdkafka 2.16 leaves
-    /// three of them when it asks for all topics.
+    /// three of them when it asks for all topics, and writes the tagged fields of AlterUserScramCredentials twice.
     fn may_have_surplus(self, version: i16) -> bool {
-        self == Self::Metadata && self.flexible(version)
+        matches!(self, Self::Metadata | Self::AlterUserScramCredentials) && self.flexible(version)
     }
 
     /// Whether the response's header has tagged fields. Never for ApiVersions: a client that asks does not know yet what

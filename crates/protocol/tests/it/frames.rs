@@ -1,7 +1,7 @@
 //! Whole frames: headers, parts, and what a frame must not be.
 
 use bytes::Bytes;
-use kafscale_protocol::messages::{api_versions, fetch, metadata, produce};
+use kafscale_protocol::messages::{alter_user_scram_credentials, api_versions, fetch, metadata, produce};
 use kafscale_protocol::*;
 
 #[test]
@@ -86,6 +86,15 @@ fn librdkafka_asks_for_all_topics_with_three_bytes_too_many() {
     let frame = b"\x00\x03\x00\x0d\x00\x00\x00\x03\x00\x07rdkafka\x00\x00\x00\x00\x00\x01\x00\x00";
     let (header, body) = RequestHeader::read(frame).unwrap();
     assert!(metadata::Request::read(header.api_version, body).unwrap().topics.is_none());
+}
+
+#[test]
+fn librdkafka_ends_a_change_of_passwords_twice() {
+    let mut frame =
+        encode_request(0, 3, None, &alter_user_scram_credentials::Request::default()).unwrap().to_bytes().to_vec();
+    frame.push(0);
+    let (header, body) = RequestHeader::read(&frame[4..]).unwrap();
+    assert!(alter_user_scram_credentials::Request::read(header.api_version, body).unwrap().upsertions.is_empty());
 }
 
 #[test]
