@@ -69,14 +69,14 @@ def produce(start, count):
     equal(producer.flush(30), 0, "records without an answer")
 
 
-def read(bootstrap, name, count, group_id):
-    """The keys of the first `count` records that a new group reads; commits what it read."""
+def read(bootstrap, name, count, group_id, patience_s=90):
+    """The keys of the first `count` records that a new group reads, even if it subscribes before the topic is there; commits."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group_id, "auto.offset.reset": "earliest", "enable.auto.commit": False})
     consumer.subscribe([name])
     keys = []
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + patience_s
     while len(keys) < count:
-        assert time.monotonic() < deadline, f"{len(keys)} of {count} records after 90 s"
+        assert time.monotonic() < deadline, f"{len(keys)} of {count} records after {patience_s} s"
         for message in consumer.consume(count - len(keys), timeout=1):
             if not message.error():
                 keys.append(message.key().decode())
@@ -85,8 +85,8 @@ def read(bootstrap, name, count, group_id):
     return keys
 
 
-def arrived(count, group_id):
-    equal(sorted(read(target, mirrored, count, group_id)), sorted(f"k{number}" for number in range(count)), "keys in the target")
+def arrived(count, group_id, patience_s=90):
+    equal(sorted(read(target, mirrored, count, group_id, patience_s)), sorted(f"k{number}" for number in range(count)), "keys in the target")
 
 
 def until(condition, what, patience_s=90):
@@ -114,7 +114,8 @@ with tempfile.TemporaryDirectory(prefix="kafscale-mirror-") as folder:
     checks.run("produce", lambda: produce(0, 300))
     checks.run("a group reads the source", lambda: read(source, topic, 300, group))
     with MirrorMaker(folder) as mirror:
-        checks.run("records arrive", lambda: arrived(300, f"{topic}-reader"))
+        # MirrorMaker itself takes a while to start, minutes on a busy machine.
+        checks.run("records arrive", lambda: arrived(300, f"{topic}-reader", 300))
         checks.run("more records", lambda: produce(300, 90))
         checks.run("they arrive too", lambda: arrived(390, f"{topic}-reader-2"))
         checks.run("settings of the topic", lambda: until(lambda: setting() == "1500000", "max.message.bytes is not mirrored"))
