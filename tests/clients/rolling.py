@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A running group of Java consumers is rolled from `group.protocol=classic` to `consumer` and back, one member after another.
 
-    rolling.py HOST:PORT
+    rolling.py HOST:PORT [STORY]...
 
 Three members share six partitions; each is stopped and started again with the other protocol. After every step all
 partitions are owned, each by one member, and what is produced is read. Told with the client's defaults, with the
@@ -78,7 +78,7 @@ class Rolling(Story):
             time.sleep(0.1)
 
 
-def main(bootstrap):
+def main(bootstrap, names):
     stories = [
         Rolling("rolling", bootstrap),
         Rolling("rolling-cooperative", bootstrap, strategy=COOPERATIVE),
@@ -86,6 +86,8 @@ def main(bootstrap):
     ]
     failed = 0
     for story in stories:
+        if names and story.name not in names:
+            continue
         started = time.monotonic()
         try:
             failed += story.tell()
@@ -97,4 +99,4 @@ def main(bootstrap):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:])

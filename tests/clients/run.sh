@@ -6,7 +6,7 @@
 # kcat, python, java, franz-go      one client each: all codecs, reading by assignment, timestamps, administration
 # cli                               the client commands of kafscale itself; it too runs against any Kafka
 # matrix[:LIBRARY,...]              every library in groups of 1 -> 3 -> 1 members, see matrix.py
-# rolling                           Java consumers that change the group protocol one by one, see rolling.py
+# rolling[:STORY,...]               Java consumers that change the group protocol one by one, see rolling.py
 # snippets                          the programs of docs/clients.md
 # tools, connect, streams, mirror-maker      what ships with Apache Kafka; the last needs a second broker
 #
@@ -27,9 +27,10 @@ while [[ "${1:-}" == --* ]]; do
         *) echo "unknown option $1" >&2; exit 2 ;;
     esac
 done
-# CI's share: every library in the classic protocol, and the two that most programs use in that of KIP-848.
+# CI's share: every library in the classic protocol, the two that most programs use in that of KIP-848, and one change from
+# the one to the other and back.
 libraries=librdkafka,kafka-python,aiokafka,kcat,java,franz-go,sarama,kafka-go,kafkajs,platformatic,java-kip848,librdkafka-kip848
-[ $# -gt 0 ] || set -- kcat python java franz-go cli "matrix:$libraries"
+[ $# -gt 0 ] || set -- kcat python java franz-go cli "matrix:$libraries" rolling:rolling
 if [ -z "$bootstrap" ]; then
     addresses=(--bootstrap {})
     [[ " $* " == *" mirror-maker "* ]] && addresses+=(--second {2})
@@ -48,6 +49,7 @@ suite() { # suite CLIENT: runs its program for a bounded time; 77 means that a t
         matrix) tool=$("$setup" python) && timeout 1800 "$tool" "$here/matrix.py" "$bootstrap" ;;
         matrix:*) tool=$("$setup" python) && tr , '\n' <<<"${1#*:}" | timeout 900 xargs "$tool" "$here/matrix.py" "$bootstrap" ;;
         rolling) tool=$("$setup" python) && timeout 900 "$tool" "$here/rolling.py" "$bootstrap" ;;
+        rolling:*) tool=$("$setup" python) && tr , '\n' <<<"${1#*:}" | timeout 300 xargs "$tool" "$here/rolling.py" "$bootstrap" ;;
         snippets) tool=$("$setup" python) && timeout 900 "$tool" "$here/snippets.py" "$bootstrap" ;;
         tools) jars=$("$setup" kafka) && timeout 600 python3 "$here/tools/suite.py" "$jars" "$bootstrap" "$topic" ;;
         connect) jars=$("$setup" kafka) && timeout 600 python3 "$here/connect/suite.py" "$jars" "$bootstrap" "$topic" ;;
