@@ -17,7 +17,8 @@
 //!
 //! What must always hold:
 //! 1. Nobody hears of an assignment or of a committed offset before the entry was applied here.
-//! 2. A member commits only under the group's current generation, or its own epoch: the coordinator checks it early, apply decides.
+//! 2. A member commits only under the group's current generation, or its own epoch (an older one counts for what the member has
+//!    held since): the coordinator checks it early, apply decides.
 //! 3. A save names the revision that it follows. If another coordinator saved in between, this one forgets what it knows
 //!    of the group and loads it anew.
 //! 4. What clients can make this hold is weighed and bounded.
