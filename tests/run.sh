@@ -64,6 +64,12 @@ clients() { tests/clients/run.sh; }
 checker() { python3 tests/kill/test_checker.py; }
 segments() { python3 tests/segments/kfs.py check crates/segment/tests/golden; }
 kill_dir() { tests/kill/run.sh --store dir --kills 5; }
+kill_life() {
+    local status=0
+    tests/kill/run.sh --store dir --life --kills 8 || status=$?
+    tests/kill/run.sh --store s3 --log dir --life --faults 503 --kills 4 || status=$?
+    return $status
+}
 kill_s3() {
     local status=0
     for faults in none 503 unanswered hang; do
@@ -73,7 +79,7 @@ kill_s3() {
 }
 fuzz() { tests/fuzz.sh 15; }
 
-all=(format build lint rust clients checker segments kill_dir kill_s3 fuzz)
+all=(format build lint rust clients checker segments kill_dir kill_life kill_s3 fuzz)
 [ $# -gt 0 ] || set -- "${all[@]}"
 versions
 for name in "$@"; do

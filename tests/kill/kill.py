@@ -2,13 +2,14 @@
 """Kills the broker under load, again and again, and checks what was acknowledged.
 
     tests/kill/run.sh [--store dir|s3|kafka|SERVER] [--log dir] [--faults none|503|unanswered|hang] [--kills N] [--seed N]
-                      [--keep FOLDER]
+                      [--life] [--keep FOLDER]
 
 At a random moment the broker is frozen (SIGSTOP), looked at, and killed (SIGKILL). A kill counts only if at
 that moment the store had a PUT that was not finished and a producer waited for an answer; if not, the broker
 is thawed and the next moment tried, up to a limit. With `--log dir` the bucket has the data and a directory the
 log: the PUT is then that of a data object, which its commit follows. `kafka` runs Apache Kafka instead, to try
-the test itself; SERVER is one of the real stores of tests/stores, behind the proxy.
+the test itself; SERVER is one of the real stores of tests/stores, behind the proxy. With `--life` records are merged,
+become segments and are deleted within seconds while this goes on, and a topic beside it expires.
 """
 
 import argparse
@@ -20,17 +21,31 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "servers"))
+TESTS = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(TESTS / "servers"), str(TESTS / "segments")]
+import kfs
 import stores
 from checker import check, summary
 from history import History
-from load import Load, create_topic, read_all
+from load import Expiring, Load, create_topic, read_all
 
 TOPIC = "kill"
 PARTITIONS = 6
 PRODUCERS = 4
 MOMENTS = 100
 RESTART_PATIENCE_S = 180
+
+# What becomes of data behind the clients, in seconds instead of hours.
+LIFE = {
+    "KAFSCALE_MERGE_INTERVAL": "1s",
+    "KAFSCALE_MERGE_AGE": "2s",
+    "KAFSCALE_MERGE_SIZE": "1MiB",
+    "KAFSCALE_SEGMENT_SIZE": "1MiB",
+    "KAFSCALE_SEGMENT_AGE": "4s",
+    "KAFSCALE_SEGMENT_AGE_SMALL": "8s",
+    "KAFSCALE_RETENTION_CHECK_INTERVAL": "1s",
+    "KAFSCALE_DELETE_DELAY": "1s",
+}
 
 
 def freeze(pid):
@@ -58,13 +73,35 @@ def kill_under_load(on, load, rng):
         os.kill(on.broker.pid, signal.SIGCONT)
 
 
+def look_at_life(on, expiring):
+    """What should have become of data by now; returns problems."""
+    problems = [("retention", what) for what in expiring.end()]
+    if not isinstance(on, stores.OnDirectory):
+        return problems
+    segments = sorted(on.broker.data.glob("default/*/*/*.kfs"))
+    # The reader takes its time, so a dozen of them.
+    for path in segments[:: len(segments) // 12 + 1]:
+        try:
+            kfs.read(path.read_bytes())
+        except Exception as error:
+            problems.append(("segment", f"{path}: {error}"))
+    merged = len(list(on.broker.data.glob("merged/*/*/*")))
+    print(f"{len(segments)} segments and {merged} merged objects are there; {expiring.sent} records were sent to expire")
+    if not segments:
+        problems.append(("harness", "no segment was made"))
+    return problems
+
+
 def run(arguments, folder):
     """The whole story; returns the problems found, as (kind, what)."""
     rng = random.Random(arguments.seed)
     history = History()
     counted = 0
-    with stores.open_setup(arguments.store, folder, arguments.faults, arguments.log) as on:
+    settings = LIFE if arguments.life else {}
+    life_problems = []
+    with stores.open_setup(arguments.store, folder, arguments.faults, arguments.log, settings) as on:
         create_topic(on.broker.bootstrap, TOPIC, PARTITIONS)
+        expiring = Expiring(on.broker.bootstrap) if arguments.life else None
         load = Load(on.broker.bootstrap, TOPIC, PARTITIONS, PRODUCERS, history, folder / "acks.log", arguments.seed)
         load.start()
         try:
@@ -80,18 +117,22 @@ def run(arguments, folder):
                 print(f"kill {number}: {puts} PUTs and {answers} answers were pending; ready again after {seconds:.2f} s", flush=True)
         except BaseException:
             load.stop(patience_s=1)
+            if expiring:
+                expiring.stop()
             raise
         load.stop(patience_s=120)
         # Once more from what the store holds, so that nothing is read from a warm broker's memory.
         on.broker.kill()
         on.broker.start()
         read_all(on.broker.bootstrap, TOPIC, PARTITIONS, history)
+        if expiring:
+            life_problems = look_at_life(on, expiring)
         history.save(folder / "history")
         on.report()
     sent, acked = sum(history.sent.values()), len(history.acks)
     unknown = sum(ack.offset < 0 for ack in history.acks)
     print(f"{arguments.kills} kills, {counted} counted; {sent} records sent, {acked} acknowledged, {unknown} of them without an offset")
-    problems = [("producer", what) for what in load.errors] + check(history)
+    problems = [("producer", what) for what in load.errors] + check(history) + life_problems
     if on.counts_puts and counted == 0:
         problems.append(("harness", "no kill met a pending PUT and a pending answer"))
     return problems
@@ -102,6 +143,7 @@ def main():
     parser.add_argument("--store", metavar="STORE", default="dir")
     parser.add_argument("--log", choices=["dir"], help="where the log lives, if not with the data")
     parser.add_argument("--faults", choices=["none", "503", "unanswered", "hang"], default="none")
+    parser.add_argument("--life", action="store_true", help="merge, segment, expire and delete within seconds")
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--keep", type=Path, help="folder for logs, data and the history; else a temporary one")
@@ -111,6 +153,7 @@ def main():
     if arguments.log and arguments.store != "s3":
         parser.error("the log of a bucket can live elsewhere: --store s3")
     apart = f" with the log in a {arguments.log}" if arguments.log else ""
+    apart += " with a fast life of data" if arguments.life else ""
     name = f"kill: {arguments.store}{apart}, faults {arguments.faults}, {arguments.kills} kills, seed {arguments.seed}"
     with tempfile.TemporaryDirectory(prefix="kafscale-kill-") as temporary:
         folder = arguments.keep or Path(temporary)

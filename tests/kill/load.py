@@ -17,9 +17,51 @@ from history import Ack, decode, encode
 QUIET = {"log_level": 2}
 
 
-def create_topic(bootstrap, topic, partitions):
+def create_topic(bootstrap, topic, partitions, **config):
     admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
-    admin.create_topics([NewTopic(topic, partitions)])[topic].result(60)
+    admin.create_topics([NewTopic(topic, partitions, config=config)])[topic].result(60)
+
+
+class Expiring:
+    """A topic whose records are kept for a second, and a producer that goes on writing to it."""
+
+    topic = "expiring"
+
+    def __init__(self, bootstrap):
+        self.bootstrap = bootstrap
+        self.sent = 0
+        self.running = True
+        create_topic(bootstrap, self.topic, 1, **{"retention.ms": "1000"})
+        self.thread = threading.Thread(target=self.produce)
+        self.thread.start()
+
+    def produce(self):
+        client = Producer({"bootstrap.servers": self.bootstrap, **QUIET})
+        while self.running:
+            client.produce(self.topic, value=b"x" * 500)
+            self.sent += 1
+            client.poll(0.05)
+        client.flush(60)
+
+    def stop(self):
+        self.running = False
+        self.thread.join()
+
+    def end(self, patience_s=60):
+        """Writes no more, and waits until everything has expired; what is wrong."""
+        self.stop()
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "not-joined", **QUIET})
+        deadline = time.monotonic() + patience_s
+        try:
+            while True:
+                low, high = consumer.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=patience_s)
+                if 0 < low == high:
+                    return []
+                if time.monotonic() > deadline:
+                    return [f"records {low} to {high} are still there after {patience_s} s"]
+                time.sleep(0.2)
+        finally:
+            consumer.close()
 
 
 class Load:

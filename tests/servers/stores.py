@@ -27,8 +27,8 @@ class OnDirectory:
 
     counts_puts = True
 
-    def __init__(self, folder):
-        self.broker = Kafscale(folder)
+    def __init__(self, folder, settings):
+        self.broker = Kafscale(folder, settings=settings)
 
     def pending_puts(self):
         temporary = self.broker.data / "+tmp"
@@ -170,20 +170,23 @@ def on_real(folder, name, faults):
 
 
 @contextlib.contextmanager
-def open_setup(store, folder, faults="none", log=None):
+def open_setup(store, folder, faults="none", log=None, settings=None):
     """Starts a broker on a store of this kind (`dir`, `s3`, `kafka`, or one of tests/stores) and everything under it; stops
     it all at the end.
 
-    With `log` set to `dir` the log of a broker on a bucket lives in a directory, and the bucket has only its data.
+    With `log` set to `dir` the log of a broker on a bucket lives in a directory, and the bucket has only its data. `settings`
+    are variables of the broker's environment.
     """
     if store not in ("s3", "dir", "kafka"):
         with on_real(folder, store, faults) as on:
             yield on
     elif store == "s3":
-        settings = {"KAFSCALE_LOG": f"file:{folder}/log-store"} if log == "dir" else None
+        settings = dict(settings or {})
+        if log == "dir":
+            settings["KAFSCALE_LOG"] = f"file:{folder}/log-store"
         with on_bucket(folder, faults, settings=settings) as on:
             yield on
     else:
-        on = OnKafka(folder) if store == "kafka" else OnDirectory(folder)
+        on = OnKafka(folder) if store == "kafka" else OnDirectory(folder, settings or {})
         with on.broker:
             yield on

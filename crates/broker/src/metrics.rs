@@ -94,6 +94,7 @@ pub struct Metrics {
     rewritten_objects: Family<Rewritten, Counter>,
     rewritten_bytes: Family<Rewritten, Counter>,
     deleted_objects: Counter,
+    retention_deleted_records: Counter,
     store_requests: Family<StoreRequest, Counter>,
     store_bytes: Family<StoreOperation, Counter<u64, AtomicU64>>,
     store_seconds: StoreLatency,
@@ -126,6 +127,7 @@ impl Default for Metrics {
             rewritten_objects: Family::default(),
             rewritten_bytes: Family::default(),
             deleted_objects: Counter::default(),
+            retention_deleted_records: Counter::default(),
             store_requests: Family::default(),
             store_bytes: Family::default(),
             store_seconds: Family::new_with_constructor(seconds),
@@ -180,6 +182,11 @@ impl Metrics {
             self.rewritten_objects.clone(),
         );
         registry.register_with_unit("rewritten", "Their bytes", Unit::Bytes, self.rewritten_bytes.clone());
+        registry.register(
+            "retention_deleted_records",
+            "Records that retention let go of",
+            self.retention_deleted_records.clone(),
+        );
         registry.register("deleted_objects", "Objects deleted that nothing referred to", self.deleted_objects.clone());
         registry.register("store_requests", "Requests to the store", self.store_requests.clone());
         registry.register_with_unit("store", "Bytes to and from the store", Unit::Bytes, self.store_bytes.clone());
@@ -226,6 +233,11 @@ impl Metrics {
     /// Objects that nothing referred to are gone.
     pub fn deleted(&self, objects: u64) {
         self.deleted_objects.inc_by(objects);
+    }
+
+    /// Retention let go of records.
+    pub fn retained(&self, records: u64) {
+        self.retention_deleted_records.inc_by(records);
     }
 
     /// All metrics as OpenMetrics text.

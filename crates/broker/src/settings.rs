@@ -71,6 +71,8 @@ pub struct LifeSettings {
     pub segment_small_age: Duration,
     /// Bytes a second that rewriting may read, and may write; 0 for no bound.
     pub bandwidth: u64,
+    /// How often it is looked for records that retention lets go.
+    pub retention_check: Duration,
     /// What nothing refers to is deleted after so long, at the least.
     pub delete_age: Duration,
     /// What was rewritten is deleted after so long.
@@ -92,6 +94,7 @@ impl Default for LifeSettings {
             segment_small_bytes: 1 << 20,
             segment_small_age: 24 * hour,
             bandwidth: 128 << 20,
+            retention_check: 5 * minute,
             delete_age: 15 * minute,
             delete_replaced_age: hour,
         }

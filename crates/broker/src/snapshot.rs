@@ -1,7 +1,8 @@
 //! Snapshots of the state, so that a start reads the newest one and the tail of the log, not all of it.
 //!
 //! One is due when the log since the last is at least as large as it (16 MiB of entries at the least) or holds 10,000
-//! frames, and at most once a minute. It is encoded piece by piece from a clone that shares its content with the live
+//! frames, and at most once a minute; and after an hour if frames wait to be deleted, since they go only below the floor and
+//! the floor moves with snapshots. It is encoded piece by piece from a clone that shares its content with the live
 //! state, stored under `snapshot/<generation>-<position>`, and read back in [parts]. Only then may the log be trimmed: up to
 //! the second newest snapshot that this process knows to be readable, and never what was applied within the last hour.
 //! That snapshot and all newer ones stay.
@@ -12,7 +13,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kafscale_log::{Log, Position, lone::Lone};
-use kafscale_runtime::{Handle, Runtime};
+use kafscale_runtime::{Handle, Instant, Runtime};
 use kafscale_state::{
     State,
     snapshot::{self, SnapshotError},
@@ -29,6 +30,9 @@ const ENTRY_BYTES: u64 = 16 << 20;
 const INTERVAL: Duration = Duration::from_secs(60);
 /// What was applied within this time stays in the log.
 const LOG_AGE: Duration = Duration::from_secs(60 * 60);
+/// Frames that nothing refers to make a snapshot due after this time, if there is one of them per so many bytes of it.
+const DEAD_AGE: Duration = Duration::from_secs(60 * 60);
+const BYTES_PER_DEAD: u64 = 1 << 20;
 /// Archives of what was applied within this time stay.
 const ARCHIVE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Readable snapshots that stay.
@@ -164,6 +168,7 @@ impl Readable {
 /// What was there when the last snapshot was taken.
 struct Last {
     position: Position,
+    at: Instant,
     entry_bytes: u64,
     size: u64,
 }
@@ -171,18 +176,20 @@ struct Last {
 impl Snapshotter {
     /// Takes snapshots when they are due, for as long as the process lives. It began with the one at `loaded`; 0 for none.
     pub async fn run(self, loaded: Position) {
-        let mut last = Last { position: self.replica.applied(), entry_bytes: self.metrics.entry_bytes(), size: 0 };
+        let (position, at, entry_bytes) = (self.replica.applied(), self.runtime.now(), self.metrics.entry_bytes());
+        let mut last = Last { position, at, entry_bytes, size: 0 };
         let (mut history, mut readable) = (History::default(), Readable::begin(loaded));
         loop {
             self.runtime.sleep(INTERVAL).await;
             history.note(self.runtime.now(), self.replica.applied());
-            if !self.is_due(&last) {
+            let aged = history.applied_before(LOG_AGE);
+            if !self.is_due(&last) && !aged.is_some_and(|aged| self.is_waited_for(&last, aged)) {
                 continue;
             }
             let entry_bytes = self.metrics.entry_bytes();
             match self.take().await {
                 Ok((position, size)) => {
-                    last = Last { position, entry_bytes, size };
+                    last = Last { position, at: self.runtime.now(), entry_bytes, size };
                     readable.note(position);
                 }
                 Err(error) => {
@@ -190,7 +197,7 @@ impl Snapshotter {
                     continue;
                 }
             }
-            if let (Some(kept), Some(aged)) = (readable.oldest_kept(), history.applied_before(LOG_AGE)) {
+            if let (Some(kept), Some(aged)) = (readable.oldest_kept(), aged) {
                 self.trim(kept, aged, history.applied_before(ARCHIVE_AGE)).await;
             }
         }
@@ -200,6 +207,18 @@ impl Snapshotter {
         let entry_bytes = self.metrics.entry_bytes().saturating_sub(last.entry_bytes);
         let frames = self.replica.applied().saturating_sub(last.position);
         frames >= self.frames || entry_bytes >= ENTRY_BYTES.max(last.size)
+    }
+
+    /// Whether enough frames that died before `aged` wait for the floor.
+    fn is_waited_for(&self, last: &Last, aged: Position) -> bool {
+        if self.runtime.now().saturating_sub(last.at) < DEAD_AGE || self.replica.applied() == last.position {
+            return false;
+        }
+        let dead = self.replica.read(|state| {
+            let dead = state.dead_objects().filter(|(id, dead)| id.log_position().is_some() && dead.since <= aged);
+            dead.count() as u64
+        });
+        dead > last.size / BYTES_PER_DEAD
     }
 
     /// Takes one now. Returns its position and size in bytes.

@@ -9,13 +9,14 @@
 //! - **order**: an append that ended before another began stands behind it, or a client's own order is turned round.
 //! - **gap**: a read skipped places, or did not begin where it was asked to.
 //! - **stale**: an answer claims an end, or an absence, older than the request.
+//! - **early**: a place was gone before it was old enough to go.
 //! - **time**: a question for a time was answered with another record than the first that fits.
 //! - **ghost**: an append that began after its line's deletion was acknowledged.
 //! - **stuck**: an operation never ended although everything was healed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Appended, Dated, Found, History, Op, Place, Promise, Tick, Times, Value, What};
+use crate::history::{Appended, Dated, Expiry, Found, History, Op, Place, Promise, Tick, Times, Value, What};
 
 /// What the history held, for runs that must show that something happened at all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,13 +45,14 @@ pub fn audit(history: &History) -> Result<Tally, Vec<String>> {
     let mut wrong = Vec::new();
     let deletions = history.deletions();
     for (line, ops) in history.lines() {
-        let mut case = Case::open(&ops, line.first);
+        let mut case = Case::open(&ops, line.first, history.expiry(&line));
         case.places();
         case.senders();
         match deletions.get(&line) {
             Some(deleted_at) => case.ghosts(*deleted_at),
             None => case.final_reading(),
         }
+        case.early(&history.times(&line));
         case.order();
         case.reads();
         if !deletions.contains_key(&line) {
@@ -78,6 +80,8 @@ struct Sent<'a> {
 struct Case<'a> {
     ops: &'a [Op],
     first: Place,
+    /// What may go, if anything may.
+    expiry: Option<Expiry>,
     sent: Vec<Sent<'a>>,
     /// Everything that was ever seen at a place, by reads and acknowledgements.
     seen: BTreeMap<Place, Option<Value>>,
@@ -87,7 +91,7 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    fn open(ops: &'a [Op], first: Place) -> Self {
+    fn open(ops: &'a [Op], first: Place, expiry: Option<Expiry>) -> Self {
         let sent = ops.iter().filter_map(|op| match &op.what {
             What::Append { values, promise, attempts, answer } => Some(Sent {
                 client: op.client,
@@ -101,7 +105,27 @@ impl<'a> Case<'a> {
             _ => None,
         });
         let sent = sent.collect();
-        Self { ops, first, sent, seen: BTreeMap::new(), found_at: BTreeMap::new(), wrong: Vec::new() }
+        Self { ops, first, expiry, sent, seen: BTreeMap::new(), found_at: BTreeMap::new(), wrong: Vec::new() }
+    }
+
+    /// The first place that must still be there: what lies below was told to be gone.
+    fn start(&self) -> Place {
+        let told = self.expiry.iter().flat_map(|expiry| &expiry.starts).map(|(start, _)| *start).max();
+        told.unwrap_or(self.first).max(self.first)
+    }
+
+    /// Nothing is gone before it is old enough.
+    fn early(&mut self, times: &Times) {
+        let Some(Expiry { age_ms, starts }) = &self.expiry else { return };
+        for (start, now_ms) in starts {
+            let newest = |times: &BTreeSet<i64>| times.last().copied().unwrap_or(i64::MIN);
+            let young = times.range(..*start).find(|(_, times)| newest(times).saturating_add(*age_ms) >= *now_ms);
+            if let Some((at, times)) = young {
+                let text =
+                    format!("early: {at} of {times:?} was gone at {now_ms}, but may go {age_ms} ms after its time");
+                self.wrong.push(text);
+            }
+        }
     }
 
     fn values_read(&self) -> impl Iterator<Item = (&'a Op, &'a [(Place, Option<Value>)])> + use<'a> {
@@ -171,19 +195,20 @@ impl<'a> Case<'a> {
             _ => None,
         });
         let last: BTreeMap<Place, Option<Value>> = finals.flatten().copied().collect();
-        let end = last.last_key_value().map_or(self.first, |(at, _)| at + 1);
-        if let Some(hole) = (self.first..end).find(|at| !last.contains_key(at)) {
+        let first = self.start();
+        let end = last.last_key_value().map_or(first, |(at, _)| at + 1);
+        if let Some(hole) = (first..end).find(|at| !last.contains_key(at)) {
             self.wrong.push(format!("lost: the final reading has nothing at {hole}, but ends at {end}"));
         }
         for sent in &self.sent {
             let Appended::At(base) = sent.answer else {
                 let lost = sent.values.iter().find(|value| !self.found_at.contains_key(value));
-                if let (Appended::Somewhere, Some(value)) = (sent.answer, lost) {
+                if let (Appended::Somewhere, Some(value), None) = (sent.answer, lost, &self.expiry) {
                     self.wrong.push(format!("lost: {value} was acknowledged, and is nowhere"));
                 }
                 continue;
             };
-            for (value, at) in sent.values.iter().zip(base..) {
+            for (value, at) in sent.values.iter().zip(base..).filter(|(_, at)| *at >= first) {
                 if last.get(&at) != Some(&Some(*value)) {
                     let instead = last.get(&at);
                     let text = format!("lost: {value} was acknowledged at {at}, where finally is {instead:?}");
@@ -191,7 +216,7 @@ impl<'a> Case<'a> {
                 }
             }
         }
-        for (at, value) in &self.seen {
+        for (at, value) in self.seen.range(first..) {
             if last.get(at) != Some(value) {
                 self.wrong.push(format!("lost: {value:?} was seen at {at}, finally there is {:?}", last.get(at)));
             }
@@ -266,10 +291,10 @@ impl<'a> Case<'a> {
                 What::End { answer: Some(told) } if *told < end => {
                     self.wrong.push(format!("stale: told the end {told} when it was {end} before the question"));
                 }
-                What::End { answer: Some(told) } if *told > really => {
+                What::End { answer: Some(told) } if *told > really && self.expiry.is_none() => {
                     self.wrong.push(format!("phantom: told the end {told}, and it never was beyond {really}"));
                 }
-                What::Read { from, answer: Found::OutOfRange, .. } if (self.first..=end).contains(from) => {
+                What::Read { from, answer: Found::OutOfRange, .. } if (self.start()..=end).contains(from) => {
                     self.wrong.push(format!("stale: {from} called out of range when the end was {end}"));
                 }
                 _ => {}

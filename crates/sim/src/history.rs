@@ -145,6 +145,16 @@ struct Log {
     ops: Vec<Op>,
     deleted: BTreeMap<Line, Tick>,
     times: BTreeMap<Line, Times>,
+    expiring: BTreeMap<Line, Expiry>,
+}
+
+/// What may go from a line, and what was told of it.
+#[derive(Debug, Clone, Default)]
+pub struct Expiry {
+    /// A place may go once its time is so many milliseconds ago.
+    pub age_ms: i64,
+    /// First places that were told, each with a time in Unix milliseconds at which it was so.
+    pub starts: Vec<(Place, i64)>,
 }
 
 /// The times in milliseconds that places were seen with; more than one is wrong.
@@ -225,6 +235,23 @@ impl History {
     /// The times that a line's places were seen with.
     pub fn times(&self, line: &Line) -> Times {
         self.0.lock().times.get(line).cloned().unwrap_or_default()
+    }
+
+    /// Places of a line may go once they are so old.
+    pub fn expires(&self, line: &Line, age_ms: i64) {
+        self.0.lock().expiring.insert(line.clone(), Expiry { age_ms, starts: Vec::new() });
+    }
+
+    /// This place was told to be a line's first one, and it is this time now.
+    pub fn started(&self, line: &Line, start: Place, now_ms: i64) {
+        if let Some(expiry) = self.0.lock().expiring.get_mut(line) {
+            expiry.starts.push((start, now_ms));
+        }
+    }
+
+    /// What may go from a line; none if everything must stay.
+    pub fn expiry(&self, line: &Line) -> Option<Expiry> {
+        self.0.lock().expiring.get(line).cloned()
     }
 
     /// A question for the end begins.

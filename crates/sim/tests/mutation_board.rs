@@ -161,6 +161,12 @@ const BOARD: &[Planted] = &[
         seeds: 3,
     },
     Planted {
+        name: "retention takes one extent too many",
+        plant: |on| state::plant(on.then_some(state::Bug::CutsTooMuch)),
+        scenario: "broker-life",
+        seeds: 10,
+    },
+    Planted {
         name: "a claim executed with other bytes",
         plant: |on| broker::plant(on.then_some(broker::Bug::ClaimWithOtherBytes)),
         scenario: "broker-life",

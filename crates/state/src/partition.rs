@@ -49,6 +49,15 @@ pub struct Claim {
     pub algorithm: u8,
 }
 
+/// What retention keeps of a partition's records. Where both are given, both must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keep {
+    /// Those that are at most so many milliseconds old.
+    pub age_ms: Option<u64>,
+    /// The newest ones, up to so many bytes.
+    pub bytes: Option<u64>,
+}
+
 /// A published segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentView {
@@ -227,6 +236,34 @@ impl<'a> PartitionView<'a> {
     pub fn extents_from(&self, offset: i64) -> impl Iterator<Item = ExtentView> + use<'a> {
         let offset = u64::try_from(offset).unwrap_or(0).max(self.partition.start);
         self.tiles_from(offset, offset < self.partition.end)
+    }
+
+    /// Where the log starts once retention has cut it: whole tiles go, the oldest first, as long as the tile that is looked
+    /// at is too old or all that is left would be too much without it. A tile is as old as its newest record, so one from
+    /// the future keeps everything behind it, as in Kafka. One whose records have no timestamps goes with the next that has.
+    pub fn retained_from(&self, keep: Keep, now_ms: i64) -> i64 {
+        let (mut start, last_stable) = (self.log_start_offset(), self.last_stable_offset());
+        let sum = || self.extents_from(start).map(|tile| u64::from(tile.len)).sum::<u64>();
+        // The sum is more than what lies from the start on while something below it waits to be freed.
+        let mut excess = keep.bytes.filter(|bytes| self.bytes() > *bytes).map_or(0, |kept| sum().saturating_sub(kept));
+        for tile in self.extents_from(start).take_while(|tile| tile.end_offset <= last_stable) {
+            let len = u64::from(tile.len);
+            let is_dated = tile.max_timestamp >= 0;
+            let age_ms = u64::try_from(now_ms.saturating_sub(tile.max_timestamp)).unwrap_or(0);
+            if len <= excess || (is_dated && keep.age_ms.is_some_and(|kept| age_ms > kept)) {
+                excess = excess.saturating_sub(len);
+                start = tile.end_offset;
+            } else if is_dated || keep.age_ms.is_none() {
+                break;
+            } else {
+                excess = 0;
+            }
+        }
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is(crate::planted::Bug::CutsTooMuch) && start > self.log_start_offset() {
+            start = self.extents_from(start).next().map_or(start, |tile| tile.end_offset);
+        }
+        start
     }
 
     /// The extents behind the segments, those that lie wholly or partly below the log start included.

@@ -23,6 +23,8 @@ pub enum Bug {
     TwoOwners,
     /// What a merged object replaces gives its references back twice.
     SwapAppliedTwice,
+    /// Retention takes an extent that is not due along with those that are.
+    CutsTooMuch,
     /// The path of a deleted topic is given to its successor whatever still lies there.
     PathUsedAtOnce,
 }

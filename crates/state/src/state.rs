@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::broker::{Broker, Brokers};
 use crate::group::Groups;
 use crate::object::{Dead, DeadObject, DeadSegment, Grave, Object, ObjectId, Place};
@@ -181,6 +183,23 @@ impl State {
     /// A topic by namespace and name.
     pub fn topic_in(&self, namespace: &str, name: &str) -> Option<&Topic> {
         self.topics.find(namespace, name).map(Arc::as_ref)
+    }
+
+    /// A hash of all settings that decide about a topic on this broker: who acts on them names what was read.
+    pub fn settings_hash(&self, topic: &Topic, node_id: i32) -> u64 {
+        let mut hash = Xxh3::new();
+        let layers = [Some(&topic.settings), self.broker_settings(node_id), Some(self.broker_defaults())];
+        for settings in layers {
+            let settings = settings.into_iter().flatten();
+            settings.for_each(|(name, value)| {
+                for text in [name, value] {
+                    hash.update(&(text.len() as u64).to_be_bytes());
+                    hash.update(text.as_bytes());
+                }
+            });
+            hash.update(&u64::MAX.to_be_bytes());
+        }
+        hash.digest()
     }
 
     /// A topic by id.

@@ -37,6 +37,8 @@ pub enum Verdict {
     Commit(CommitVerdict),
     /// The log start offset of each partition, in the order of the entry.
     RecordsDeleted(Vec<Result<i64, StartRefused>>),
+    /// The log start offset of each partition, in the order of the entry.
+    Retained(Vec<Result<i64, CutRefused>>),
     /// The group is what was said.
     GroupSaved {
         /// The revision that the next save must name.
@@ -306,6 +308,17 @@ pub enum StartRefused {
     OffsetOutOfRange,
 }
 
+/// Why retention has not cut a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CutRefused {
+    /// The partition does not exist, or no longer.
+    #[error("unknown topic or partition")]
+    UnknownTopicOrPartition,
+    /// Its settings are no longer those that the rule was read from.
+    #[error("the settings have changed")]
+    SettingsChanged,
+}
+
 impl Verdict {
     /// Appends the bytes that the digest covers.
     pub(crate) fn encode(&self, writer: &mut Writer) {
@@ -334,6 +347,17 @@ impl Verdict {
                         Err(StartRefused::UnknownTopicOrPartition) => writer.zigzag(-1),
                         Err(StartRefused::OffsetOutOfRange) => writer.zigzag(-2),
                     }
+                }
+            }
+            Self::Retained(starts) => {
+                writer.u8(11);
+                writer.count(starts.len());
+                for start in starts {
+                    writer.zigzag(match start {
+                        Ok(start) => *start,
+                        Err(CutRefused::UnknownTopicOrPartition) => -1,
+                        Err(CutRefused::SettingsChanged) => -2,
+                    });
                 }
             }
             Self::Refused(refused) => {

@@ -43,6 +43,8 @@ pub struct Waiting {
     pub head_start: Duration,
     /// It grew since it was last looked at for a segment.
     pub has_grown: bool,
+    /// Unless it grows it need not be looked at before.
+    pub look_at: Instant,
     /// A job failed: leave it alone until then.
     pub rests_until: Instant,
 }
@@ -56,6 +58,12 @@ impl Waiting {
     /// What waited is claimed: what is left behind begins to wait now.
     pub fn begin_anew(&mut self, now: Instant) {
         (self.since, self.head_start, self.has_grown) = (now, Duration::ZERO, true);
+    }
+
+    /// Nothing is due: it is looked at again when it has grown, or when it is so old.
+    pub fn wait_for(&mut self, age: Duration, now: Instant) {
+        self.has_grown = false;
+        self.look_at = now + age.saturating_sub(self.age(now));
     }
 }
 
@@ -83,6 +91,7 @@ impl Debt {
                 since: now,
                 head_start,
                 has_grown: true,
+                look_at: now,
                 rests_until: Instant::ZERO,
             };
             partitions.insert(handle, waiting);
@@ -100,6 +109,7 @@ impl Debt {
                 since: now,
                 head_start: Duration::ZERO,
                 has_grown: true,
+                look_at: now,
                 rests_until: Instant::ZERO,
             });
             waiting.has_grown = true;

@@ -4,6 +4,9 @@
 //! monotonic clock*, and a barrier within the last seconds proved that it is not cut off. No date and no listing can make it
 //! delete early. A log frame goes only below the floor. Whoever still reads from old places has moved on by then.
 //!
+//! Many names go in one request where the provider takes that, a pause between requests. Of a request that fails nothing is
+//! believed: the next one is half as long, so that names which the store refuses do not hold up the others for ever.
+//!
 //! *Orphans* are merged and data objects that the state has never heard of: of sessions that are over, or of this one below
 //! its settled number. They wait a day more, since a log may have been restored. Of a deleted topic the path is emptied,
 //! until two listings in a row find nothing; then its grave goes, and the name may be used again.
@@ -27,12 +30,14 @@ use kafscale_store::Store;
 use super::{ATTEMPT, Context, Undone};
 use crate::history::History;
 
-/// How often the deleter looks.
+/// How often the deleter looks, at the least.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// A barrier allows deletes for so long.
 const BARRIER_AGE_MAX: Duration = Duration::from_secs(10);
-/// Names in one request.
+/// Names in one request. The store makes of it what its provider takes.
 const BATCH: usize = 1_000;
+/// Failures after which the rest is left to the next round.
+const FAILURES: u32 = 32;
 /// Requests in one round.
 const BATCHES: usize = 16;
 /// Between two batches.
@@ -72,19 +77,21 @@ pub struct Deleter {
     /// What was settled when orphans were last looked for.
     listed_up_to: Option<Settled>,
     barrier_at: Option<Instant>,
+    /// Names in the next request: half as many after a failure, for one name that is refused fails them all.
+    batch: usize,
 }
 
 impl Deleter {
     pub fn new(context: Arc<Context>) -> Self {
         let listed_at = context.runtime.now();
         let (history, orphans, empty) = Default::default();
-        Self { context, history, orphans, empty, listed_at, listed_up_to: None, barrier_at: None }
+        Self { context, history, orphans, empty, listed_at, listed_up_to: None, barrier_at: None, batch: BATCH }
     }
 
     /// Runs as long as the process, or until nothing more is applied.
     pub async fn run(mut self) {
         while !self.context.writer.is_stopped() {
-            self.context.runtime.sleep(INTERVAL).await;
+            self.context.runtime.sleep(INTERVAL.min(self.context.settings.delete_age)).await;
             let now = self.context.runtime.now();
             self.history.note(now, self.context.replica.applied());
             if let Err(error) = self.round(now).await {
@@ -165,45 +172,88 @@ impl Deleter {
         Ok((found, waiting as u64))
     }
 
+    /// Deletes what it can, and lets the state forget that much.
     async fn delete_dead(&mut self, found: Vec<Found>) -> Result<(), Undone> {
-        let mut gone = ObjectsDeleted::default();
-        let (mut names, mut frames) = (Vec::new(), Vec::new());
-        for found in found {
-            match found {
-                Found::Object(id, place) => {
-                    // What has no name here is another broker's to delete.
-                    let Some(name) = self.context.view.name(place) else { continue };
-                    gone.objects.push(id);
-                    if id.log_position().is_some() { &mut frames } else { &mut names }.push(name);
-                }
-                Found::Segment(key, both) => {
-                    gone.segments.push(key);
-                    names.extend(both);
-                }
-            }
-        }
+        let is_frame = |found: &Found| matches!(found, Found::Object(_, Place::LogFrame { .. }));
+        let (frames, others): (Vec<Found>, Vec<Found>) = found.into_iter().partition(is_frame);
         let (store, log_store) = (Arc::clone(&self.context.store), Arc::clone(&self.context.log_store));
-        self.delete(&*store, &names).await?;
-        self.delete(&*log_store, &frames).await?;
-        self.context.metrics.deleted((names.len() + frames.len()) as u64);
-        self.context.writer.submit(None, Entry::ObjectsDeleted(gone), true).await?;
-        Ok(())
+        let mut gone = ObjectsDeleted::default();
+        let of_data = self.delete_found(&*store, others, &mut gone).await;
+        let of_log = self.delete_found(&*log_store, frames, &mut gone).await;
+        if gone != ObjectsDeleted::default() {
+            gone.objects.sort_unstable();
+            self.context.writer.submit(None, Entry::ObjectsDeleted(gone), true).await?;
+        }
+        of_data.and(of_log)
     }
 
-    /// Deletes these names, if it is certain that this broker is not cut off.
-    async fn delete(&mut self, store: &dyn Store, names: &[String]) -> Result<(), Undone> {
-        let context = &self.context;
-        for names in names.chunks(BATCH) {
-            let now = context.runtime.now();
-            if self.barrier_at.is_none_or(|at| now.saturating_sub(at) >= BARRIER_AGE_MAX) {
-                let reached = context.replica.barrier(&*context.log).await;
-                reached.map_err(|error| Undone::Store(error.to_string()))?;
-                self.barrier_at = Some(now);
+    async fn delete_found(
+        &mut self,
+        store: &dyn Store,
+        found: Vec<Found>,
+        gone: &mut ObjectsDeleted,
+    ) -> Result<(), Undone> {
+        let view = &self.context.view;
+        let named = found.into_iter().filter_map(|found| match &found {
+            // What has no name here is another broker's to delete.
+            Found::Object(_, place) => view.name(*place).map(|name| (vec![name], found)),
+            Found::Segment(_, names) => Some((names.to_vec(), found)),
+        });
+        let named: Vec<(Vec<String>, Found)> = named.collect();
+        let names: Vec<String> = named.iter().flat_map(|(names, _)| names).cloned().collect();
+        let (deleted, outcome) = self.delete(store, &names).await;
+        let mut deleted = deleted.into_iter();
+        for (names, found) in named {
+            // All of them are taken from the row, whatever became of the first.
+            if deleted.by_ref().take(names.len()).filter(|deleted| !deleted).count() > 0 {
+                continue;
             }
-            let deleted = timeout(&*context.runtime, ATTEMPT, store.delete(names)).await;
-            deleted
-                .map_err(|_| Undone::Store("no answer in time".to_owned()))?
-                .map_err(|error| Undone::Store(error.to_string()))?;
+            match found {
+                Found::Object(id, _) => gone.objects.push(id),
+                Found::Segment(key, _) => gone.segments.push(key),
+            }
+        }
+        outcome
+    }
+
+    /// Deletes these names, if it is certain that this broker is not cut off; which of them are gone.
+    async fn delete(&mut self, store: &dyn Store, names: &[String]) -> (Vec<bool>, Result<(), Undone>) {
+        let (mut gone, mut at, mut failures) = (vec![false; names.len()], 0, 0);
+        while at < names.len() {
+            if let Err(undone) = self.is_in_touch().await {
+                return (gone, Err(undone));
+            }
+            let until = (at + self.batch).min(names.len());
+            let answer = timeout(&*self.context.runtime, ATTEMPT, store.delete(&names[at..until])).await;
+            let failure = match answer {
+                Ok(Ok(())) => {
+                    gone[at..until].fill(true);
+                    self.context.metrics.deleted((until - at) as u64);
+                    (at, self.batch) = (until, (self.batch * 2).min(BATCH));
+                    continue;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            // A name that fails alone is left to the next round.
+            at += usize::from(until - at == 1);
+            failures += 1;
+            self.batch = (self.batch / 2).max(1);
+            if failures == FAILURES {
+                return (gone, Err(Undone::Store(failure)));
+            }
+            self.context.runtime.sleep(PAUSE).await;
+        }
+        (gone, Ok(()))
+    }
+
+    /// A barrier within the last seconds says that this broker is not cut off.
+    async fn is_in_touch(&mut self) -> Result<(), Undone> {
+        let now = self.context.runtime.now();
+        if self.barrier_at.is_none_or(|at| now.saturating_sub(at) >= BARRIER_AGE_MAX) {
+            let reached = self.context.replica.barrier(&*self.context.log).await;
+            reached.map_err(|error| Undone::Store(error.to_string()))?;
+            self.barrier_at = Some(now);
         }
         Ok(())
     }
@@ -236,8 +286,7 @@ impl Deleter {
         let old: Vec<String> = old.map(|(name, _)| name.clone()).collect();
         if !old.is_empty() {
             let store = Arc::clone(&self.context.store);
-            self.delete(&*store, &old).await?;
-            self.context.metrics.deleted(old.len() as u64);
+            self.delete(&*store, &old).await.1?;
             tracing::info!(objects = old.len(), "objects that nobody ever referred to were deleted");
         }
         self.context.metrics.reading("orphans", self.orphans.len() as u64);
@@ -277,8 +326,7 @@ impl Deleter {
             if !files.is_empty() {
                 let store = Arc::clone(&self.context.store);
                 self.empty.insert(number, 0);
-                self.delete(&*store, &files).await?;
-                self.context.metrics.deleted(files.len() as u64);
+                self.delete(&*store, &files).await.1?;
                 continue;
             }
             let count = self.empty.entry(number).or_default();

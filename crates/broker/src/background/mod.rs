@@ -5,6 +5,7 @@
 //!  frames (L0) ── rewriter: merge ──▶ merged object (L1, L2) ──┐
 //!       │                                                      ├─ rewriter: segments ──▶ .kfs + .index
 //!       └──────────────── fat partitions ──────────────────────┘
+//!  due by retention ── Retained ──▶ dead
 //!  dead in the state ── deleter: seen long enough, barrier ──▶ gone from the store ──▶ ObjectsDeleted
 //! ```
 //!
@@ -17,6 +18,7 @@ mod deleter;
 mod merge;
 mod pace;
 mod plan;
+mod retention;
 mod rewriter;
 mod segments;
 mod source;
@@ -96,6 +98,7 @@ pub fn start(context: Context) {
     let context = Arc::new(context);
     let runtime = Arc::clone(&context.runtime);
     runtime.spawn("rewriter", Box::pin(rewriter::Rewriter::new(Arc::clone(&context)).run()));
+    runtime.spawn("retention", Box::pin(retention::run(Arc::clone(&context))));
     runtime.spawn("deleter", Box::pin(deleter::Deleter::new(context).run()));
 }
 

@@ -7,6 +7,10 @@ use kafscale_runtime::Instant;
 use kafscale_state::{Handle, Verdict, verdict::Refused};
 
 use super::{Context, Debt, Undone, merge, pace::Pace, plan, segments};
+use crate::{
+    config::{layers::Layers, topic::LifeConfig},
+    settings::LifeSettings,
+};
 
 /// Merged objects in one round: then segments have their turn.
 const MERGES: usize = 16;
@@ -14,6 +18,8 @@ const MERGES: usize = 16;
 const CLAIMS: usize = 16;
 /// How long a partition rests after a job of it failed.
 const REST: Duration = Duration::from_secs(10 * 60);
+/// A segment for less than this age is not worth its requests, whatever `segment.ms` says.
+const SEGMENT_AGE_MIN: Duration = Duration::from_secs(60);
 /// As long after the store failed, which says nothing of the partition.
 const STORE_REST: Duration = Duration::from_secs(60);
 
@@ -173,9 +179,7 @@ impl Rewriter {
                 if claimed.len() + wanted.len() >= CLAIMS || bytes >= settings.segment_bytes {
                     break;
                 }
-                let age = waiting.age(now);
-                let is_older = age >= settings.segment_age;
-                if !waiting.has_grown && !is_older {
+                if !waiting.has_grown && now < waiting.look_at {
                     continue;
                 }
                 let Some(view) = state.partition(handle) else {
@@ -190,27 +194,67 @@ impl Rewriter {
                     idle.push(handle);
                     continue;
                 }
-                let wish = segments::Wish {
-                    bytes: settings.segment_bytes,
-                    is_older,
-                    is_old: age >= settings.segment_small_age,
-                    small_bytes: settings.segment_small_bytes,
-                    node_id: self.context.node_id,
-                };
-                match segments::wanted(state, handle, &wish) {
+                let config = LifeConfig::new(&Layers::of_topic(state, self.context.node_id, view.topic()));
+                let (wish, next_age) = wish(settings, &config, waiting.age(now));
+                match Some(wish).filter(|_| !config.compact).and_then(|wish| segments::wanted(state, handle, &wish)) {
                     Some(due) => {
                         bytes += due.bytes;
                         wanted.push(due);
                     }
-                    None => seen.push(handle),
+                    None => seen.push((handle, next_age)),
                 }
             }
         });
         idle.into_iter().for_each(|handle| self.debt.done(handle));
-        seen.into_iter().for_each(|handle| self.debt.update(handle, |waiting| waiting.has_grown = false));
+        seen.into_iter().for_each(|(handle, age)| self.debt.update(handle, |waiting| waiting.wait_for(age, now)));
         for due in &wanted {
             self.debt.update(due.partition, |waiting| waiting.begin_anew(now));
         }
         (claimed, wanted)
+    }
+}
+
+/// When a partition's waiting records make a segment, and at which age it may be otherwise. `segment.ms` and
+/// `segment.bytes` make segments earlier and smaller than this broker would.
+fn wish(settings: &LifeSettings, config: &LifeConfig, age: Duration) -> (segments::Wish, Duration) {
+    let rolled = Duration::from_millis(config.segment_ms).max(SEGMENT_AGE_MIN);
+    let (older, old) = (settings.segment_age.min(rolled), settings.segment_small_age.min(rolled));
+    let wish = segments::Wish {
+        bytes: settings.segment_bytes.min(config.segment_bytes),
+        is_older: age >= older,
+        is_old: age >= old,
+        small_bytes: settings.segment_small_bytes,
+    };
+    let next = [older, old].into_iter().filter(|at| *at > age).min();
+    (wish, next.unwrap_or(age + REST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_may_have_its_segments_earlier_and_smaller() {
+        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
+        let settings = LifeSettings::default();
+        let wish = |segment_ms: u64, segment_bytes: u64, age: Duration| {
+            let config = LifeConfig {
+                compact: false,
+                delete: true,
+                retention_ms: -1,
+                retention_bytes: -1,
+                segment_ms,
+                segment_bytes,
+            };
+            let (wish, next) = wish(&settings, &config, age);
+            (wish.bytes >> 20, wish.is_older, wish.is_old, next)
+        };
+        let week = 7 * 86_400_000;
+        assert_eq!(wish(week, 1 << 30, hour), (256, false, false, 6 * hour));
+        assert_eq!(wish(week, 1 << 20, 6 * hour), (1, true, false, 24 * hour));
+        assert_eq!(wish(week, 1 << 30, 24 * hour), (256, true, true, 24 * hour + REST));
+        assert_eq!(wish(3_600_000, 1 << 30, hour - minute), (256, false, false, hour));
+        assert_eq!(wish(3_600_000, 1 << 30, hour), (256, true, true, hour + REST));
+        assert_eq!(wish(1, 1 << 30, minute / 2), (256, false, false, minute));
     }
 }

@@ -16,7 +16,7 @@ use kafscale_state::{
 };
 use kafscale_store::{Body, ReadRange};
 
-use super::{Context, Undone, pace::Pace, plan::is_compacted, source};
+use super::{Context, Undone, pace::Pace, source};
 use crate::read::Extent;
 
 /// Bytes that are read back at a time.
@@ -35,10 +35,11 @@ pub struct Wanted {
     pub bytes: u64,
 }
 
-/// Whether a partition's waiting records make a segment by now, and which of them.
+/// Whether a partition's waiting records make a segment by now, and which of them. Those of compacted topics never do: the
+/// caller knows.
 pub fn wanted(state: &State, partition: Handle, wish: &Wish) -> Option<Wanted> {
     let view = state.partition(partition)?;
-    if view.claim().is_some() || is_compacted(state, partition, wish.node_id) {
+    if view.claim().is_some() {
         return None;
     }
     path_namespace(view.topic().namespace())?;
@@ -70,8 +71,6 @@ pub struct Wish {
     pub is_old: bool,
     /// Less is small.
     pub small_bytes: u64,
-    /// This broker, whose settings are in force.
-    pub node_id: i32,
 }
 
 /// Claims segments. Those that are refused are not wanted any more.

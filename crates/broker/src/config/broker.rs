@@ -72,6 +72,12 @@ const OWN: &[Own] = &[
         |s| Some(s.groups.session_timeout_min.as_millis().to_string()),
         "The shortest session timeout of a group member.",
     ),
+    (
+        "log.retention.check.interval.ms",
+        LONG,
+        |s| Some(s.life.retention_check.as_millis().to_string()),
+        "How often it is looked for records that retention lets go.",
+    ),
     ("max.connections", INT, |s| Some(s.connections_max.to_string()), "Connections at once."),
     ("node.id", INT, |s| Some(s.node_id.to_string()), "This broker's node id."),
     ("num.partitions", INT, |s| Some(s.default_partitions.to_string()), "Partitions of a topic that names no number."),

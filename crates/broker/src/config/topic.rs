@@ -18,8 +18,9 @@ const MAX: &str = "9223372036854775807";
 
 /// Every setting of a topic, by name.
 pub const DEFINITIONS: &[Definition] = definitions! {
-    "cleanup.policy", List(&["compact", "delete"]), "delete", Accepted,
-        "What becomes of old records. Nothing is removed yet; with compact, records need keys.";
+    "cleanup.policy", List(&["compact", "delete"]), "delete", Enforced,
+        "What becomes of old records: with delete those go that retention.ms and retention.bytes do not keep. \
+         With compact, records need keys; nothing is compacted yet.";
     "compression.gzip.level", Level(1, 9), "-1", Enforced, "How hard gzip tries where compression.type asks for it.";
     "compression.lz4.level", Int(1, 17), "9", Accepted, "LZ4 has one level here, the fast one.";
     "compression.type", Word(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), "producer", Enforced,
@@ -51,12 +52,14 @@ pub const DEFINITIONS: &[Definition] = definitions! {
     "remote.log.delete.on.disable", Boolean, "false", Accepted, "All data is in the object store.";
     "remote.storage.enable", Boolean, "false", Enforced,
         "All data is in the object store; there is no other tier, so only false is taken.";
-    "retention.bytes", Long(i64::MIN, i64::MAX), "-1", Accepted, "Nothing is removed yet.";
-    "retention.ms", Long(-1, i64::MAX), "604800000", Accepted, "Nothing is removed yet.";
-    "segment.bytes", Int(1 << 20, I32), "1073741824", Accepted, "There are no segment files.";
+    "retention.bytes", Long(i64::MIN, i64::MAX), "-1", Enforced, "Bytes of each partition that are kept.";
+    "retention.ms", Long(-1, i64::MAX), "604800000", Enforced, "How old records become before they are deleted.";
+    "segment.bytes", Int(1 << 20, I32), "1073741824", Enforced,
+        "The greatest segment; the broker's segment-size is a bound as well.";
     "segment.index.bytes", Int(4, I32), "10485760", Accepted, "There are no index files.";
-    "segment.jitter.ms", Long(0, i64::MAX), "0", Accepted, "There are no segment files.";
-    "segment.ms", Long(1, i64::MAX), "604800000", Accepted, "There are no segment files.";
+    "segment.jitter.ms", Long(0, i64::MAX), "0", Accepted, "Segments are made one after the other anyway.";
+    "segment.ms", Long(1, i64::MAX), "604800000", Enforced,
+        "After this time records are in a segment; the broker's segment-age is a bound as well, and a minute the least.";
     "unclean.leader.election.enable", Boolean, "false", Accepted, "There are no leaders to elect.";
 };
 
@@ -142,6 +145,40 @@ impl TopicConfig {
             timestamp_after_max_ms: number("message.timestamp.after.max.ms", 3_600_000),
             compact: has_policy("compact"),
             delete: has_policy("delete"),
+        }
+    }
+}
+
+/// The settings of a topic that decide what becomes of its records, parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LifeConfig {
+    /// Whether `cleanup.policy` has compact.
+    pub compact: bool,
+    /// Whether `cleanup.policy` has delete.
+    pub delete: bool,
+    /// `retention.ms`.
+    pub retention_ms: i64,
+    /// `retention.bytes`.
+    pub retention_bytes: i64,
+    /// `segment.ms`.
+    pub segment_ms: u64,
+    /// `segment.bytes`.
+    pub segment_bytes: u64,
+}
+
+impl LifeConfig {
+    /// Reads checked settings; a value that a newer version stored and this one cannot read counts as unset.
+    pub fn new(layers: &Layers<'_>) -> Self {
+        let value = |name: &str| layers.value(definition(name).expect("it is in the table")).trim();
+        let has_policy = |policy: &str| definition::words(value("cleanup.policy")).any(|word| word == policy);
+        Self {
+            compact: has_policy("compact"),
+            delete: has_policy("delete"),
+            // Of what cannot be read nothing is deleted.
+            retention_ms: value("retention.ms").parse().unwrap_or(-1),
+            retention_bytes: value("retention.bytes").parse().unwrap_or(-1),
+            segment_ms: value("segment.ms").parse().unwrap_or(u64::MAX),
+            segment_bytes: value("segment.bytes").parse().unwrap_or(u64::MAX),
         }
     }
 }

@@ -18,6 +18,7 @@ mod listing;
 mod pace;
 mod partitions;
 mod produce;
+mod retention;
 mod scripted;
 mod settings;
 mod sockets;

@@ -49,6 +49,9 @@ pub enum Reads {
 }
 
 struct Script {
+    /// Every second name that is to be deleted is not, and the answer is 503.
+    half_deletes: bool,
+    deletes_begun: u64,
     creates: Creates,
     /// After so many creates all is fine again.
     left: usize,
@@ -70,6 +73,8 @@ pub struct Scripted {
 impl Scripted {
     pub fn new(memory: &Arc<MemoryStore>, runtime: Handle) -> Arc<Self> {
         let script = Script {
+            half_deletes: false,
+            deletes_begun: 0,
             creates: Creates::Fine,
             left: 0,
             reads: Reads::Fine,
@@ -90,6 +95,11 @@ impl Scripted {
     /// How long it takes to write anything else.
     pub fn creates_take(&self, duration: Duration) {
         self.script.lock().creates_take = duration;
+    }
+
+    /// From now on every second name that is to be deleted is not, and the answer is 503.
+    pub fn deletes_half(&self) {
+        self.script.lock().half_deletes = true;
     }
 
     /// Makes it a store that bills every request.
@@ -202,7 +212,19 @@ impl Store for Scripted {
     }
 
     fn delete<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<(), DeleteError>> {
-        self.memory.delete(names)
+        Box::pin(async move {
+            let refused = |_: &&String| {
+                let mut script = self.script.lock();
+                script.deletes_begun += 1;
+                script.half_deletes && script.deletes_begun.is_multiple_of(2)
+            };
+            let (refused, taken): (Vec<_>, Vec<_>) = names.iter().partition(refused);
+            self.memory.delete(&taken.into_iter().cloned().collect::<Vec<String>>()).await?;
+            match refused.is_empty() {
+                true => Ok(()),
+                false => Err(DeleteError::Unavailable("503".to_owned())),
+            }
+        })
     }
 
     fn date(&self) -> Option<StoreDate> {

@@ -4,12 +4,15 @@ use std::{sync::Arc, time::Instant};
 
 use anyhow::Context;
 use clap::{ArgMatches, Command};
+use kafscale_runtime::TokioRuntime;
+use kafscale_store::{Location, s3::bucket_rules};
 
 use crate::{
     commands::exit_codes,
     exit::{Exit, Failure},
     logging,
     serve::{
+        access::access,
         addresses, files,
         greeting::Greeting,
         http,
@@ -17,13 +20,27 @@ use crate::{
         places,
         signals::Signals,
     },
-    settings::{self, Resolved},
+    settings::{self, Resolved, Settings},
+    storage::advice,
 };
 
 /// The command's flags: the settings.
 pub fn command() -> Command {
     let command = Command::new("serve").about("Run a broker").after_help(exit_codes());
     settings::flags::add_to(command)
+}
+
+/// Asks the bucket once what it does by itself. Keys that may not know are no fault: a broker does not need the answer.
+async fn warn_of_rules(settings: Settings) {
+    let Location::S3 { bucket, prefix } = places::location(&settings) else { return };
+    match bucket_rules(&bucket, &access(&settings), &TokioRuntime::handle()).await {
+        Ok(rules) => {
+            for danger in advice::dangers(&rules, &prefix) {
+                tracing::warn!(bucket, "{danger} (docs/operations.md has the rule)");
+            }
+        }
+        Err(error) => tracing::debug!(%error, "what the bucket does by itself is not known"),
+    }
 }
 
 /// Serves until a signal or a fatal error.
@@ -80,6 +97,7 @@ async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
         effective: &resolved.effective,
     };
     greeting.ready(started.elapsed());
+    tokio::spawn(warn_of_rules(resolved.settings.clone()));
 
     let signal = tokio::select! {
         biased;

@@ -161,6 +161,9 @@ fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Sett
             segment_age: settings.segment_age,
             segment_small_age: settings.segment_age_small,
             bandwidth: settings.rewrite_bandwidth.bytes(),
+            retention_check: settings.retention_check_interval,
+            delete_age: settings.delete_delay,
+            delete_replaced_age: settings.delete_delay * 4,
             ..kafscale_broker::LifeSettings::default()
         },
         ..kafscale_broker::Settings::default()

@@ -191,8 +191,14 @@ settings! {
         segment_age: Duration = "6h", "TIME";
         /// How old they become where there is less than 1 MiB of them.
         segment_age_small: Duration = "1day", "TIME";
-        /// Bytes a second that merging and segments may read, and as many that they may write; 0 for no bound.
+        /// Bytes a second that merging and segments may read and write, both together; 0 for no bound.
         rewrite_bandwidth: Size = "128MiB", "SIZE";
+    }
+    "Retention" {
+        /// How often it is looked for records that are to be deleted, as Kafka's `log.retention.check.interval.ms`.
+        retention_check_interval: Duration = "5m", "TIME";
+        /// How long an object is kept after nothing refers to it any more; four times as long if its records live on elsewhere.
+        delete_delay: Duration = "15m", "TIME";
     }
     "Process" {
         /// How long a shutdown may take to flush and answer what was accepted.
@@ -232,6 +238,9 @@ impl Settings {
         }
         if !(1 << 20..=1 << 30).contains(&self.segment_size.bytes()) {
             return conflict("segment-size must be 1MiB to 1GiB");
+        }
+        if self.retention_check_interval.is_zero() || self.delete_delay < Duration::from_secs(1) {
+            return conflict("retention-check-interval must not be zero, and delete-delay be a second or more");
         }
         if self.merge_interval.is_zero() || self.merge_age < self.merge_interval {
             return conflict("merge-interval must not be zero, and merge-age not be shorter");

@@ -38,21 +38,28 @@ pub fn advice(finding: &Finding) -> Option<String> {
 
 /// What should be known of a bucket that does things by itself.
 pub fn of_rules(rules: &BucketRules, prefix: &str) -> Vec<String> {
-    let mut notes = Vec::new();
-    let lifecycle = rules.lifecycle.as_deref().unwrap_or_default();
-    match &rules.versioning {
-        Ok(true) if !lifecycle.iter().any(|rule| rule.removes_noncurrent) => notes.push(
-            "the bucket keeps versions, so what is deleted is billed for ever: turn versioning off, or add a lifecycle rule \
-             with NoncurrentVersionExpiration of a few days and ExpiredObjectDeleteMarker"
-                .to_owned(),
-        ),
-        Ok(_) => {}
-        Err(reason) => notes.push(format!("whether the bucket keeps versions is not known ({reason})")),
+    let mut notes = dangers(rules, prefix);
+    if let Err(reason) = &rules.versioning {
+        notes.push(format!("whether the bucket keeps versions is not known ({reason})"));
     }
     if let Err(reason) = &rules.lifecycle {
         notes.push(format!(
             "its lifecycle rules are not known ({reason}): none may expire or move objects of this prefix"
         ));
+    }
+    notes
+}
+
+/// What costs money or data if it stays so.
+pub fn dangers(rules: &BucketRules, prefix: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    let lifecycle = rules.lifecycle.as_deref().unwrap_or_default();
+    if rules.versioning == Ok(true) && !lifecycle.iter().any(|rule| rule.removes_noncurrent) {
+        notes.push(
+            "the bucket keeps versions, so what is deleted is billed for ever: turn versioning off, or add a lifecycle rule \
+             with NoncurrentVersionExpiration of a few days and ExpiredObjectDeleteMarker"
+                .to_owned(),
+        );
     }
     for rule in lifecycle.iter().filter(|rule| rule.harms(prefix)) {
         let what = if rule.expires { "deletes" } else { "moves" };

@@ -46,6 +46,28 @@ impl Story {
 }
 
 #[test]
+fn what_is_old_enough_may_go_and_nothing_else() {
+    let story = |age_ms, told: &[(Place, i64)]| {
+        let story = Story::new();
+        story.history.expires(&story.line, age_ms);
+        for (value, at) in [(1, 0), (2, 1), (3, 2)] {
+            story.append(1, &[value], Appended::At(at));
+            story.history.dated(&story.line, at, 100 * (1 + at as i64));
+        }
+        let id = story.history.read(9, &story.line, 0, false);
+        story.history.found(id, Found::OutOfRange);
+        told.iter().for_each(|(start, now_ms)| story.history.started(&story.line, *start, *now_ms));
+        story.read(2, &[3], true);
+        story.wrong()
+    };
+    assert_eq!(story(50, &[(1, 151), (2, 251)]), [""; 0]);
+    assert_eq!(story(50, &[(1, 150), (2, 251)]), ["early"]);
+    assert_eq!(story(50, &[(2, 250)]), ["early"]);
+    // Nobody was told that the second one went.
+    assert_eq!(story(50, &[(1, 151)]), ["lost"]);
+}
+
+#[test]
 fn a_good_history_passes_and_is_counted() {
     let story = Story::new();
     story.append(1, &[1, 2], Appended::At(0));

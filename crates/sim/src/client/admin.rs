@@ -26,6 +26,7 @@ const METADATA: i16 = 12;
 const LIST_OFFSETS: i16 = 7;
 
 const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
 const GREATEST: i64 = -3;
 
 /// A new producer id and its epoch.
@@ -48,10 +49,11 @@ pub async fn create_topic(
     brokers: &Brokers,
     name: &Arc<str>,
     partitions: i32,
+    configs: &[(&str, &str)],
 ) -> Result<Vec<Partition>, String> {
     loop {
         let mut link = brokers.connect(node).await;
-        match try_create(&mut link, name, partitions).await {
+        match try_create(&mut link, name, partitions, configs).await {
             Ok(Some(created)) => return Ok(created),
             Ok(None) | Err(Broken::Lost) => node.sleep(Duration::from_millis(100)).await,
             Err(Broken::Fatal(wrong)) => return Err(wrong),
@@ -59,9 +61,20 @@ pub async fn create_topic(
     }
 }
 
-async fn try_create(link: &mut Link, name: &Arc<str>, partitions: i32) -> Result<Option<Vec<Partition>>, Broken> {
-    let topic =
-        create_topics::CreatableTopic { name, num_partitions: partitions, replication_factor: 1, ..Default::default() };
+async fn try_create(
+    link: &mut Link,
+    name: &Arc<str>,
+    partitions: i32,
+    configs: &[(&str, &str)],
+) -> Result<Option<Vec<Partition>>, Broken> {
+    let configs = configs.iter().map(|(name, value)| create_topics::CreatableTopicConfig { name, value: Some(value) });
+    let topic = create_topics::CreatableTopic {
+        name,
+        num_partitions: partitions,
+        replication_factor: 1,
+        configs: configs.collect::<Vec<_>>().into(),
+        ..Default::default()
+    };
     let request = create_topics::Request { topics: vec![topic].into(), timeout_ms: 30_000, ..Default::default() };
     let frame = link.ask(CREATE_TOPICS, &request).await?;
     let response: create_topics::Response<'_> = link.read(CREATE_TOPICS, &frame);
@@ -192,6 +205,22 @@ pub async fn ends(
         history.told_end(op, *end);
     }
     answer
+}
+
+/// Asks for the first places of partitions; none where there was no answer. Writes down what was told.
+pub async fn starts(
+    node: &Node,
+    history: &History,
+    link: &mut Link,
+    partitions: &[Partition],
+) -> Result<Vec<Option<Place>>, Lost> {
+    let rows = list_offsets(link, partitions, EARLIEST).await?;
+    let starts = rows.into_iter().map(|row| row.and_then(|(offset, _)| Place::try_from(offset).ok()));
+    let starts: Vec<_> = starts.collect();
+    for (partition, start) in partitions.iter().zip(&starts) {
+        start.iter().for_each(|start| history.started(&partition.line(), *start, node.wall_clock_ms()));
+    }
+    Ok(starts)
 }
 
 /// Asks where a time begins in partitions, or for the greatest. Writes questions and answers down.

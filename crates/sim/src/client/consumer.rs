@@ -17,7 +17,7 @@ use kafscale_records::{Batch, batches};
 use kafscale_runtime::Runtime;
 
 use super::{
-    Partition,
+    Partition, admin,
     fetch_session::{FetchSession, Index},
     link::{Brokers, Link, Lost},
 };
@@ -193,7 +193,7 @@ impl Consumer {
             self.session.lost();
             return Err(Lost);
         };
-        let mut fetched = Fetched::default();
+        let (mut fetched, mut lost) = (Fetched::default(), Vec::new());
         for ((op, answer), index) in ops.into_iter().zip(answers).zip(wanted.into_keys()) {
             let (partition, at) = &mut self.at[index];
             let found = match answer {
@@ -203,7 +203,12 @@ impl Consumer {
                     records.iter().for_each(|record| self.history.dated(&partition.line(), record.at, record.time));
                     Found::Values(records.iter().map(|record| (record.at, record.value)).collect())
                 }
-                Seen::OutOfRange => Found::OutOfRange,
+                Seen::OutOfRange => {
+                    if self.history.expiry(&partition.line()).is_some() {
+                        lost.push(index);
+                    }
+                    Found::OutOfRange
+                }
                 Seen::Retriable => {
                     fetched.failed += 1;
                     Found::Unknown
@@ -215,7 +220,22 @@ impl Consumer {
             };
             self.history.found(op, found);
         }
+        self.reset(link, &lost).await?;
         Ok(fetched)
+    }
+
+    /// What it wanted is gone: it goes on where the partitions begin now.
+    async fn reset(&mut self, link: &mut Link, lost: &[Index]) -> Result<(), Lost> {
+        if lost.is_empty() {
+            return Ok(());
+        }
+        self.node.world().mark("consumer reset to the start");
+        let partitions: Vec<Partition> = lost.iter().map(|index| self.at[*index].0.clone()).collect();
+        let starts = admin::starts(&self.node, &self.history, link, &partitions).await?;
+        for (index, start) in lost.iter().zip(starts) {
+            self.at[*index].1 = start.unwrap_or(self.at[*index].1);
+        }
+        Ok(())
     }
 
     /// One Fetch; what it gave for each partition wanted.

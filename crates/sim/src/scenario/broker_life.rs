@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::{Scenario, Stage, deployment::Deployment};
 use crate::{
-    client::consumer::Habits,
+    client::{Partition, admin, consumer::Habits},
     rng::Rng,
     store::{Bucket, Side},
     weather::Weather,
@@ -33,13 +33,16 @@ fn settings(rng: &mut Rng) -> LifeSettings {
         segment_small_bytes: rng.within(64..=1_024),
         segment_small_age: Duration::from_secs(3_600),
         bandwidth: *rng.pick(&[0, 1 << 20]),
+        retention_check: minutes(rng, 10),
         ..LifeSettings::default()
     }
 }
 
+const EXPIRING: &str = "expiring";
+
 pub(super) const LIFE: Scenario = Scenario {
     name: "broker-life",
-    about: "records move into merged objects and segments and out of the store, while brokers die at any call to the store",
+    about: "records move into merged objects and segments, expire, and go from the store, while brokers die at any call to it",
     marks: &[
         "killed",
         "crashed",
@@ -50,6 +53,8 @@ pub(super) const LIFE: Scenario = Scenario {
         "merged object deleted",
         "segment deleted",
         "topic deleted",
+        "records expired",
+        "consumer reset to the start",
         "acknowledged",
         "values read",
     ],
@@ -83,7 +88,8 @@ async fn life(stage: Stage) -> Result<(), String> {
     // Little is kept in memory, so that readers read what was rewritten.
     deployment.settings.cache_bytes = *rng.pick(&[4 << 10, 64 << 10, 64 << 20]);
     let story = async {
-        let partitions = deployment.create_topics(&mut rng).await?;
+        let mut partitions = deployment.create_topics(&mut rng).await?;
+        partitions.extend(expiring_topic(&deployment, &mut rng).await?);
         for _ in 0..rng.within(1..=3) {
             let pause_max = Duration::from_secs(rng.within(1..=12));
             deployment.load_at(&mut rng, &partitions, Habits { fragile: 2, pause_max, in_session: false });
@@ -121,6 +127,16 @@ async fn life(stage: Stage) -> Result<(), String> {
     deployment.supervised(story).await
 }
 
+/// A topic whose records are kept for an hour or two at most.
+async fn expiring_topic(deployment: &Deployment, rng: &mut Rng) -> Result<Vec<Partition>, String> {
+    let age_ms = 60_000 * i64::try_from(rng.within(1..=120)).expect("small");
+    let configs = [("retention.ms", &*age_ms.to_string())];
+    let (clients, brokers) = (&deployment.clients, &deployment.brokers);
+    let partitions = admin::create_topic(clients, brokers, &EXPIRING.into(), 2, &configs).await?;
+    partitions.iter().for_each(|partition| deployment.stage.history.expires(&partition.line(), age_ms));
+    Ok(partitions)
+}
+
 /// Everything that the state refers to is in the bucket, and is what it says; and space has come back.
 fn is_whole(stage: &Stage, bucket: &Bucket, state: &State) -> Result<(), String> {
     let mark = |what| stage.world.mark(what);
@@ -128,6 +144,12 @@ fn is_whole(stage: &Stage, bucket: &Bucket, state: &State) -> Result<(), String>
         let namespace = path_namespace(topic.namespace()).ok_or("a namespace without paths")?;
         for (index, handle) in (0..).zip(topic.handles()) {
             let view = state.partition(handle).ok_or("a topic without its partition")?;
+            if topic.name() == EXPIRING && view.high_watermark() > 0 {
+                mark("records expired");
+                if view.log_start_offset() != view.high_watermark() {
+                    return Err(format!("records of {EXPIRING} are still there, long after their time"));
+                }
+            }
             for segment in view.segments() {
                 let base_offset = u64::try_from(segment.base_offset).expect("not negative");
                 let name = |file| names::segment(namespace, topic.name(), index, base_offset, file);

@@ -25,7 +25,7 @@ use crate::{
     client::{
         Partition, admin,
         consumer::{Consumer, Habits},
-        link::Brokers,
+        link::{Brokers, Link, Lost},
         producer::{self, Plan},
     },
     executor::{Call, Node},
@@ -197,7 +197,7 @@ impl Deployment {
         let mut partitions = Vec::new();
         for index in 0..rng.within(1..=3) {
             let (name, count) = (format!("topic-{index}").into(), i32::try_from(rng.within(1..=4)).expect("few"));
-            partitions.extend(admin::create_topic(&self.clients, &self.brokers, &name, count).await?);
+            partitions.extend(admin::create_topic(&self.clients, &self.brokers, &name, count, &[]).await?);
         }
         Ok(partitions)
     }
@@ -273,7 +273,7 @@ impl Deployment {
             let (clients, stage) = (&deployment.clients, &deployment.stage);
             let name: Arc<str> = "short-lived".into();
             for _ in 0..rounds {
-                let partitions = admin::create_topic(clients, &deployment.brokers, &name, 2).await?;
+                let partitions = admin::create_topic(clients, &deployment.brokers, &name, 2, &[]).await?;
                 let plan = Plan {
                     idempotent: clients.random_u64().is_multiple_of(2),
                     partitions: partitions.clone(),
@@ -306,7 +306,9 @@ impl Deployment {
         let client = self.stage.history.value();
         while !self.stop.load(Relaxed) {
             let mut link = self.brokers.connect(&self.clients).await;
-            while admin::ends(&self.stage.history, client, &mut link, &partitions).await.is_ok() {
+            while admin::ends(&self.stage.history, client, &mut link, &partitions).await.is_ok()
+                && self.ask_starts(&mut link, &partitions).await.is_ok()
+            {
                 self.clients.sleep(Duration::from_micros(self.clients.random_u64() % pause_max)).await;
                 if self.stop.load(Relaxed) {
                     break;
@@ -314,6 +316,16 @@ impl Deployment {
             }
         }
         Ok(())
+    }
+
+    /// Where partitions begin whose records expire.
+    async fn ask_starts(&self, link: &mut Link, partitions: &[Partition]) -> Result<(), Lost> {
+        let expires = |partition: &&Partition| self.stage.history.expiry(&partition.line()).is_some();
+        let expiring: Vec<Partition> = partitions.iter().filter(expires).cloned().collect();
+        match expiring.is_empty() {
+            true => Ok(()),
+            false => admin::starts(&self.clients, &self.stage.history, link, &expiring).await.map(|_| ()),
+        }
     }
 
     /// After the healing: every producer ends, consumers stop, and everything is read once more.

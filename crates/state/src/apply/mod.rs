@@ -15,7 +15,7 @@ mod topic;
 
 use crate::entry::{self, DecodeError, Entry};
 use crate::limits::PID_BLOCK_MAX;
-use crate::verdict::{Refused, StartRefused, Verdict};
+use crate::verdict::{CutRefused, Refused, StartRefused, Verdict};
 use crate::{FEATURE_LEVEL_KNOWN, Handle, Position, State, digest, pid, slot};
 
 use std::sync::Arc;
@@ -146,6 +146,7 @@ impl State {
             Entry::NamedConfigSet(entry) => self.apply_named_config_set(entry),
             Entry::Commit(entry) => self.apply_commit(frame, entry),
             Entry::RecordsDeleted(entry) => Ok(self.apply_records_deleted(entry)),
+            Entry::Retained(entry) => Ok(self.apply_retained(entry)),
             Entry::PidBlock(entry) => self.apply_pid_block(frame.facts, entry),
             Entry::GroupSaved(entry) => self.apply_group_saved(entry),
             Entry::OffsetsSaved(entry) => self.apply_offsets_saved(entry),
@@ -170,6 +171,20 @@ impl State {
 
     fn apply_records_deleted(&mut self, entry: &entry::RecordsDeleted) -> Verdict {
         Verdict::RecordsDeleted(entry.starts.iter().map(|(handle, start)| self.move_start(*handle, *start)).collect())
+    }
+
+    fn apply_retained(&mut self, entry: &entry::Retained) -> Verdict {
+        let cut = |cut| self.apply_cut(entry.node_id, cut);
+        Verdict::Retained(entry.cuts.iter().map(cut).collect())
+    }
+
+    fn apply_cut(&mut self, node_id: i32, cut: &entry::Cut) -> Result<i64, CutRefused> {
+        let view = self.partition(cut.partition).ok_or(CutRefused::UnknownTopicOrPartition)?;
+        if self.settings_hash(view.topic, node_id) != cut.settings {
+            return Err(CutRefused::SettingsChanged);
+        }
+        let start = view.retained_from(cut.keep, self.cluster_time_ms);
+        self.move_start(cut.partition, start).map_err(|_| CutRefused::UnknownTopicOrPartition)
     }
 
     fn move_start(&mut self, handle: Handle, start: i64) -> Result<i64, StartRefused> {

@@ -22,6 +22,7 @@ mod offsets_saved;
 mod partitions_added;
 mod pid_block;
 mod records_deleted;
+mod retained;
 mod segment_claimed;
 mod segment_published;
 mod sequencer;
@@ -50,6 +51,7 @@ pub use offsets_saved::{Committer, OffsetChange, OffsetsSaved};
 pub use partitions_added::PartitionsAdded;
 pub use pid_block::PidBlock;
 pub use records_deleted::RecordsDeleted;
+pub use retained::{Cut, Retained};
 pub use segment_claimed::SegmentClaimed;
 pub use segment_published::SegmentPublished;
 pub use sequencer::Sequencer;
@@ -78,7 +80,6 @@ pub enum Kind {
     NamedConfigSet = 20,
     Commit = 32,
     RecordsDeleted = 33,
-    /// Reserved: retention moved the start of partitions.
     Retained = 34,
     PidBlock = 48,
     /// Reserved: a transactional id gets its producer id and epoch.
@@ -122,6 +123,7 @@ pub enum Entry {
     NamedConfigSet(NamedConfigSet),
     Commit(Commit),
     RecordsDeleted(RecordsDeleted),
+    Retained(Retained),
     PidBlock(PidBlock),
     GroupSaved(GroupSaved),
     OffsetsSaved(OffsetsSaved),
@@ -194,6 +196,7 @@ impl Entry {
             Self::NamedConfigSet(_) => Kind::NamedConfigSet,
             Self::Commit(_) => Kind::Commit,
             Self::RecordsDeleted(_) => Kind::RecordsDeleted,
+            Self::Retained(_) => Kind::Retained,
             Self::PidBlock(_) => Kind::PidBlock,
             Self::GroupSaved(_) => Kind::GroupSaved,
             Self::OffsetsSaved(_) => Kind::OffsetsSaved,
@@ -220,6 +223,7 @@ impl Entry {
             Self::NamedConfigSet(body) => write(body, frame),
             Self::Commit(body) => write(body, frame),
             Self::RecordsDeleted(body) => write(body, frame),
+            Self::Retained(body) => write(body, frame),
             Self::PidBlock(body) => write(body, frame),
             Self::GroupSaved(body) => write(body, frame),
             Self::OffsetsSaved(body) => write(body, frame),
@@ -269,6 +273,7 @@ fn decode_one(reader: &mut Reader<'_>, index: usize) -> Result<Entry, DecodeErro
         kind if kind == Kind::NamedConfigSet as u8 => Entry::NamedConfigSet(header.read(body)?),
         kind if kind == Kind::Commit as u8 => Entry::Commit(header.read(body)?),
         kind if kind == Kind::RecordsDeleted as u8 => Entry::RecordsDeleted(header.read(body)?),
+        kind if kind == Kind::Retained as u8 => Entry::Retained(header.read(body)?),
         kind if kind == Kind::PidBlock as u8 => Entry::PidBlock(header.read(body)?),
         kind if kind == Kind::GroupSaved as u8 => Entry::GroupSaved(header.read(body)?),
         kind if kind == Kind::OffsetsSaved as u8 => Entry::OffsetsSaved(header.read(body)?),

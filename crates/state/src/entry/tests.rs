@@ -241,6 +241,14 @@ fn records_deleted() {
     golden(Entry::RecordsDeleted(RecordsDeleted { starts: vec![(0, -1), (300, 64)] }), "210107020001ac028001");
 }
 
+#[test]
+fn retained() {
+    let keep = |age_ms, bytes| crate::Keep { age_ms, bytes };
+    let cut = |partition, settings, keep| Cut { partition, settings, keep };
+    let cuts = vec![cut(300, 5, keep(Some(1_000), None)), cut(0, 64, keep(None, Some(0)))];
+    golden(Entry::Retained(Retained { node_id: 1, cuts }), "22010c0202ac0205e9070000400001");
+}
+
 fn merged_object() -> crate::Merged {
     crate::Merged { store: 1, level: 2, session: 300, number: 4, nonce: 0x0102_0304_0506_0708 }
 }
@@ -413,6 +421,12 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 fn any_life_entry() -> impl Strategy<Value = Entry> {
     let object = (any::<u8>(), any::<u8>(), any::<u64>(), any::<u64>(), any::<u64>())
         .prop_map(|(store, level, session, number, nonce)| crate::Merged { store, level, session, number, nonce });
+    let kept = || option::of(0..u64::MAX);
+    let cut = (any::<u32>(), any::<u64>(), kept(), kept()).prop_map(|(partition, settings, age_ms, bytes)| Cut {
+        partition,
+        settings,
+        keep: crate::Keep { age_ms, bytes },
+    });
     let extent = (any::<i64>(), any::<u32>(), any::<i64>()).prop_map(|(end, bytes, max_timestamp)| SwapExtent {
         end,
         bytes,
@@ -443,6 +457,7 @@ fn any_life_entry() -> impl Strategy<Value = Entry> {
     let ids = vec(any::<u64>().prop_map(crate::ObjectId), 0..4);
     let deleted = (ids, vec((any::<u32>(), any::<u64>()), 0..3), vec(any::<u32>(), 0..3));
     prop_oneof![
+        (any::<i32>(), vec(cut, 0..4)).prop_map(|(node_id, cuts)| Entry::Retained(Retained { node_id, cuts })),
         (object, vec(swap, 0..3)).prop_map(|(object, swaps)| Entry::Merged(Merged { object, swaps })),
         claimed.prop_map(Entry::SegmentClaimed),
         published.prop_map(Entry::SegmentPublished),

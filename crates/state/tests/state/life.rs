@@ -63,7 +63,7 @@ impl Story {
         if expected.is_ok() {
             let (place, mut base, mut at) = (Place::Merged(object), first, 3);
             let tiles = ends.iter().map(|end| {
-                let tile = Tile { base, end: *end, place, position: at, len: 5 };
+                let tile = Tile { base, end: *end, place, position: at, len: 5, time_ms: 9 };
                 (base, at) = (*end, at + 5);
                 tile
             });
@@ -128,7 +128,8 @@ impl Story {
             }
             true => {
                 let place = Place::Segment { partition: handle, base_offset: first as u64 };
-                let segment = Tile { base: first, end, place, position: SEGMENT_HEADER, len: 11 };
+                let time_ms = self.now_ms;
+                let segment = Tile { base: first, end, place, position: SEGMENT_HEADER, len: 11, time_ms };
                 model.tiles.splice(from..until, [segment]);
                 Verdict::Done
             }

@@ -10,6 +10,7 @@ mod model;
 mod ops;
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod retention;
 mod robust;
 mod sessions;
 mod snapshot;

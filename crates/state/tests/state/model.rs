@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use kafscale_state::entry::{self, Commit, Entry, Extent, ObjectRef, RecordsDeleted, Run, Sequencer, TopicDeleted};
+use kafscale_state::entry::{
+    self, Commit, Cut, Entry, Extent, ObjectRef, RecordsDeleted, Retained, Run, Sequencer, TopicDeleted,
+};
 use kafscale_state::producer::{Piece, WINDOW_RUNS};
-use kafscale_state::verdict::{RunRefused, RunVerdict, Verdict};
-use kafscale_state::{Applied, FrameFacts, Handle, Limits, PartitionView, Place, Position, State, invariants};
+use kafscale_state::verdict::{CutRefused, RunRefused, RunVerdict, Verdict};
+use kafscale_state::{Applied, FrameFacts, Handle, Keep, Limits, PartitionView, Place, Position, State, invariants};
 use proptest::prelude::*;
 
 use crate::common::{producer, topic};
@@ -38,6 +40,8 @@ pub struct Tile {
     pub place: Place,
     pub position: u32,
     pub len: u32,
+    /// The newest timestamp.
+    pub time_ms: i64,
 }
 
 struct Producer {
@@ -119,6 +123,9 @@ impl Story {
                 Op::Toggle(index) => self.toggle(*index),
                 Op::Commit(writes) => self.commit(writes),
                 Op::DeleteRecords { topic, partition, left } => self.delete_records(*topic, *partition, *left),
+                Op::Retain { topic, partition, age_ms, bytes, stale } => {
+                    self.retain((*topic, *partition), Keep { age_ms: *age_ms, bytes: *bytes }, *stale);
+                }
                 Op::Tick(ms) => self.now_ms += ms,
                 Op::Succeed => self.succeed(),
                 Op::Nothing => drop(self.frame(&[])),
@@ -178,6 +185,27 @@ impl Story {
         assert_eq!(self.frame(&[entry]).verdicts, [expected]);
     }
 
+    fn retain(&mut self, (topic, index): (usize, u32), keep: Keep, stale: bool) {
+        let (node_id, now_ms) = (7, self.now_ms);
+        let Some(topic) = &mut self.topics[topic] else { return };
+        let settings = self.state.topic_by_id(topic.id).map(|topic| self.state.settings_hash(topic, node_id));
+        let settings = settings.expect("it exists") ^ u64::from(stale);
+        let cut = Cut { partition: topic.first + index, settings, keep };
+        let model = &mut topic.partitions[index as usize];
+        let readable: Vec<Tile> = model.tiles.iter().filter(|tile| tile.end > model.start).copied().collect();
+        for (at, tile) in readable.iter().enumerate().filter(|_| !stale) {
+            let left: u64 = readable[at + 1..].iter().map(|tile| u64::from(tile.len)).sum();
+            let is_too_much = keep.bytes.is_some_and(|bytes| left >= bytes);
+            if !is_too_much && keep.age_ms.is_none_or(|age_ms| now_ms - tile.time_ms <= age_ms as i64) {
+                break;
+            }
+            model.start = tile.end;
+        }
+        let expected = if stale { Err(CutRefused::SettingsChanged) } else { Ok(model.start) };
+        let entry = Entry::Retained(Retained { node_id, cuts: vec![cut] });
+        assert_eq!(self.frame(&[entry]).verdicts, [Verdict::Retained(vec![expected])], "{cut:?}");
+    }
+
     fn commit(&mut self, writes: &[Write]) {
         let position = self.state.position() + 1;
         let (mut producers, mut extents, mut expected) = (Vec::new(), Vec::new(), Vec::new());
@@ -198,7 +226,7 @@ impl Story {
             let run = Run { producer: index, base_sequence, records, bytes, batches };
             let partition = self.topics[write.topic].as_ref().map_or(u32::MAX, |topic| topic.first + write.partition);
             extents.push(Extent { partition, max_timestamp: self.now_ms, runs: vec![run] });
-            expected.push(self.judge(write, epoch, base, records, (position, at)));
+            expected.push(self.judge(write, epoch, base, records, (position, at, self.now_ms)));
             at += bytes;
         }
         let entry = Entry::Commit(Commit { object: ObjectRef::ThisFrame, producers, extents });
@@ -223,7 +251,7 @@ impl Story {
     }
 
     /// The rule, and what it does to the model.
-    fn judge(&mut self, write: &Write, epoch: i16, base: i32, records: u32, place: (Position, u32)) -> RunVerdict {
+    fn judge(&mut self, write: &Write, epoch: i16, base: i32, records: u32, place: (Position, u32, i64)) -> RunVerdict {
         use RunRefused::*;
         let now_ms = self.now_ms;
         let given = write.producer.map(|index| self.given[index]);
@@ -271,7 +299,7 @@ impl Story {
         }
         let fresh = known.is_none_or(|known| known.epoch != epoch);
         let rest = records - leading;
-        let base_offset = partition.append(rest, (place.0, place.1 + leading * 7), rest * 7);
+        let base_offset = partition.append(rest, (place.0, place.1 + leading * 7, place.2), rest * 7);
         let producer = partition.producers.entry(index).or_insert_with(|| Producer::new(epoch));
         if fresh {
             *producer = Producer::new(epoch);
@@ -313,6 +341,7 @@ impl Story {
             place: extent.place,
             position: extent.position,
             len: extent.len,
+            time_ms: extent.max_timestamp,
         });
         let told: Vec<_> = told.collect();
         let expected: Vec<_> = model.tiles.iter().filter(|tile| tile.end > model.start).copied().collect();
@@ -322,11 +351,11 @@ impl Story {
 }
 
 impl Partition {
-    fn append(&mut self, records: u32, (position, at): (Position, u32), len: u32) -> i64 {
+    fn append(&mut self, records: u32, (position, at, time_ms): (Position, u32, i64), len: u32) -> i64 {
         let base_offset = self.end;
         self.end += i64::from(records);
         let place = Place::LogFrame { position };
-        self.tiles.push(Tile { base: base_offset, end: self.end, place, position: at, len });
+        self.tiles.push(Tile { base: base_offset, end: self.end, place, position: at, len, time_ms });
         base_offset
     }
 }

@@ -21,6 +21,14 @@ pub enum Op {
         partition: u32,
         left: i64,
     },
+    /// Retention cuts the partition by age and by bytes; or by somebody who has read other settings.
+    Retain {
+        topic: usize,
+        partition: u32,
+        age_ms: Option<u64>,
+        bytes: Option<u64>,
+        stale: bool,
+    },
     Tick(i64),
     /// A session takes over; the predecessor then writes a frame that must be void.
     Succeed,
@@ -149,11 +157,15 @@ fn group_op() -> impl Strategy<Value = GroupOp> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
+    let kept_ms = prop_oneof![Just(0u64), Just(999), Just(1_000), Just(60_000_000)];
     prop_oneof![
         1 => (0..TOPICS).prop_map(Op::Toggle),
         30 => vec(write(), 1..6).prop_map(Op::Commit),
         2 => (0..TOPICS, 0..PARTITIONS, -1..12i64)
             .prop_map(|(topic, partition, left)| Op::DeleteRecords { topic, partition, left }),
+        3 => (0..TOPICS, 0..PARTITIONS, prop::option::of(kept_ms), prop::option::of(0..200u64), any::<bool>()).prop_map(
+            |(topic, partition, age_ms, bytes, stale)| Op::Retain { topic, partition, age_ms, bytes, stale }
+        ),
         1 => prop_oneof![Just(1_000i64), Just(50_000_000), Just(90_000_000)].prop_map(Op::Tick),
         1 => Just(Op::Succeed),
         1 => Just(Op::Nothing),

@@ -1,7 +1,7 @@
 //! What a bucket does with objects by itself: whether it keeps versions, and which lifecycle rules it has.
 //!
-//! A broker never asks: the four permissions that it needs do not include these questions. A probe asks, and
-//! where the keys may not know the answer it says so.
+//! Nothing rests on the answers: the four permissions that a broker needs do not include these questions. `serve` asks
+//! once, to warn; a probe asks, and where the keys may not know the answer it says so.
 
 use kafscale_runtime::Handle;
 use object_store::{

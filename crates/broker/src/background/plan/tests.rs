@@ -104,16 +104,15 @@ fn fat_partitions_wait_for_a_segment_unless_they_are_compacted_or_have_waited() 
     assert_eq!(made.plan(&[(fat, true)], &WISH).0, [(fat, 0, 1)]);
 }
 
-const SEGMENT: segments::Wish =
-    segments::Wish { bytes: 100, is_older: false, is_old: false, small_bytes: 50, node_id: 0 };
+const SEGMENT: segments::Wish = segments::Wish { bytes: 100, is_older: false, is_old: false, small_bytes: 50 };
 
 #[test]
 fn a_segment_is_due_when_it_is_full_or_old() {
     let mut made = Made::new();
-    let (a, compacted) = (made.topic("a", "delete"), made.topic("compacted", "compact,delete"));
+    let a = made.topic("a", "delete");
     let wanted = |made: &Made, handle, wish| segments::wanted(&made.0, handle, wish);
     let of = |first, end, bytes| Some(Wanted { partition: a, first, end, bytes });
-    made.write(&[(a, 40), (compacted, 400)]);
+    made.write(&[(a, 40)]);
     let (older, old) =
         (segments::Wish { is_older: true, ..SEGMENT }, segments::Wish { is_older: true, is_old: true, ..SEGMENT });
     assert_eq!(wanted(&made, a, &SEGMENT), None);
@@ -123,7 +122,6 @@ fn a_segment_is_due_when_it_is_full_or_old() {
     assert_eq!(wanted(&made, a, &older), of(0, 2, 80));
     made.write(&[(a, 40)]);
     assert_eq!(wanted(&made, a, &SEGMENT), of(0, 2, 80), "the third does not fit");
-    assert_eq!(wanted(&made, compacted, &old), None);
     made.say(Entry::RecordsDeleted(RecordsDeleted { starts: vec![(a, 1)] }));
     assert_eq!(wanted(&made, a, &old), of(1, 3, 80), "what is deleted is left out");
 }
