@@ -70,7 +70,10 @@ async fn listings_lag_and_deletions_hide() {
     let listing = Bytes::from_static(b"<L><Contents><Key>a</Key></Contents><Contents><Key>b</Key></Contents></L>");
     let list = || async {
         let body = listing.clone();
-        let forward = |_| async { Some(Answer { status: 200, headers: Vec::new(), body }) };
+        let forward = |_| {
+            let body = body.clone();
+            async move { Some(Answer { status: 200, headers: Vec::new(), body }) }
+        };
         match quirks.exchange(asked(Method::GET, "/x?list-type=2"), forward).await {
             Outcome::Answered(answer) => String::from_utf8(answer.body.to_vec()).unwrap(),
             other => panic!("{other:?}"),
