@@ -51,7 +51,7 @@ impl Attributes {
     pub(crate) const LOG_APPEND_TIME: i16 = 1 << 3;
     pub(crate) const TRANSACTIONAL: i16 = 1 << 4;
     pub(crate) const CONTROL: i16 = 1 << 5;
-    const DELETE_HORIZON: i16 = 1 << 6;
+    pub(crate) const DELETE_HORIZON: i16 = 1 << 6;
 
     /// How the records are compressed.
     pub fn codec(self) -> Result<Codec, BatchError> {
@@ -162,6 +162,11 @@ impl Header {
     /// The offset that follows the batch.
     pub fn next_offset(&self) -> i64 {
         self.last_offset().saturating_add(1)
+    }
+
+    /// The time from which on cleaning may drop its tombstones, Unix milliseconds; none if it was not cleaned yet.
+    pub fn delete_horizon(&self) -> Option<i64> {
+        self.attributes.has_delete_horizon().then_some(self.base_timestamp)
     }
 
     /// Whether an idempotent producer wrote it.

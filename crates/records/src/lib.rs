@@ -2,7 +2,7 @@
 //!
 //! A batch stays what it is from the producer's socket to the consumer's: one slice. This crate reads its header,
 //! judges it ([`Batch::validate`]), changes the few fields that a broker owns ([`edit`]), and opens it only where a question
-//! is about single records ([`Batch::open`], [`search`]). Only base offset and leader epoch lie before the range of the
+//! is about single records ([`Batch::open`], [`search`]) or some of them go ([`retain`]). Only base offset and leader epoch lie before the range of the
 //! CRC, so these two can be changed without touching the checksum.
 //!
 //! Nothing here does I/O, keeps state or panics on any input; everything decompressed is bounded by the caller.
@@ -16,6 +16,7 @@ pub mod edit;
 mod error;
 mod header;
 mod record;
+pub mod retain;
 pub mod search;
 mod varint;
 

@@ -52,6 +52,32 @@ pub struct Records<'a> {
     index: u32,
 }
 
+/// A record as it is written: what its timestamp is, and what precedes and follows it.
+pub(crate) struct Parts<'a> {
+    pub attributes: u8,
+    pub timestamp_delta: i64,
+    pub rest: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    /// The bytes of the next record, its length included, and their parts.
+    pub(crate) fn next_raw(&mut self) -> Option<Result<(&'a [u8], Parts<'a>), BatchError>> {
+        let (before, index) = (self.rest?, self.index);
+        if let Err(error) = self.next()? {
+            return Some(Err(error));
+        }
+        let after = self.rest.map_or(0, <[u8]>::len);
+        let raw = &before[..before.len() - after];
+        let parts = || {
+            let mut body = raw;
+            let _length = take_i32(&mut body)?;
+            let attributes = take_byte(&mut body).ok()?;
+            Some(Parts { attributes, timestamp_delta: take_i64(&mut body)?, rest: body })
+        };
+        Some(parts().map(|parts| (raw, parts)).ok_or(BatchError::Record { index }))
+    }
+}
+
 impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, BatchError>;
 
