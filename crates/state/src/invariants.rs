@@ -34,6 +34,7 @@ macro_rules! hold {
 pub fn check(state: &State) -> Result<(), Broken> {
     offsets_are_dense(state)?;
     objects_match_references(state)?;
+    clean_offsets_exist(state)?;
     segments_are_sound(state)?;
     producer_windows_are_ordered(state)?;
     handles_are_unique(state)?;
@@ -115,6 +116,16 @@ pub fn objects_match_references(state: &State) -> Result<(), Broken> {
         }
     }
     hold!(objects_match_references, references.is_empty(), "no object for {references:?}");
+    Ok(())
+}
+
+/// Nothing is clean that is not there, or was cleaned in the future.
+pub fn clean_offsets_exist(state: &State) -> Result<(), Broken> {
+    for (handle, partition) in partitions(state) {
+        let Some(clean) = &partition.clean else { continue };
+        let sound = clean.to <= partition.end && clean.time_ms <= state.cluster_time_ms;
+        hold!(clean_offsets_exist, sound, "partition {handle} ends at {}: {clean:?}", partition.end);
+    }
     Ok(())
 }
 

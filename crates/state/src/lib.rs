@@ -37,7 +37,7 @@ pub use broker::{Broker, PRODUCER_ID_EXPIRATION_MS, PRODUCER_ID_EXPIRATION_MS_DE
 pub use extent::ExtentView;
 pub use limits::Limits;
 pub use object::{DATA_RECORDS_AT, DeadObject, DeadSegment, Grave, Merged, Object, ObjectId, Place};
-pub use partition::{Claim, Keep, PartitionView, SegmentView};
+pub use partition::{Claim, Clean, Keep, PartitionView, SegmentView};
 pub use shard::{SLOTS, slot};
 pub use state::{Backlog, DeadSegmentView, State};
 pub use topic::{Topic, TopicId};

@@ -31,6 +31,19 @@ pub(crate) struct Partition {
     pub(crate) extents: Extents,
     /// The segment that is being written.
     pub(crate) claim: Option<Arc<Claim>>,
+    /// How far log compaction has come, if it ever came here.
+    pub(crate) clean: Option<Arc<Clean>>,
+}
+
+/// How far a partition is clean, and what is known of what is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clean {
+    /// No record below has a key that another one below has as well.
+    pub to: u64,
+    /// When it came so far: cluster time in Unix milliseconds.
+    pub time_ms: i64,
+    /// The earliest delete horizon of tombstones below; none without tombstones.
+    pub horizon_ms: Option<i64>,
 }
 
 /// The right, and the duty, to write one segment. Its bytes follow from these numbers and the records alone, so whoever
@@ -207,6 +220,11 @@ impl<'a> PartitionView<'a> {
     /// The segment that is being written.
     pub fn claim(&self) -> Option<Claim> {
         self.partition.claim.as_deref().copied()
+    }
+
+    /// How far log compaction has come; none if it never came here.
+    pub fn clean(&self) -> Option<Clean> {
+        self.partition.clean.as_deref().copied()
     }
 
     /// Its segments in order.

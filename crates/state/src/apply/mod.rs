@@ -4,6 +4,7 @@
 //! there on nothing fails: an entry that cannot be applied changes nothing and says why in its verdict. Results depend on
 //! nothing but the state and the frame.
 
+mod clean;
 mod commit;
 mod config;
 mod garbage;
@@ -155,6 +156,7 @@ impl State {
             Entry::SegmentClaimed(entry) => self.apply_segment_claimed(frame, entry),
             Entry::SegmentPublished(entry) => self.apply_segment_published(entry),
             Entry::ObjectsDeleted(entry) => Ok(self.apply_objects_deleted(entry)),
+            Entry::Cleaned(entry) => Ok(self.apply_cleaned(entry)),
         };
         outcome.unwrap_or_else(Verdict::Refused)
     }

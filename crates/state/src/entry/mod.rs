@@ -9,6 +9,7 @@
 
 mod broker_gone;
 mod broker_joined;
+mod cleaned;
 mod cluster;
 mod commit;
 mod config_set;
@@ -36,6 +37,7 @@ use bytes::Bytes;
 
 pub use broker_gone::BrokerGone;
 pub use broker_joined::BrokerJoined;
+pub use cleaned::{Cleaned, CleanedTo};
 pub use cluster::Cluster;
 pub use commit::{BatchBounds, Commit, Extent, ObjectRef, Producer, Run};
 pub use config_set::{Change, ConfigSet, Resource};
@@ -99,6 +101,7 @@ pub enum Kind {
     SegmentClaimed = 81,
     SegmentPublished = 82,
     ObjectsDeleted = 83,
+    Cleaned = 84,
     /// Reserved: access rules.
     AclSet = 96,
     /// Reserved: credentials.
@@ -132,6 +135,7 @@ pub enum Entry {
     SegmentClaimed(SegmentClaimed),
     SegmentPublished(SegmentPublished),
     ObjectsDeleted(ObjectsDeleted),
+    Cleaned(Cleaned),
 }
 
 /// Why a frame's entries cannot be understood.
@@ -205,6 +209,7 @@ impl Entry {
             Self::SegmentClaimed(_) => Kind::SegmentClaimed,
             Self::SegmentPublished(_) => Kind::SegmentPublished,
             Self::ObjectsDeleted(_) => Kind::ObjectsDeleted,
+            Self::Cleaned(_) => Kind::Cleaned,
         }
     }
 
@@ -232,6 +237,7 @@ impl Entry {
             Self::SegmentClaimed(body) => write(body, frame),
             Self::SegmentPublished(body) => write(body, frame),
             Self::ObjectsDeleted(body) => write(body, frame),
+            Self::Cleaned(body) => write(body, frame),
         }
     }
 }
@@ -282,6 +288,7 @@ fn decode_one(reader: &mut Reader<'_>, index: usize) -> Result<Entry, DecodeErro
         kind if kind == Kind::SegmentClaimed as u8 => Entry::SegmentClaimed(header.read(body)?),
         kind if kind == Kind::SegmentPublished as u8 => Entry::SegmentPublished(header.read(body)?),
         kind if kind == Kind::ObjectsDeleted as u8 => Entry::ObjectsDeleted(header.read(body)?),
+        kind if kind == Kind::Cleaned as u8 => Entry::Cleaned(header.read(body)?),
         kind => return Err(DecodeError::UnknownKind { index, kind }),
     })
 }

@@ -289,6 +289,13 @@ fn objects_deleted() {
 }
 
 #[test]
+fn cleaned() {
+    let to = |partition, to, horizon_ms| CleanedTo { partition, to, horizon_ms };
+    let partitions = vec![to(300, 64, Some(-1)), to(1, 0, None)];
+    golden(Entry::Cleaned(Cleaned { partitions }), "54010a02ac0280010101010000");
+}
+
+#[test]
 fn pid_block() {
     golden(Entry::PidBlock(PidBlock { count: 1_000 }), "300102e807");
 }
@@ -323,6 +330,7 @@ fn kinds_keep_their_numbers() {
         (SegmentClaimed, 81),
         (SegmentPublished, 82),
         (ObjectsDeleted, 83),
+        (Cleaned, 84),
         (AclSet, 96),
         (ScramSet, 97),
         (QuotaSet, 98),
@@ -454,11 +462,14 @@ fn any_life_entry() -> impl Strategy<Value = Entry> {
             max_timestamp,
         },
     );
+    let cleaned = (any::<u32>(), any::<i64>(), option::of(any::<i64>()))
+        .prop_map(|(partition, to, horizon_ms)| CleanedTo { partition, to, horizon_ms });
     let ids = vec(any::<u64>().prop_map(crate::ObjectId), 0..4);
     let deleted = (ids, vec((any::<u32>(), any::<u64>()), 0..3), vec(any::<u32>(), 0..3));
     prop_oneof![
         (any::<i32>(), vec(cut, 0..4)).prop_map(|(node_id, cuts)| Entry::Retained(Retained { node_id, cuts })),
         (object, vec(swap, 0..3)).prop_map(|(object, swaps)| Entry::Merged(Merged { object, swaps })),
+        vec(cleaned, 0..3).prop_map(|partitions| Entry::Cleaned(Cleaned { partitions })),
         claimed.prop_map(Entry::SegmentClaimed),
         published.prop_map(Entry::SegmentPublished),
         deleted.prop_map(|(objects, segments, graves)| {

@@ -29,9 +29,9 @@ use part::Part;
 
 const MAGIC: &[u8; 4] = b"KSSN";
 const END_MAGIC: &[u8; 4] = b"NSSK";
-/// The format version that is written. Version 1 had neither segments nor merged and dead objects, nor
-/// classic members of KIP-848 groups, and is read as well.
-pub const FORMAT_VERSION: u16 = 2;
+/// The format version that is written. Version 2 did not know how far partitions are clean, and version 1 had neither
+/// segments nor merged and dead objects, nor classic members of KIP-848 groups; both are read as well.
+pub const FORMAT_VERSION: u16 = 3;
 const HEADER_LEN: usize = 8;
 const FOOTER_LEN: usize = 28;
 /// Tag and length before a body, CRC behind it.

@@ -9,7 +9,7 @@ use crate::entry::{decode_object, encode_object};
 use crate::extent::{Extent, SEGMENT_OVERHEAD, Segment};
 use crate::limits::U48_MAX;
 use crate::object::{Object, ObjectId, Place};
-use crate::partition::{Claim, Partition};
+use crate::partition::{Claim, Clean, Partition};
 use crate::producer::ProducerState;
 use crate::shard::Shard;
 use crate::{Handle, SLOTS, State};
@@ -18,6 +18,8 @@ use crate::{Handle, SLOTS, State};
 const TRIMMED: u8 = 1;
 /// It has segments or a claim, which follow its extents.
 const SEGMENTS: u8 = 2;
+/// Log compaction has been there; what is known of that follows.
+const CLEAN: u8 = 4;
 /// Stands where the store of a data object would: a merged object follows.
 const MERGED: u8 = u8::MAX;
 /// Stands there for a data object whose store has this very number.
@@ -31,10 +33,16 @@ pub(super) fn encode(state: &State, index: usize, writer: &mut Writer) {
         writer.varint(row(*handle));
         let has_segments = partition.segments.len() > 0 || partition.claim.is_some();
         let trimmed = if state.trimmed.contains(handle) { TRIMMED } else { 0 };
-        writer.u8(trimmed | if has_segments { SEGMENTS } else { 0 });
+        let clean = if partition.clean.is_some() { CLEAN } else { 0 };
+        writer.u8(trimmed | clean | if has_segments { SEGMENTS } else { 0 });
         encode_partition(partition, writer);
         if has_segments {
             encode_segments(partition, writer);
+        }
+        if let Some(clean) = &partition.clean {
+            writer.varint(clean.to);
+            writer.zigzag(clean.time_ms);
+            writer.optional_zigzag(clean.horizon_ms);
         }
     }
     writer.count(shard.producers.len());
@@ -95,13 +103,16 @@ pub(super) fn decode(state: &mut State, index: usize, reader: &mut Reader<'_>) -
     for _ in 0..reader.count(8, "partitions")? {
         let handle = decode_handle(state, index, reader)?;
         let flags = reader.u8("flags")?;
-        if flags > TRIMMED | SEGMENTS {
+        if flags > TRIMMED | SEGMENTS | CLEAN {
             return Err(Malformed("flags"));
         }
         let trimmed = flags & TRIMMED != 0;
         let mut partition = decode_partition(reader)?;
         if flags & SEGMENTS != 0 {
             decode_segments(&mut partition, reader)?;
+        }
+        if flags & CLEAN != 0 {
+            partition.clean = Some(Arc::new(decode_clean(partition.end, reader)?));
         }
         if partition.tiles_start() > partition.start {
             return Err(Malformed("extents"));
@@ -196,6 +207,12 @@ fn decode_partition(reader: &mut Reader<'_>) -> Result<Partition, Malformed> {
         partition.extents.push(&last);
     }
     Ok(partition)
+}
+
+fn decode_clean(end: u64, reader: &mut Reader<'_>) -> Result<Clean, Malformed> {
+    let to = Some(reader.varint("clean offset")?).filter(|to| *to <= end).ok_or(Malformed("clean offset"))?;
+    let (time_ms, horizon_ms) = (reader.zigzag("time")?, reader.optional_zigzag("delete horizon")?);
+    Ok(Clean { to, time_ms, horizon_ms })
 }
 
 fn encode_segments(partition: &Partition, writer: &mut Writer) {

@@ -1,11 +1,11 @@
 //! What becomes of data in stories: merging, segments, deletion; and the rules of each told one by one.
 
 use kafscale_state::entry::{
-    Commit, Entry, Merged, ObjectRef, ObjectsDeleted, RecordsDeleted, SegmentClaimed, SegmentPublished, Swap,
-    SwapExtent, TopicDeleted,
+    Cleaned, CleanedTo, Commit, Entry, Merged, ObjectRef, ObjectsDeleted, RecordsDeleted, SegmentClaimed,
+    SegmentPublished, Swap, SwapExtent, TopicDeleted,
 };
 use kafscale_state::verdict::{Refused, SwapRefused, Verdict};
-use kafscale_state::{self as state, Handle, Limits, Place, invariants};
+use kafscale_state::{self as state, Clean, Handle, Limits, Place, invariants};
 
 use crate::common::{World, extent, plain};
 use crate::model::{Story, Tile};
@@ -301,6 +301,29 @@ fn a_segment_is_claimed_published_and_read_across() {
     let dead: Vec<_> = world.state.dead_segments().map(|(handle, base, dead)| (handle, base, dead.replaced)).collect();
     assert_eq!(dead, [(a, 0, true)]);
     assert_eq!(claim(&mut world, a, 0, 6), Verdict::Refused(Refused::InvalidClaim), "its name is not free yet");
+}
+
+#[test]
+fn what_is_clean_only_grows_and_is_dated_by_the_frame() {
+    let mut world = World::new();
+    let a = world.topic("a", 1, 1);
+    world.commit(vec![], vec![extent(a, vec![plain(5)])]);
+    let clean = |world: &mut World, partition, to, horizon_ms| {
+        let partitions = vec![CleanedTo { partition, to, horizon_ms }];
+        assert_eq!(world.say(Entry::Cleaned(Cleaned { partitions })), Verdict::Done);
+        world.state.partition(a).and_then(|view| view.clean())
+    };
+    assert_eq!(clean(&mut world, 9, 1, None), None, "another partition");
+    assert_eq!(clean(&mut world, a, -1, None), None);
+    assert_eq!(clean(&mut world, a, 6, None), None, "there is no such offset yet");
+    world.now_ms += 7;
+    let first = Some(Clean { to: 3, time_ms: world.now_ms, horizon_ms: Some(9) });
+    assert_eq!(clean(&mut world, a, 3, Some(9)), first);
+    world.now_ms += 7;
+    assert_eq!(clean(&mut world, a, 2, None), first, "an older pass says nothing new");
+    let again = Some(Clean { to: 3, time_ms: world.now_ms, horizon_ms: None });
+    assert_eq!(clean(&mut world, a, 3, None), again, "its tombstones are gone");
+    assert_eq!(clean(&mut world, a, 5, Some(1)).map(|clean| clean.to), Some(5));
 }
 
 #[test]

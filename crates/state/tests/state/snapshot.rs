@@ -1,8 +1,8 @@
 //! Snapshots: nothing is lost in them, and broken ones are refused by name.
 
 use kafscale_state::entry::{
-    BrokerJoined, Change, Cluster, Commit, Committer, ConfigSet, Entry, GroupSaved, NamedConfigSet, ObjectRef,
-    OffsetChange, OffsetsSaved, RecordsDeleted, Resource, Sequencer, TopicDeleted,
+    BrokerJoined, Change, Cleaned, CleanedTo, Cluster, Commit, Committer, ConfigSet, Entry, GroupSaved, NamedConfigSet,
+    ObjectRef, OffsetChange, OffsetsSaved, RecordsDeleted, Resource, Sequencer, TopicDeleted,
 };
 use kafscale_state::snapshot::{self, SnapshotError};
 use kafscale_state::topic::Named;
@@ -60,7 +60,7 @@ fn partition(state: &State, handle: Handle) -> String {
     let producers: Vec<_> = state.producers(handle).collect();
     let segments: Vec<_> = view.segments().collect();
     let bounds = (view.log_start_offset(), view.high_watermark());
-    format!("{handle} {bounds:?} {extents:?} {segments:?} {:?} {producers:?}\n", view.claim())
+    format!("{handle} {bounds:?} {extents:?} {segments:?} {:?} {:?} {producers:?}\n", view.claim(), view.clean())
 }
 
 proptest! {
@@ -218,7 +218,7 @@ fn golden_bytes() {
 }
 /// Header, head, brokers, topics, dead topics, deleted names, producer ids, the first three shards.
 const GOLDEN: [&str; 10] = [
-    "4b53534e00020001",
+    "4b53534e00030001",
     "01000000290bd71d056bb69f8352f094f7788db2b2b880897a01010000000000000000000000000000abcd0102038fd539b2",
     "020000003f010106096c6f63616c686f7374844701016100010001106c6f672e726574656e74696f6e2e6d730135010601106c6f672e726574656e74696f6e2e6d7301357064a3e9",
     "030000001f0000066576656e7473000000000000000000000000000000070400000100027f860e94",
@@ -229,7 +229,7 @@ const GOLDEN: [&str; 10] = [
     "070000001d000100000001000101001c1e0a904e0100000780897a000101010001001c8657c9",
     "070000001100010000010000010100201e0a904e00007396e9dd",
 ];
-const GOLDEN_FOOTER: &str = "0000000000003532b9d1c0709c1b9a7f72cfc854bebabb234e53534b";
+const GOLDEN_FOOTER: &str = "0000000000003532bac1ce9816deb29213b90b1f882ff9a84e53534b";
 
 /// As above, for the groups.
 #[test]
@@ -277,11 +277,37 @@ const GOLDEN_LIFE: [&str; 9] = [
     "0d00000006010001000c00538ce997",
 ];
 
-/// What version 1 wrote differs by its number alone.
+/// As above, for how far partitions are clean.
 #[test]
-fn version_1_is_read() {
+fn golden_bytes_of_what_is_clean() {
+    let mut world = World::new();
+    let first = world.topic("t", 1, 2);
+    world.commit(vec![], vec![extent(first, vec![plain(3)]), extent(first + 1, vec![plain(2)])]);
+    let to = |partition, to, horizon_ms| CleanedTo { partition, to, horizon_ms };
+    let partitions = vec![to(first, 3, Some(1_064)), to(first + 1, 1, None)];
+    world.say(Entry::Cleaned(Cleaned { partitions }));
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let parts: Vec<String> = snapshot::encode(&world.state).map(|part| hex(&part)).collect();
+    assert_eq!(parts[6..8], GOLDEN_CLEAN);
+    assert_eq!(told(&decoded(&world.state, Limits::default())), told(&world.state));
+}
+/// The shards of the two partitions.
+const GOLDEN_CLEAN: [&str; 2] = [
+    "07000000180001000400000003010008001e904e0380897a01d0100000f4d14a8f",
+    "070000001600010004000100020100081e14904e0180897a0000008dac2634",
+];
+
+/// What versions 1 and 2 wrote differs by its number alone.
+#[test]
+fn older_versions_are_read() {
+    for version in [1, 2] {
+        reads(version);
+    }
+}
+
+fn reads(version: u8) {
     let mut old = bytes(&sample().state);
-    old[5] = 1;
+    old[5] = version;
     let body = old.len() - 28;
     let hash = xxhash_rust::xxh3::xxh3_128(&old[..body]).to_be_bytes();
     old[body + 8..body + 24].copy_from_slice(&hash);
