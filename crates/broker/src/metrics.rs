@@ -93,6 +93,8 @@ pub struct Metrics {
     pub snapshots: Counter,
     rewritten_objects: Family<Rewritten, Counter>,
     rewritten_bytes: Family<Rewritten, Counter>,
+    compacted_records: Counter,
+    compacted_bytes: Counter,
     deleted_objects: Counter,
     retention_deleted_records: Counter,
     store_requests: Family<StoreRequest, Counter>,
@@ -126,6 +128,8 @@ impl Default for Metrics {
             snapshots: Counter::default(),
             rewritten_objects: Family::default(),
             rewritten_bytes: Family::default(),
+            compacted_records: Counter::default(),
+            compacted_bytes: Counter::default(),
             deleted_objects: Counter::default(),
             retention_deleted_records: Counter::default(),
             store_requests: Family::default(),
@@ -187,6 +191,17 @@ impl Metrics {
             "Records that retention let go of",
             self.retention_deleted_records.clone(),
         );
+        registry.register(
+            "compaction_removed_records",
+            "Records that log compaction took out",
+            self.compacted_records.clone(),
+        );
+        registry.register_with_unit(
+            "compaction_read",
+            "Batches that log compaction went through",
+            Unit::Bytes,
+            self.compacted_bytes.clone(),
+        );
         registry.register("deleted_objects", "Objects deleted that nothing referred to", self.deleted_objects.clone());
         registry.register("store_requests", "Requests to the store", self.store_requests.clone());
         registry.register_with_unit("store", "Bytes to and from the store", Unit::Bytes, self.store_bytes.clone());
@@ -222,6 +237,17 @@ impl Metrics {
     /// A segment was published.
     pub fn segmented(&self, bytes: u64) {
         self.rewritten("segment", bytes);
+    }
+
+    /// Compacted records were written to a merged object.
+    pub fn cleaned(&self, bytes: u64) {
+        self.rewritten("compacted", bytes);
+    }
+
+    /// Log compaction went through so many bytes and took out so many records.
+    pub fn compacted(&self, records: u64, bytes: u64) {
+        self.compacted_records.inc_by(records);
+        self.compacted_bytes.inc_by(bytes);
     }
 
     fn rewritten(&self, into: &'static str, bytes: u64) {

@@ -39,6 +39,10 @@ pub enum Bug {
     NameWithoutId,
     /// A claimed segment says of its creation what the clock says, and is not read back.
     ClaimWithOtherBytes,
+    /// Log compaction takes the last value of a key with the others.
+    LastValueCleaned,
+    /// Tombstones go in the first pass that sees them.
+    TombstonesGoAtOnce,
 }
 
 thread_local! {

@@ -69,6 +69,10 @@ pub struct LifeSettings {
     pub segment_small_bytes: u64,
     /// Few records become a segment when they are so old.
     pub segment_small_age: Duration,
+    /// How often it is looked whether topics are to be compacted.
+    pub clean_interval: Duration,
+    /// Bytes of memory for the keys of one pass over a partition; what does not fit is for the next pass.
+    pub clean_memory: u64,
     /// Bytes a second that rewriting may read, and may write; 0 for no bound.
     pub bandwidth: u64,
     /// How often it is looked for records that retention lets go.
@@ -93,6 +97,8 @@ impl Default for LifeSettings {
             segment_age: 6 * hour,
             segment_small_bytes: 1 << 20,
             segment_small_age: 24 * hour,
+            clean_interval: Duration::from_secs(15),
+            clean_memory: 128 << 20,
             bandwidth: 128 << 20,
             retention_check: 5 * minute,
             delete_age: 15 * minute,

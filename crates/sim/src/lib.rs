@@ -4,6 +4,7 @@
 //! [`executor`] is time, tasks and crashes; [`store`] an object store under bad [`weather`]; [`history`] what clients saw,
 //! and [`auditor`] the judge, which knows nothing of how the history came about. [`scenario`] is the catalogue of stories.
 //! Members of groups have a history and an auditor of their own: [`group_history`], [`group_auditor`].
+//! So have compacted topics: [`ledger`].
 //! A run is a pure function of (scenario, seed): `SEEDS=7 cargo test -p kafscale-sim` or
 //! `cargo run -p kafscale-sim --release -- --scenario NAME --seeds 7..8` replay it.
 //!
@@ -17,6 +18,7 @@ pub mod executor;
 pub mod group_auditor;
 pub mod group_history;
 pub mod history;
+pub mod ledger;
 pub mod registers;
 pub mod rng;
 pub mod scenario;

@@ -178,6 +178,18 @@ const BOARD: &[Planted] = &[
         scenario: "broker-life",
         seeds: 20,
     },
+    Planted {
+        name: "the last value of a key compacted away",
+        plant: |on| broker::plant(on.then_some(broker::Bug::LastValueCleaned)),
+        scenario: "broker-compaction",
+        seeds: 3,
+    },
+    Planted {
+        name: "tombstones that go before their time",
+        plant: |on| broker::plant(on.then_some(broker::Bug::TombstonesGoAtOnce)),
+        scenario: "broker-compaction",
+        seeds: 20,
+    },
 ];
 
 /// What gives the bug away, if anything does.

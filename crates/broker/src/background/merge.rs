@@ -1,4 +1,4 @@
-//! Making one merged object: read, lay out, write, propose.
+//! Making one merged object: read, lay out, write, propose. Log compaction brings what is laid out already.
 
 use bytes::Bytes;
 use kafscale_records::batches;
@@ -23,6 +23,39 @@ pub struct Outcome {
     pub swaps: Vec<(Handle, Result<(), SwapRefused>)>,
     /// Its length.
     pub bytes: u64,
+}
+
+/// One partition's part, as it is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filled {
+    /// Which partition.
+    pub partition: Handle,
+    /// The first offset that is replaced.
+    pub first: i64,
+    /// What was read, as the entry must name it.
+    pub sources: u64,
+    /// What takes its place: one extent at least.
+    pub extents: Vec<FilledExtent>,
+}
+
+/// One extent of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilledExtent {
+    /// Batches with their offsets, one at least.
+    pub bytes: Bytes,
+    /// One past the last offset that it stands for.
+    pub end: i64,
+    /// The greatest of the batches' max timestamps.
+    pub max_timestamp: i64,
+    /// Some of it was in memory: somebody may still be reading there.
+    pub is_warm: bool,
+}
+
+impl Filled {
+    /// Bytes of its batches.
+    pub fn bytes(&self) -> u64 {
+        self.extents.iter().map(|extent| extent.bytes.len() as u64).sum()
+    }
 }
 
 /// The bytes of an object in the making.
@@ -58,14 +91,37 @@ async fn merge_as(
         true => Merged { session: 0, nonce: 0, ..object },
         false => object,
     };
-    let header = format::Header { cluster: context.cluster.id, id: merged_id(&object) };
-    let front = header.encode();
-    let mut layout = Layout { at: front.len() as u64, pieces: vec![front], swaps: Vec::new(), warm: Vec::new() };
+    let (header, mut layout) = Layout::begin(context, &object);
     for part in parts {
         let contents: Vec<source::Read> = read.by_ref().take(part.extents.len()).collect();
         layout.add(Place::Merged(object), part, &contents)?;
     }
-    let tail = format::tail(&header, &sections(context, &layout.swaps));
+    store(context, pace, object, &header, layout).await
+}
+
+/// Writes one object of what was made of records.
+pub async fn write(context: &Context, pace: &mut Pace, level: u8, filled: &[Filled]) -> Result<Outcome, Undone> {
+    let number = context.begin_object();
+    let (session, nonce) = (context.log.session(), context.runtime.random_u64());
+    let object = Merged { store: 0, level, session, number, nonce };
+    let (header, mut layout) = Layout::begin(context, &object);
+    let laid = filled.iter().try_for_each(|part| layout.add_filled(Place::Merged(object), part));
+    let outcome = match laid {
+        Ok(()) => store(context, pace, object, &header, layout).await,
+        Err(error) => Err(error),
+    };
+    context.end_object(number, outcome.as_ref().err());
+    outcome
+}
+
+async fn store(
+    context: &Context,
+    pace: &mut Pace,
+    object: Merged,
+    header: &format::Header,
+    mut layout: Layout,
+) -> Result<Outcome, Undone> {
+    let tail = format::tail(header, &sections(context, &layout.swaps));
     layout.pieces.push(tail.clone());
     let body = Body::new(layout.pieces);
     let name = names::merged(context.cluster.id, &header.id);
@@ -101,6 +157,29 @@ async fn is_ours(context: &Context, name: &str, body: &Body, tail: &Bytes) -> Re
 }
 
 impl Layout {
+    fn begin(context: &Context, object: &Merged) -> (format::Header, Self) {
+        let header = format::Header { cluster: context.cluster.id, id: merged_id(object) };
+        let front = header.encode();
+        (header, Self { at: front.len() as u64, pieces: vec![front], swaps: Vec::new(), warm: Vec::new() })
+    }
+
+    /// Lays out what has its extents already.
+    fn add_filled(&mut self, place: Place, part: &Filled) -> Result<(), Undone> {
+        let unfit = |_| Undone::Unfit("a partition's part does not fit into an object".to_owned());
+        let position = u32::try_from(self.at).map_err(unfit)?;
+        let Filled { partition, first, sources, .. } = *part;
+        let mut swap = Swap { partition, first, sources, position, extents: Vec::new() };
+        let mut base_offset = first;
+        for FilledExtent { bytes, end, max_timestamp, is_warm } in &part.extents {
+            let (pieces, bytes) = (vec![bytes.clone()], bytes.len());
+            let (max_timestamp, is_warm) = (*max_timestamp, *is_warm);
+            let open = Open { pieces, bytes, end: *end, max_timestamp, is_warm };
+            self.close(place, &mut swap, &mut base_offset, open, *end)?;
+        }
+        self.swaps.push(swap);
+        Ok(())
+    }
+
     /// Lays out one partition's batches in extents of bounded length.
     fn add(&mut self, place: Place, part: &Part, contents: &[source::Read]) -> Result<(), Undone> {
         let unfit = || Undone::Unfit("a partition's part does not fit into an object".to_owned());
@@ -231,16 +310,19 @@ fn sections(context: &Context, swaps: &[Swap]) -> Vec<format::Part> {
 impl Context {
     fn begin_object(&self) -> u64 {
         let mut settled = self.settled.lock();
+        let number = settled.next;
         settled.next += 1;
-        settled.next - 1
+        settled.open.insert(number);
+        number
     }
 
     /// Nothing will come to refer to the object any more, unless the outcome of its entry is unknown.
     fn end_object(&self, number: u64, error: Option<&Undone>) {
         let mut settled = self.settled.lock();
         settled.is_stuck |= matches!(error, Some(Undone::Entry(_)));
+        settled.open.remove(&number);
         if !settled.is_stuck {
-            settled.below = number + 1;
+            settled.below = settled.open.first().copied().unwrap_or(settled.next);
         }
     }
 }

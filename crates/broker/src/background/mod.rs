@@ -6,6 +6,7 @@
 //!       │                                                      ├─ rewriter: segments ──▶ .kfs + .index
 //!       └──────────────── fat partitions ──────────────────────┘
 //!  due by retention ── Retained ──▶ dead
+//!  compacted topics ── cleaner: the last value of each key stays ──▶ merged object, Cleaned
 //!  dead in the state ── deleter: seen long enough, barrier ──▶ gone from the store ──▶ ObjectsDeleted
 //! ```
 //!
@@ -13,6 +14,7 @@
 //! nothing but an object that nobody refers to. The entry is applied only if the state still is what was read. The deleter
 //! goes by what the state says and by its own monotonic clock, never by a listing or a date alone.
 
+mod cleaner;
 mod debt;
 mod deleter;
 mod merge;
@@ -23,7 +25,7 @@ mod rewriter;
 mod segments;
 mod source;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use kafscale_log::lone::Lone;
 use kafscale_runtime::{Handle, timeout};
@@ -87,6 +89,8 @@ pub struct Context {
 pub struct Settled {
     /// The next one.
     next: u64,
+    /// Those of objects in the making.
+    open: BTreeSet<u64>,
     /// Below it every object is referred to, or will never be.
     below: u64,
     /// The outcome of an entry is unknown: nothing more is settled in this life.
@@ -97,7 +101,10 @@ pub struct Settled {
 pub fn start(context: Context) {
     let context = Arc::new(context);
     let runtime = Arc::clone(&context.runtime);
-    runtime.spawn("rewriter", Box::pin(rewriter::Rewriter::new(Arc::clone(&context)).run()));
+    // One bandwidth for both.
+    let pace = pace::Pace::new(Arc::clone(&runtime), context.settings.bandwidth);
+    runtime.spawn("rewriter", Box::pin(rewriter::Rewriter::new(Arc::clone(&context), pace.clone()).run()));
+    runtime.spawn("cleaner", Box::pin(cleaner::Cleaner::new(Arc::clone(&context), pace).run()));
     runtime.spawn("retention", Box::pin(retention::run(Arc::clone(&context))));
     runtime.spawn("deleter", Box::pin(deleter::Deleter::new(context).run()));
 }

@@ -33,10 +33,9 @@ pub struct Rewriter {
 }
 
 impl Rewriter {
-    pub fn new(context: Arc<Context>) -> Self {
+    pub fn new(context: Arc<Context>, pace: Pace) -> Self {
         let now = context.runtime.now();
         let debt = context.replica.read(|state| Debt::of(state, now));
-        let pace = Pace::new(Arc::clone(&context.runtime), context.settings.bandwidth);
         Self { context, pace, debt, merged_up_at: now, rests_until: Instant::ZERO }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod alter;
 pub mod broker;
+pub mod cleaning;
 pub mod client_metrics;
 pub mod definition;
 pub mod group;

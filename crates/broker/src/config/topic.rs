@@ -20,13 +20,14 @@ const MAX: &str = "9223372036854775807";
 pub const DEFINITIONS: &[Definition] = definitions! {
     "cleanup.policy", List(&["compact", "delete"]), "delete", Enforced,
         "What becomes of old records: with delete those go that retention.ms and retention.bytes do not keep. \
-         With compact, records need keys; nothing is compacted yet.";
+         With compact the last record of each key stays, and records need keys.";
     "compression.gzip.level", Level(1, 9), "-1", Enforced, "How hard gzip tries where compression.type asks for it.";
     "compression.lz4.level", Int(1, 17), "9", Accepted, "LZ4 has one level here, the fast one.";
     "compression.type", Word(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), "producer", Enforced,
         "Batches that are compressed otherwise are compressed anew; with producer all are kept as they came.";
     "compression.zstd.level", Int(-131_072, 22), "3", Enforced, "How hard zstd tries where compression.type asks for it.";
-    "delete.retention.ms", Long(0, i64::MAX), "86400000", Accepted, "How long tombstones are kept at least.";
+    "delete.retention.ms", Long(0, i64::MAX), "86400000", Enforced,
+        "How long tombstones are kept at least, from when log compaction first saw them.";
     "file.delete.delay.ms", Long(0, i64::MAX), "60000", Accepted, "No files are deleted here.";
     "flush.messages", Long(1, i64::MAX), MAX, Accepted, "Every acknowledged record is durable.";
     "flush.ms", Long(0, i64::MAX), MAX, Accepted, "Every acknowledged record is durable.";
@@ -35,7 +36,8 @@ pub const DEFINITIONS: &[Definition] = definitions! {
     "leader.replication.throttled.replicas", Replicas, "", Accepted, "There are no followers.";
     "local.retention.bytes", Long(-2, i64::MAX), "-2", Accepted, "All data is in the object store.";
     "local.retention.ms", Long(-2, i64::MAX), "-2", Accepted, "All data is in the object store.";
-    "max.compaction.lag.ms", Long(1, i64::MAX), MAX, Accepted, "Nothing is compacted yet.";
+    "max.compaction.lag.ms", Long(1, i64::MAX), MAX, Enforced,
+        "How old a record becomes at most before it is compacted, once it was merged.";
     "max.message.bytes", Int(0, I32), "1048588", Enforced, "The largest record batch.";
     "message.timestamp.after.max.ms", Long(0, i64::MAX), "3600000", Enforced,
         "How far a batch's max timestamp may be ahead of the broker's clock.";
@@ -43,8 +45,10 @@ pub const DEFINITIONS: &[Definition] = definitions! {
         "How far a batch's base timestamp may be behind the broker's clock.";
     "message.timestamp.type", Word(&["CreateTime", "LogAppendTime"]), "CreateTime", Enforced,
         "Whose clock a record's timestamp is.";
-    "min.cleanable.dirty.ratio", Double(0.0, 1.0), "0.5", Accepted, "Nothing is compacted yet.";
-    "min.compaction.lag.ms", Long(0, i64::MAX), "0", Accepted, "Nothing is compacted yet.";
+    "min.cleanable.dirty.ratio", Double(0.0, 1.0), "0.5", Enforced,
+        "Which part of a partition's bytes is new when it is compacted.";
+    "min.compaction.lag.ms", Long(0, i64::MAX), "0", Enforced,
+        "How old a record is at least when it is compacted.";
     "min.insync.replicas", Int(1, I32), "1", Accepted,
         "Every acknowledged record is in the object store, which replicates; whatever the number, acks=all is met.";
     "preallocate", Boolean, "false", Accepted, "There are no files.";

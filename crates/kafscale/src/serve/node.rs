@@ -160,6 +160,8 @@ fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Sett
             segment_bytes: settings.segment_size.bytes(),
             segment_age: settings.segment_age,
             segment_small_age: settings.segment_age_small,
+            clean_interval: settings.compaction_interval,
+            clean_memory: settings.compaction_memory.bytes(),
             bandwidth: settings.rewrite_bandwidth.bytes(),
             retention_check: settings.retention_check_interval,
             delete_age: settings.delete_delay,

@@ -191,7 +191,12 @@ settings! {
         segment_age: Duration = "6h", "TIME";
         /// How old they become where there is less than 1 MiB of them.
         segment_age_small: Duration = "1day", "TIME";
-        /// Bytes a second that merging and segments may read and write, both together; 0 for no bound.
+        /// How often it is looked whether topics are to be compacted, as Kafka's `log.cleaner.backoff.ms`.
+        compaction_interval: Duration = "15s", "TIME";
+        /// Memory for the keys of one pass over a partition, 27 bytes a key, as Kafka's `log.cleaner.dedupe.buffer.size`. More
+        /// keys take more passes.
+        compaction_memory: Size = "128MiB", "SIZE";
+        /// Bytes a second that merging, segments and compaction may read and write, all together; 0 for no bound.
         rewrite_bandwidth: Size = "128MiB", "SIZE";
     }
     "Retention" {
@@ -244,6 +249,9 @@ impl Settings {
         }
         if self.merge_interval.is_zero() || self.merge_age < self.merge_interval {
             return conflict("merge-interval must not be zero, and merge-age not be shorter");
+        }
+        if self.compaction_interval.is_zero() || !(1 << 10..=64 << 30).contains(&self.compaction_memory.bytes()) {
+            return conflict("compaction-interval must not be zero, and compaction-memory be 1KiB to 64GiB");
         }
         if self.num_partitions == 0 {
             return conflict("num-partitions must be at least 1");

@@ -6,6 +6,7 @@
 //! - [`producer`]: an idempotent or a plain producer with several requests in flight;
 //! - [`unanswered`]: a producer with acks=0;
 //! - [`consumer`]: a consumer by assignment, with or without a [fetch session](fetch_session);
+//! - [`keyed`]: writers and readers of compacted topics;
 //! - [`group`]: members of consumer groups;
 //! - [`operator`]: somebody who administers a topic and a group's offsets;
 //! - [`admin`]: topics, producer ids, ends of partitions, offsets by time.
@@ -14,6 +15,7 @@ pub mod admin;
 pub mod consumer;
 pub mod fetch_session;
 pub mod group;
+pub mod keyed;
 pub mod link;
 pub mod operator;
 pub mod producer;

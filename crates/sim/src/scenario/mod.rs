@@ -8,6 +8,7 @@ mod broker;
 mod broker_clients;
 mod broker_life;
 mod broker_outage;
+mod compaction;
 mod crowd;
 mod deployment;
 mod groups;
@@ -102,6 +103,7 @@ pub fn all() -> &'static [Scenario] {
         groups::CONSUMER,
         administration::ADMINISTRATION,
         broker_life::LIFE,
+        compaction::COMPACTION,
     ]
 }
 

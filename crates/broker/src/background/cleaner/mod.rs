@@ -1,0 +1,198 @@
+//! Log compaction: of each key of a compacted topic the last value stays.
+//!
+//! ```text
+//!  plan: what is due ──▶ pass: note keys of the dirty part ──▶ steps: sift everything from the log start on
+//!                                                                │ (sieve)
+//!              Cleaned: how far ◀── swaps taken ◀── merged object ◀┘
+//! ```
+//!
+//! One task, one pass at a time, and the results of several small passes in one object. It writes what the rewriter writes,
+//! merged objects with names of their own, and its swaps are taken only where the records are those that were read. What it
+//! has done stands in the state ([`kafscale_state::Clean`]), so a restart begins no pass anew that was over.
+//!
+//! Time is cluster time as the state has it. Where nothing is written it stands still; if something would be due by the
+//! time of the log, an entry without content brings it in.
+
+mod keys;
+mod pass;
+mod plan;
+mod sieve;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use kafscale_runtime::Instant;
+use kafscale_state::{
+    Handle, State,
+    entry::{Cleaned, CleanedTo, Entry},
+};
+
+use super::{
+    Context, Undone,
+    merge::{self, Filled},
+    pace::Pace,
+    plan::Part,
+};
+use crate::read::Extent;
+use pass::Pass;
+use plan::{Job, Work};
+
+/// How long a partition rests after a pass of it failed.
+const REST: Duration = Duration::from_secs(10 * 60);
+/// How long all rest after the store failed, which says nothing of the partition.
+const STORE_REST: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub struct Cleaner {
+    context: Arc<Context>,
+    pace: Pace,
+    /// Partitions that are left alone until then.
+    rests: BTreeMap<Handle, Instant>,
+    /// What is to be written next.
+    draft: Draft,
+}
+
+/// Parts of the next object, and what will be clean once they are taken.
+#[derive(Default)]
+struct Draft {
+    filled: Vec<Filled>,
+    bytes: u64,
+    cleaned: Vec<CleanedTo>,
+}
+
+impl Cleaner {
+    pub fn new(context: Arc<Context>, pace: Pace) -> Self {
+        Self { context, pace, rests: BTreeMap::new(), draft: Draft::default() }
+    }
+
+    /// Runs as long as the process, or until nothing more is applied.
+    pub async fn run(mut self) {
+        while !self.context.writer.is_stopped() {
+            self.context.runtime.sleep(self.context.settings.clean_interval).await;
+            if let Err(error) = self.round().await {
+                tracing::debug!(%error, "nothing was compacted; the next round tries again");
+                self.draft = Draft::default();
+                self.context.runtime.sleep(STORE_REST).await;
+            }
+        }
+    }
+
+    /// Does all that is due, the dirtiest first.
+    async fn round(&mut self) -> Result<(), Undone> {
+        let now = self.context.runtime.now();
+        self.rests.retain(|_, until| *until > now);
+        let mut due = self.due().await?;
+        due.sort_by(|a, b| b.urgency.total_cmp(&a.urgency).then(a.partition.cmp(&b.partition)));
+        for work in due {
+            match self.work(&work).await {
+                Ok(()) => {}
+                Err(error @ (Undone::Store(_) | Undone::Entry(_))) => return Err(error),
+                Err(error) => {
+                    match error {
+                        Undone::OtherBytes(_) | Undone::Source(crate::read::LoadError::Corrupt(_)) => {
+                            tracing::error!(%error, partition = work.partition, "records cannot be compacted");
+                        }
+                        _ => tracing::debug!(%error, partition = work.partition, "records were not compacted"),
+                    }
+                    self.rests.insert(work.partition, self.context.runtime.now() + REST);
+                }
+            }
+        }
+        self.flush().await?;
+        self.tell(&self.look(|state| state.cluster_time_ms()));
+        Ok(())
+    }
+
+    /// What is due by the time of the state, which may have to be told what time it is.
+    async fn due(&self) -> Result<Vec<Work>, Undone> {
+        let due = self.look(|state| state.cluster_time_ms());
+        self.tell(&due);
+        let now_ms = self.context.log.cluster_time_ms();
+        if !due.is_empty() || self.look(|_| now_ms).is_empty() {
+            return Ok(due);
+        }
+        self.context.writer.submit(None, Entry::Cleaned(Cleaned { partitions: Vec::new() }), true).await?;
+        Ok(self.look(|state| state.cluster_time_ms()))
+    }
+
+    /// The lock is taken for one partition at a time: applying goes on in between.
+    fn look(&self, now_ms: impl Fn(&State) -> i64) -> Vec<Work> {
+        let (replica, node_id) = (&self.context.replica, self.context.node_id);
+        let handles = replica.read(|state| plan::compacted(state, node_id));
+        let handles = handles.into_iter().filter(|handle| !self.rests.contains_key(handle));
+        handles.filter_map(|handle| replica.read(|state| plan::work(state, handle, node_id, now_ms(state)))).collect()
+    }
+
+    fn tell(&self, due: &[Work]) {
+        let metrics = &self.context.metrics;
+        metrics.reading("compaction_debt_partitions", due.len() as u64);
+        metrics.reading("compaction_debt_bytes", due.iter().map(|work| work.dirty_bytes).sum());
+        metrics.reading("compaction_resting_partitions", self.rests.len() as u64);
+    }
+
+    async fn work(&mut self, work: &Work) -> Result<(), Undone> {
+        let context = Arc::clone(&self.context);
+        let range = match work.job {
+            Job::Clean(range) => range,
+            Job::Unsegment => return self.unsegment(work.partition).await,
+        };
+        let mut pass = Pass::open(&context, &mut self.pace, work.partition, range).await?;
+        loop {
+            let step = pass.step(&context, &mut self.pace).await?;
+            context.metrics.compacted(step.removed, step.bytes);
+            let is_over = step.cleaned.is_some();
+            if let Some(filled) = step.filled {
+                self.draft.bytes += filled.bytes();
+                self.draft.filled.push(filled);
+            }
+            self.draft.cleaned.extend(step.cleaned);
+            let is_full = self.draft.bytes >= context.settings.merge_bytes;
+            // The next step stands on this one.
+            if (is_full || !is_over) && self.flush().await?.contains(&work.partition) {
+                return Err(Undone::Unfit("the records were replaced meanwhile".to_owned()));
+            }
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes the draft and says what is clean; the partitions whose parts were refused.
+    async fn flush(&mut self) -> Result<Vec<Handle>, Undone> {
+        let Draft { filled, cleaned, .. } = std::mem::take(&mut self.draft);
+        let mut refused = Vec::new();
+        if !filled.is_empty() {
+            let outcome = merge::write(&self.context, &mut self.pace, plan::LEVEL, &filled).await?;
+            self.context.metrics.cleaned(outcome.bytes);
+            refused.extend(outcome.swaps.into_iter().filter(|(_, swap)| swap.is_err()).map(|(handle, _)| handle));
+        }
+        let partitions: Vec<_> = cleaned.into_iter().filter(|it| !refused.contains(&it.partition)).collect();
+        if !partitions.is_empty() {
+            self.context.writer.submit(None, Entry::Cleaned(Cleaned { partitions }), true).await?;
+        }
+        Ok(refused)
+    }
+
+    /// Moves the last segment into a merged object, and so on until there is none: what takes the place of a segment must
+    /// not lie before another.
+    async fn unsegment(&mut self, partition: Handle) -> Result<(), Undone> {
+        let context = Arc::clone(&self.context);
+        loop {
+            let part = context.replica.read(|state| {
+                let view = state.partition(partition)?;
+                plan::config(state, &view, context.node_id).filter(|_| view.claim().is_none())?;
+                let last = view.segments().last()?;
+                let (first, end) = (last.base_offset, last.end_offset);
+                let (sources, log_start) = (view.sources(first, end)?, view.log_start_offset());
+                let extents: Vec<Extent> = view.extents_from(first).take(1).map(Extent::from).collect();
+                let is_there = extents.first().is_some_and(|extent| extent.base_offset == first);
+                is_there.then_some(Part { partition, first, sources, extents, log_start })
+            });
+            let Some(part) = part else { return Ok(()) };
+            let outcome = merge::merge(&context, &mut self.pace, plan::LEVEL, &[part]).await?;
+            context.metrics.cleaned(outcome.bytes);
+            if outcome.swaps.iter().any(|(_, swap)| swap.is_err()) {
+                return Err(Undone::Unfit("the segment was replaced meanwhile".to_owned()));
+            }
+        }
+    }
+}

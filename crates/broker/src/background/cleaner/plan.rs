@@ -1,0 +1,152 @@
+//! Which partitions are to be cleaned, and how far: a pure choice from the state.
+//!
+//! Cleaned is what was merged, so that the newest records are left in peace as Kafka leaves its active segment: up to the
+//! first record that lies where a flush put it, that a transaction holds back, or that is younger than
+//! `min.compaction.lag.ms`. It is due when the dirty part is large enough, when a dirty record becomes older than
+//! `max.compaction.lag.ms`, or when tombstones may go. The age of a record is that of the youngest in its extent, and never
+//! less than the time since the last pass.
+
+use kafscale_state::{ExtentView, Handle, PartitionView, State};
+
+use crate::{
+    config::{cleaning::CleaningConfig, layers::Layers},
+    read::Extent,
+};
+
+/// Above all extents that are merged by their level, so that merging leaves cleaned ones alone.
+pub const LEVEL: u8 = 2;
+
+/// What is to be done with a partition.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Work {
+    /// Which one.
+    pub partition: Handle,
+    /// How it is done.
+    pub job: Job,
+    /// Bytes that were not looked at yet, as far as they can be cleaned.
+    pub dirty_bytes: u64,
+    /// The part of all bytes that they are; more than 1 if it is late already.
+    pub urgency: f64,
+}
+
+/// The two jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// Its segments become merged objects: the names of segments are not unique, so nothing can be written in their place.
+    Unsegment,
+    /// Its records are cleaned.
+    Clean(Range),
+}
+
+/// What a pass is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// Below it each key stands once.
+    pub clean_to: i64,
+    /// Keys are noted up to here at the most.
+    pub limit: i64,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: i64,
+}
+
+/// The settings of a partition, if its topic is compacted.
+pub fn config(state: &State, view: &PartitionView<'_>, node_id: i32) -> Option<CleaningConfig> {
+    let config = CleaningConfig::new(&Layers::of_topic(state, node_id, view.topic()));
+    config.compact.then_some(config)
+}
+
+/// Partitions of compacted topics.
+pub fn compacted(state: &State, node_id: i32) -> Vec<Handle> {
+    let is_compacted =
+        |topic: &&kafscale_state::Topic| CleaningConfig::new(&Layers::of_topic(state, node_id, topic)).compact;
+    state.topics().filter(is_compacted).flat_map(|topic| topic.handles()).collect()
+}
+
+/// What is due in a partition at this cluster time. While a segment is claimed, nothing is.
+pub fn work(state: &State, partition: Handle, node_id: i32, now_ms: i64) -> Option<Work> {
+    let view = state.partition(partition)?;
+    let config = config(state, &view, node_id)?;
+    if view.claim().is_some() {
+        return None;
+    }
+    if view.segment_count() > 0 {
+        return Some(Work { partition, job: Job::Unsegment, dirty_bytes: view.bytes(), urgency: f64::INFINITY });
+    }
+    let clean = view.clean();
+    let log_start = view.log_start_offset();
+    let clean_to = clean.map_or(0, |clean| clean.to as i64).max(log_start);
+    let (mut bytes, mut dirty_bytes, mut limit, mut oldest_ms) = (0, 0, clean_to, None);
+    for extent in view.extents_from(log_start) {
+        if !may_be_cleaned(&view, &extent, &config, now_ms) {
+            break;
+        }
+        bytes += u64::from(extent.len);
+        if extent.end_offset > clean_to {
+            (dirty_bytes, limit) = (dirty_bytes + u64::from(extent.len), extent.end_offset);
+            // What holds no record has no time.
+            oldest_ms = oldest_ms.or(Some(extent.max_timestamp).filter(|time| *time >= 0));
+        }
+    }
+    let is_late = dirty_bytes > 0 && {
+        let since = clean.map(|clean| clean.time_ms);
+        let oldest = oldest_ms.into_iter().chain(since).min();
+        oldest.is_some_and(|since| now_ms.saturating_sub(since) >= config.max_lag_ms)
+    };
+    let drops_tombstones =
+        clean_to > log_start && clean.and_then(|clean| clean.horizon_ms).is_some_and(|at| at <= now_ms);
+    let ratio = dirty_bytes as f64 / (bytes.max(1)) as f64;
+    let urgency = match () {
+        () if is_late => 1.0 + ratio,
+        () if dirty_bytes > 0 && ratio > config.dirty_ratio_min => ratio,
+        () if drops_tombstones => ratio,
+        () => return None,
+    };
+    let delete_retention_ms = config.delete_retention_ms;
+    let job = Job::Clean(Range { clean_to, limit, delete_retention_ms });
+    Some(Work { partition, job, dirty_bytes, urgency })
+}
+
+fn may_be_cleaned(view: &PartitionView<'_>, extent: &ExtentView, config: &CleaningConfig, now_ms: i64) -> bool {
+    let is_merged = (1..u8::MAX).contains(&extent.place.level());
+    let is_decided = extent.end_offset <= view.last_stable_offset();
+    let is_old = config.min_lag_ms == 0 || extent.max_timestamp <= now_ms.saturating_sub(config.min_lag_ms);
+    is_merged && is_decided && is_old
+}
+
+/// Adjacent extents that one step of a pass replaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tiles {
+    /// The first offset.
+    pub first: i64,
+    /// One past the last one.
+    pub end: i64,
+    /// What is read, as the entry must name it.
+    pub sources: u64,
+    /// Where the records lie.
+    pub extents: Vec<Extent>,
+    /// Batches that end at or below it are deleted already.
+    pub log_start: i64,
+}
+
+/// The extents from `at` to the one that `until` lies in or behind, as many as `bytes_max` allows and one at least; none if
+/// they are not to be cleaned any more.
+pub fn tiles(state: &State, partition: Handle, node_id: i32, at: i64, until: i64, bytes_max: u64) -> Option<Tiles> {
+    let view = state.partition(partition)?;
+    config(state, &view, node_id)?;
+    if view.claim().is_some() || view.segment_count() > 0 {
+        return None;
+    }
+    let (mut extents, mut bytes) = (Vec::new(), 0);
+    for extent in view.extents_from(at).take_while(|extent| extent.base_offset < until) {
+        bytes += u64::from(extent.len);
+        if !(1..u8::MAX).contains(&extent.place.level()) || (!extents.is_empty() && bytes > bytes_max) {
+            break;
+        }
+        extents.push(Extent::from(extent));
+    }
+    let (first, end) = (extents.first()?.base_offset, extents.last()?.end_offset);
+    Some(Tiles { first, end, sources: view.sources(first, end)?, extents, log_start: view.log_start_offset() })
+}
+
+#[cfg(test)]
+mod tests;
