@@ -150,8 +150,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.faults != "none" and arguments.store in ("dir", "kafka"):
         parser.error("faults are made by the proxy in front of a bucket")
-    if arguments.log and arguments.store != "s3":
-        parser.error("the log of a bucket can live elsewhere: --store s3")
+    if arguments.log and arguments.store in ("dir", "kafka"):
+        parser.error("the log of a bucket can live elsewhere: --store s3, or a server of tests/stores")
     apart = f" with the log in a {arguments.log}" if arguments.log else ""
     apart += " with a fast life of data" if arguments.life else ""
     name = f"kill: {arguments.store}{apart}, faults {arguments.faults}, {arguments.kills} kills, seed {arguments.seed}"

@@ -148,15 +148,15 @@ def on_bucket(folder, faults="none", suffix="", settings=None):
 class OnReal(OnBucket):
     """`kafscale serve` on one of the stores of tests/stores, behind the proxy."""
 
-    def __init__(self, folder, proxy, server):
+    def __init__(self, folder, proxy, server, settings):
         self.proxy = proxy
         variables = server.variables(f"http://127.0.0.1:{proxy.port}")
         reached = {name: value for name, value in variables.items() if not name.startswith("KAFSCALE_TEST_")}
-        self.run(folder, server.url(), reached, "kafscale")
+        self.run(folder, server.url(), reached | settings, "kafscale")
 
 
 @contextlib.contextmanager
-def on_real(folder, name, faults):
+def on_real(folder, name, faults, settings):
     """A broker on a store of tests/stores; the proxy adds a few milliseconds, so that kills meet requests under way."""
     sys.path.insert(0, str(TESTS / "stores"))
     import real
@@ -164,7 +164,7 @@ def on_real(folder, name, faults):
     with real.SERVERS[name](folder / name) as server:
         options = ["--put-p50-ms=20", "--put-p99-ms=60"] + FAULTS[faults]
         with Proxy(folder, server.endpoint, options, "lab") as proxy:
-            on = OnReal(folder, proxy, server)
+            on = OnReal(folder, proxy, server, settings)
             with on.broker:
                 yield on
 
@@ -177,13 +177,13 @@ def open_setup(store, folder, faults="none", log=None, settings=None):
     With `log` set to `dir` the log of a broker on a bucket lives in a directory, and the bucket has only its data. `settings`
     are variables of the broker's environment.
     """
+    settings = dict(settings or {})
+    if log == "dir":
+        settings["KAFSCALE_LOG"] = f"file:{folder}/log-store"
     if store not in ("s3", "dir", "kafka"):
-        with on_real(folder, store, faults) as on:
+        with on_real(folder, store, faults, settings) as on:
             yield on
     elif store == "s3":
-        settings = dict(settings or {})
-        if log == "dir":
-            settings["KAFSCALE_LOG"] = f"file:{folder}/log-store"
         with on_bucket(folder, faults, settings=settings) as on:
             yield on
     else:

@@ -9,6 +9,7 @@
 import contextlib
 import hashlib
 import hmac
+import json
 import os
 import subprocess
 import sys
@@ -56,10 +57,12 @@ def put_bucket(endpoint, key=KEY, secret=SECRET, region="us-east-1"):
 
 
 class Store(Server):
-    """One process that speaks S3. `tells_refusal`: what a broker says that it refuses; `conforms`: whether the suite passes."""
+    """One process that speaks S3. `suite`: which test runs the suite of stores on it; `conforms`: whether that passes;
+    `tells_refusal`: what a broker says that refuses it for its log; `kills`: whether a broker can be killed on it."""
 
     version = stands_for = ""
-    conforms = True
+    suite = "s3"
+    conforms = kills = True
     tells_refusal = None
 
     def __init__(self, folder):
@@ -110,6 +113,9 @@ class S3rver(Store):
 
     name, version, stands_for = "s3rver", "3.7.1", "Google's S3 dialect, Wasabi at its worst"
     conforms = False
+    # It answers the second page of a listing with 500 and stores what it was sent in chunks: no server to rely on.
+    kills = False
+    tells_refusal = "no log may live there"
 
     def command(self):
         command = [setup("s3rver"), "-d", self.folder / "data", "-a", "127.0.0.1", "-p", str(self.port)]
@@ -127,6 +133,7 @@ class S3sFs(Store):
 
     name, version, stands_for = "s3s-fs", "0.14.1", "a store whose conditions are not atomic"
     conforms = False
+    tells_refusal = "no log may live there"
 
     def command(self):
         (self.folder / "data").mkdir(exist_ok=True)
@@ -136,6 +143,7 @@ class S3sFs(Store):
 
 class Azurite(Store):
     name, version, stands_for = "azurite", "3.35.0", "Azure Blob Storage, natively"
+    suite = "azure"
 
     def command(self):
         place = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", self.folder / "data"]
@@ -175,6 +183,40 @@ class Azurite(Store):
             "AZURE_STORAGE_ACCOUNT_NAME": AZURITE_ACCOUNT,
             "AZURE_STORAGE_ACCOUNT_KEY": AZURITE_KEY,
             "AZURE_STORAGE_ENDPOINT": endpoint,
+        }
+
+
+class GcsEmulator(Store):
+    """Ours: nothing that can be installed writes objects in Google's XML dialect."""
+
+    name, version, stands_for = "gcs-emulator", "of this repository", "Google Cloud Storage, natively"
+    suite = "gcs"
+
+    def command(self):
+        return [setup("lab"), "gcs", f"--listen=127.0.0.1:{self.port}", f"--bucket={BUCKET}"]
+
+    def is_ready(self):
+        return accepts(self.port)
+
+    def url(self):
+        return f"gs://{BUCKET}/{uuid.uuid4().hex}"
+
+    def variables(self, endpoint=None):
+        # A workload of another cloud: the one kind of credentials that names who gives out tokens.
+        (self.folder / "subject").write_text("workload")
+        credentials = self.folder / "credentials.json"
+        described = {
+            "type": "external_account",
+            "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "token_url": f"{self.endpoint}/token",
+            "credential_source": {"file": str(self.folder / "subject")},
+        }
+        credentials.write_text(json.dumps(described))
+        return {
+            "KAFSCALE_TEST_GCS_BUCKET": BUCKET,
+            "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
+            "STORAGE_EMULATOR_HOST": endpoint or self.endpoint,
         }
 
 
@@ -258,8 +300,6 @@ osd pool default pg autoscale mode = off
 osd crush chooseleaf type = 0
 osd objectstore = memstore
 memstore device bytes = 2147483648
-osd max object name len = 256
-osd max object namespace len = 64
 mon allow pool size one = true
 mon data avail crit = 1
 mon data avail warn = 2
@@ -416,7 +456,7 @@ class Seaweedfs(Store):
         }
 
 
-SERVERS = {kind.name: kind for kind in (Seaweedfs, Minio, Radosgw, Azurite, Swift, S3rver, S3sFs)}
+SERVERS = {kind.name: kind for kind in (Seaweedfs, Minio, Radosgw, Azurite, GcsEmulator, Swift, S3rver, S3sFs)}
 
 
 def main(arguments):

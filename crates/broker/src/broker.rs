@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join;
 use kafscale_log::{
     BarrierError, Frame, Log, Position, Progress,
     lone::{self, Lone, OpenArgs, OpenError, Resume, names},
@@ -27,7 +28,7 @@ use crate::{
     api::Session,
     background::{self, Grown},
     backlog,
-    cluster::{Cluster, ClusterError},
+    cluster::{Cluster, ClusterError, Opened},
     groups::Coordinator,
     listing::Barriers,
     metrics::Metrics,
@@ -38,6 +39,7 @@ use crate::{
     snapshot::{self, Snapshotter},
     stores::{Asked, Stores},
     telemetry::Telemetry,
+    trial,
     write::{Objects, Outlet, Owner, ProducerIds, StateJudge, Writer},
 };
 
@@ -129,8 +131,14 @@ impl Broker {
         settings: Settings,
     ) -> Result<Arc<Self>, StartError> {
         let (stores, asked) = Asked::wrap(stores.into(), &runtime);
-        let cluster = Cluster::open(&stores, &runtime).await?;
-        let state = snapshot::load(&*stores.data, &*runtime, cluster.generation, &settings).await?;
+        let Opened { cluster, trial, again } = Cluster::open(&stores, &runtime).await?;
+        let (state, again) = join(
+            snapshot::load(&*stores.data, &*runtime, cluster.generation, &settings),
+            trial::again(&**stores.of_log(), &runtime, again),
+        )
+        .await;
+        again.map_err(ClusterError::from)?;
+        let state = state?;
         if let (Some(log), position @ 1..) = (&stores.log, state.position()) {
             require_frame(&**log, &*runtime, cluster.generation, position).await?;
         }
@@ -214,6 +222,9 @@ impl Broker {
             metrics,
             ended,
         });
+        if let Some(trial) = trial {
+            broker.runtime.spawn("trial", Box::pin(trial::rest(trial)));
+        }
         broker.runtime.spawn("snapshots", Box::pin(broker.snapshotter().run(resume.progress.position)));
         background::start(background::Context {
             store: Arc::clone(&broker.stores.data),
@@ -365,6 +376,16 @@ impl Broker {
             ("data_hedges", objects.hedges),
         ] {
             self.metrics.reading(name, value);
+        }
+        let of_log = self.stores.log.as_ref().and_then(|log| log.pace());
+        for (names, pace) in [
+            (["store_writes_per_second", "store_reads_per_second", "store_waited"], self.stores.data.pace()),
+            (["log_store_writes_per_second", "log_store_reads_per_second", "log_store_waited"], of_log),
+        ] {
+            let Some(pace) = pace else { continue };
+            for (name, value) in names.into_iter().zip([pace.writes_per_second, pace.reads_per_second, pace.waited]) {
+                self.metrics.reading(name, value);
+            }
         }
         self.metrics.encode()
     }

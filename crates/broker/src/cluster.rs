@@ -3,14 +3,21 @@
 //! It is written once, before anything else, and read at every start. A store without it must be empty: a log without a
 //! marker is somebody's loss or somebody else's, and is not touched. Where the log lives in another store both have a marker,
 //! and each says which part it is, so that neither is ever taken for the whole. The log's is made first and counts: it alone
-//! can be made only once.
+//! can be made only once. Where that has to be asked of the store ([`crate::trial`]) it is asked before, and the marker says
+//! so.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use kafscale_log::data;
 use kafscale_runtime::{Handle, Runtime};
-use kafscale_store::{Body, CreateError, ReadError, ReadRange, Store};
+use kafscale_store::{
+    Body, CreateError, ReadError, ReadRange, Store,
+    probe::{Plan, Trial, Unfit},
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{patient, stores::Stores};
+use crate::{patient, stores::Stores, trial};
 
 /// The marker's name in the store.
 pub const MARKER: &str = "cluster.json";
@@ -83,6 +90,9 @@ pub enum ClusterError {
         /// The marker of the log.
         log: Cluster,
     },
+    /// The log cannot live there.
+    #[error("{}", unfit(.0))]
+    Unfit(#[from] Unfit),
     /// There is data whose log is not where it was looked for.
     #[error(
         "the store holds the data of a cluster, and the store of the log is empty: nothing is touched; name the store that \
@@ -95,6 +105,15 @@ pub enum ClusterError {
          --store; if that is lost, `kafscale recover` is for this"
     )]
     DataMissing,
+}
+
+fn unfit(why: &Unfit) -> String {
+    match why {
+        Unfit::Broken { .. } => {
+            format!("{why}: no log may live there, name another store for it with --log, such as --log file:DIR")
+        }
+        Unfit::Denied { .. } | Unfit::Unanswered { .. } => why.to_string(),
+    }
 }
 
 fn misused(used_as: Part, is: Part) -> &'static str {
@@ -122,6 +141,43 @@ struct Marker {
     generation: u64,
     #[serde(default, skip_serializing_if = "is_whole")]
     holds: Part,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    probed: Option<Probed>,
+}
+
+/// That the store was asked, before the marker was made, and found to create only what is absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Probed {
+    at_ms: i64,
+    version: String,
+    races: u32,
+    racers: u32,
+}
+
+impl Probed {
+    fn now(runtime: &dyn Runtime) -> Self {
+        let Plan { races, racers, .. } = Plan::START;
+        Self { at_ms: runtime.wall_clock_ms(), version: env!("CARGO_PKG_VERSION").to_owned(), races, racers }
+    }
+}
+
+/// A marker as it was found or made.
+struct Found {
+    cluster: Cluster,
+    holds: Part,
+    is_new: bool,
+    is_probed: bool,
+    bytes: Bytes,
+}
+
+/// The cluster of a broker that starts, and what is still to be asked of its log's store.
+pub struct Opened {
+    /// What the markers say.
+    pub cluster: Cluster,
+    /// What that store is asked behind the scene, if it was asked anything.
+    pub trial: Option<Trial>,
+    /// The log's marker, if that store is to be asked whether it would create it once more.
+    pub(crate) again: Option<Bytes>,
 }
 
 fn is_whole(part: &Part) -> bool {
@@ -136,9 +192,21 @@ impl Cluster {
     }
 
     /// Reads the markers, or makes them in empty stores.
-    pub async fn open(stores: &Stores, runtime: &Handle) -> Result<Self, ClusterError> {
+    pub async fn open(stores: &Stores, runtime: &Handle) -> Result<Opened, ClusterError> {
+        let mut trial = None;
+        let found = Self::find(stores, runtime, &mut trial).await?;
+        let store = stores.of_log();
+        if trial.is_none() && !found.is_probed && !store.facts().create_is_known {
+            // Made by an older version, or when its provider was taken for another.
+            trial = Some(trial::passed(store, runtime).await?);
+        }
+        let again = (trial.is_none() && !found.is_new).then_some(found.bytes);
+        Ok(Opened { cluster: found.cluster, trial, again })
+    }
+
+    async fn find(stores: &Stores, runtime: &Handle, trial: &mut Option<Trial>) -> Result<Found, ClusterError> {
         let data = &*stores.data;
-        let Some(log) = &stores.log else { return Self::make(data, Part::Whole, runtime).await };
+        let Some(log) = &stores.log else { return Self::make(&stores.data, Part::Whole, runtime, trial).await };
         // The log's marker is the older one, so it is looked for after the other.
         let (of_data, of_log) = match Self::read(data, Part::Data, &**runtime).await? {
             Some(of_data) => {
@@ -146,28 +214,34 @@ impl Cluster {
                 (of_data, of_log.ok_or(ClusterError::LogMissing)?)
             }
             None => {
-                let of_log = Self::make_apart(data, &**log, runtime).await?;
+                let of_log = Self::make_apart(data, log, runtime, trial).await?;
                 let of_data = Self::read(data, Part::Data, &**runtime).await?;
                 (of_data.ok_or(ClusterError::DataMissing)?, of_log)
             }
         };
-        if of_data == of_log { Ok(of_log) } else { Err(ClusterError::Strangers { data: of_data, log: of_log }) }
+        let (data, log) = (of_data.cluster, of_log.cluster);
+        if data == log { Ok(of_log) } else { Err(ClusterError::Strangers { data, log }) }
     }
 
     /// The first start on a data store, or one that goes on where the first was cut off. Several processes may be at it, and
     /// whoever made the log's marker was first.
-    async fn make_apart(data: &dyn Store, log: &dyn Store, runtime: &Handle) -> Result<Self, ClusterError> {
+    async fn make_apart(
+        data: &dyn Store,
+        log: &Arc<dyn Store>,
+        runtime: &Handle,
+        trial: &mut Option<Trial>,
+    ) -> Result<Found, ClusterError> {
         for prefix in [LOG_PREFIX, data::PREFIX] {
             if Self::holds(data, prefix, &**runtime).await? && Self::read(data, Part::Data, &**runtime).await?.is_none()
             {
                 return Err(ClusterError::MarkerMissing);
             }
         }
-        let made = Self::make(log, Part::Log, runtime).await?;
-        let is_new = !Self::holds(log, LOG_PREFIX, &**runtime).await?;
+        let made = Self::make(log, Part::Log, runtime, trial).await?;
+        let is_new = !Self::holds(&**log, LOG_PREFIX, &**runtime).await?;
         if is_new {
             // The same bytes, whoever writes them.
-            let marker = Body::from(made.encode(Part::Data));
+            let marker = Body::from(made.cluster.encode(Part::Data));
             let put = patient::replace(&**runtime, MARKER, || data.replace(MARKER, marker.clone())).await;
             put.map_err(|error| ClusterError::Write(error.to_string()))?;
         }
@@ -175,18 +249,29 @@ impl Cluster {
     }
 
     /// Reads the marker, or makes one in an empty store.
-    async fn make(store: &dyn Store, part: Part, runtime: &Handle) -> Result<Self, ClusterError> {
+    async fn make(
+        store: &Arc<dyn Store>,
+        part: Part,
+        runtime: &Handle,
+        trial: &mut Option<Trial>,
+    ) -> Result<Found, ClusterError> {
         loop {
-            if let Some(found) = Self::read(store, part, &**runtime).await? {
+            if let Some(found) = Self::read(&**store, part, &**runtime).await? {
                 return Ok(found);
             }
-            if Self::holds(store, LOG_PREFIX, &**runtime).await? {
+            if Self::holds(&**store, LOG_PREFIX, &**runtime).await? {
                 // Another process may have made both since the first look.
-                return Self::read(store, part, &**runtime).await?.ok_or(ClusterError::MarkerMissing);
+                return Self::read(&**store, part, &**runtime).await?.ok_or(ClusterError::MarkerMissing);
             }
-            let made = Self { id: runtime.random_u128(), generation: 1 };
-            match patient::create(&**runtime, MARKER, || store.create(MARKER, Body::from(made.encode(part)))).await {
-                Ok(()) => return Ok(made),
+            if trial.is_none() && !store.facts().create_is_known {
+                *trial = Some(trial::passed(store, runtime).await?);
+            }
+            let cluster = Self { id: runtime.random_u128(), generation: 1 };
+            let probed = trial.as_ref().map(|_| Probed::now(&**runtime));
+            let is_probed = probed.is_some();
+            let bytes = cluster.encode_probed(part, probed);
+            match patient::create(&**runtime, MARKER, || store.create(MARKER, Body::from(bytes.clone()))).await {
+                Ok(()) => return Ok(Found { cluster, holds: part, is_new: true, is_probed, bytes }),
                 // Somebody was faster, or it was us: what is there counts.
                 Err(CreateError::AlreadyExists) => {}
                 Err(error) => return Err(ClusterError::Write(error.to_string())),
@@ -198,12 +283,12 @@ impl Cluster {
         Ok(!patient::read(runtime, prefix, 0, || store.list(prefix, "", 1)).await?.is_empty())
     }
 
-    async fn read(store: &dyn Store, used_as: Part, runtime: &dyn Runtime) -> Result<Option<Self>, ClusterError> {
+    async fn read(store: &dyn Store, used_as: Part, runtime: &dyn Runtime) -> Result<Option<Found>, ClusterError> {
         let range = ReadRange::At { start: 0, len: MARKER_BYTES_MAX };
         match patient::read(runtime, MARKER, MARKER_BYTES_MAX, || store.get(MARKER, range)).await {
-            Ok(bytes) => match Self::parse(&bytes)? {
-                (found, is) if is == used_as => Ok(Some(found)),
-                (_, is) => Err(ClusterError::Misused { used_as, is }),
+            Ok(bytes) => match Self::found(bytes)? {
+                found if found.holds == used_as => Ok(Some(found)),
+                found => Err(ClusterError::Misused { used_as, is: found.holds }),
             },
             Err(ReadError::NotFound(_)) => Ok(None),
             Err(error) => Err(error.into()),
@@ -216,26 +301,36 @@ impl Cluster {
     }
 
     /// The marker of a store that holds this part.
-    pub fn encode(&self, holds: Part) -> bytes::Bytes {
+    pub fn encode(&self, holds: Part) -> Bytes {
+        self.encode_probed(holds, None)
+    }
+
+    fn encode_probed(&self, holds: Part, probed: Option<Probed>) -> Bytes {
         let format = if holds == Part::Whole { FORMAT_WHOLE } else { FORMAT };
-        let marker = Marker { format, cluster_id: format!("{:032x}", self.id), generation: self.generation, holds };
+        let marker =
+            Marker { format, cluster_id: format!("{:032x}", self.id), generation: self.generation, holds, probed };
         serde_json::to_vec_pretty(&marker).expect("a marker is plain data").into()
     }
 
     /// What a marker says.
     pub fn parse(bytes: &[u8]) -> Result<(Self, Part), ClusterError> {
+        Self::found(Bytes::copy_from_slice(bytes)).map(|found| (found.cluster, found.holds))
+    }
+
+    fn found(bytes: Bytes) -> Result<Found, ClusterError> {
         let malformed = |error: String| ClusterError::Malformed(error);
         #[derive(Deserialize)]
         struct Format {
             format: u32,
         }
-        let Format { format } = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        let Format { format } = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
         if format > FORMAT {
             return Err(ClusterError::Newer(format));
         }
-        let marker: Marker = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        let marker: Marker = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
         let id = u128::from_str_radix(&marker.cluster_id, 16).map_err(|error| malformed(error.to_string()))?;
-        Ok((Self { id, generation: marker.generation }, marker.holds))
+        let cluster = Self { id, generation: marker.generation };
+        Ok(Found { cluster, holds: marker.holds, is_new: false, is_probed: marker.probed.is_some(), bytes })
     }
 }
 
@@ -251,19 +346,31 @@ mod tests {
             "  \"cluster_id\": \"00000000000000000000000000000123\",\n",
             "  \"generation\": 7\n}"
         );
+        let parsed = |text: &str| {
+            let found = Cluster::found(text.to_owned().into()).unwrap();
+            (found.cluster, found.holds, found.is_probed)
+        };
         assert_eq!(cluster.encode(Part::Whole), text);
-        assert_eq!(Cluster::parse(text.as_bytes()).unwrap(), (cluster, Part::Whole));
+        assert_eq!(parsed(text), (cluster, Part::Whole, false));
         let apart = text.replace("\"format\": 1", "\"format\": 2").replace("7\n", "7,\n  \"holds\": \"log\"\n");
         assert_eq!(cluster.encode(Part::Log), apart);
-        assert_eq!(Cluster::parse(apart.as_bytes()).unwrap(), (cluster, Part::Log));
+        assert_eq!(parsed(&apart), (cluster, Part::Log, false));
+        let result = concat!(
+            "7,\n  \"probed\": {\n    \"at_ms\": 5,\n    \"version\": \"0.1.0\",\n",
+            "    \"races\": 4,\n    \"racers\": 16\n  }\n"
+        );
+        let (asked, probed) =
+            (text.replace("7\n", result), Probed { at_ms: 5, version: "0.1.0".into(), races: 4, racers: 16 });
+        assert_eq!(cluster.encode_probed(Part::Whole, Some(probed)), asked);
+        assert_eq!(parsed(&asked), (cluster, Part::Whole, true));
         assert_eq!(cluster.kafka_id(), "AAAAAAAAAAAAAAAAAAABIw");
     }
 
     #[test]
     fn what_is_not_a_marker_is_refused() {
-        assert!(matches!(Cluster::parse(b"{}"), Err(ClusterError::Malformed(_))));
-        assert!(matches!(Cluster::parse(b"{\"format\": 3, \"future\": true}"), Err(ClusterError::Newer(3))));
+        assert!(matches!(Cluster::of_marker(b"{}"), Err(ClusterError::Malformed(_))));
+        assert!(matches!(Cluster::of_marker(b"{\"format\": 3, \"future\": true}"), Err(ClusterError::Newer(3))));
         let odd = b"{\"format\": 1, \"cluster_id\": \"x\", \"generation\": 1}";
-        assert!(matches!(Cluster::parse(odd), Err(ClusterError::Malformed(_))));
+        assert!(matches!(Cluster::of_marker(odd), Err(ClusterError::Malformed(_))));
     }
 }

@@ -41,6 +41,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod stores;
 pub mod telemetry;
+mod trial;
 pub mod write;
 
 pub use broker::{Broker, Ended, StartError};

@@ -1,7 +1,10 @@
 //! What the broker counts, in one registry per process (several brokers may run in one simulated process).
 
 use std::{
-    sync::atomic::{AtomicI64, AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -42,12 +45,14 @@ struct Fault {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StoreRequest {
+    store: &'static str,
     operation: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StoreOperation {
+    store: &'static str,
     operation: &'static str,
 }
 
@@ -320,13 +325,42 @@ impl Metrics {
     }
 }
 
-impl Observer for Metrics {
+/// Which of a broker's stores is asked, as a label says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreRole {
+    /// Of the records; of everything, if the log has none of its own.
+    Data,
+    /// Of the log, if that is another one.
+    Log,
+    /// The read replica.
+    Replica,
+}
+
+/// The requests to one store.
+struct OfStore {
+    metrics: Arc<Metrics>,
+    store: &'static str,
+}
+
+impl Metrics {
+    /// Counts the requests to the store of this role.
+    pub fn of_store(self: &Arc<Self>, role: StoreRole) -> Arc<dyn Observer> {
+        let store = match role {
+            StoreRole::Data => "data",
+            StoreRole::Log => "log",
+            StoreRole::Replica => "replica",
+        };
+        Arc::new(OfStore { metrics: Arc::clone(self), store })
+    }
+}
+
+impl Observer for OfStore {
     fn request(&self, request: &Request) {
-        let operation = request.operation.as_str();
-        let label = StoreRequest { operation, outcome: request.outcome.as_str() };
-        self.store_requests.get_or_create(&label).inc();
-        let operation = StoreOperation { operation };
-        self.store_bytes.get_or_create(&operation).inc_by(request.bytes_sent + request.bytes_received);
-        self.store_seconds.get_or_create(&operation).observe(request.latency.as_secs_f64());
+        let (metrics, store, operation) = (&self.metrics, self.store, request.operation.as_str());
+        let label = StoreRequest { store, operation, outcome: request.outcome.as_str() };
+        metrics.store_requests.get_or_create(&label).inc();
+        let operation = StoreOperation { store, operation };
+        metrics.store_bytes.get_or_create(&operation).inc_by(request.bytes_sent + request.bytes_received);
+        metrics.store_seconds.get_or_create(&operation).observe(request.latency.as_secs_f64());
     }
 }

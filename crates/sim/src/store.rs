@@ -80,6 +80,7 @@ impl Bucket {
             requests_cost_money: !exclusive,
             may_hedge: true,
             exclusive,
+            create_is_known: true,
             put_latency_hint: Duration::from_millis(if exclusive { 1 } else { 60 }),
         };
         Self(Arc::new(Inner {

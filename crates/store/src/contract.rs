@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafscale_runtime::{BoxFuture, Instant};
 
-use crate::Body;
+use crate::{Body, PaceFigures};
 
 /// An object store under one root (a directory, or a bucket and prefix).
 ///
@@ -54,6 +54,11 @@ pub trait Store: Send + Sync + 'static {
     /// How often the store has asked to be asked less (S3: 503 and 429), and until when it wants to be left alone.
     fn throttled(&self) -> Throttled {
         Throttled::default()
+    }
+
+    /// How many requests may be sent a second now, where anybody watches that.
+    fn pace(&self) -> Option<PaceFigures> {
+        None
     }
 
     /// What callers may assume of this store.
@@ -110,6 +115,9 @@ pub struct Facts {
     pub may_hedge: bool,
     /// Whether this process alone can write here (a locked directory, memory): then a barrier needs no request.
     pub exclusive: bool,
+    /// Whether create-if-absent is vouched for, by the provider's documents or by us. Where it is not, the store is asked
+    /// before a log depends on it ([`probe::Trial`](crate::probe::Trial)).
+    pub create_is_known: bool,
     /// A PUT's usual latency, to begin with; callers measure on.
     pub put_latency_hint: Duration,
 }

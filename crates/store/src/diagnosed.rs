@@ -6,8 +6,8 @@ use bytes::Bytes;
 use kafscale_runtime::{BoxFuture, Handle, Instant};
 
 use crate::{
-    Body, CreateError, DeleteError, Facts, Health, Listed, Outcome, ReadError, ReadRange, ReplaceError, Store,
-    StoreDate, Throttled,
+    Body, CreateError, DeleteError, Facts, Health, Listed, Outcome, PaceFigures, ReadError, ReadRange, ReplaceError,
+    Store, StoreDate, Throttled,
     health::{End, LATE},
 };
 
@@ -98,6 +98,10 @@ impl Store for Diagnosed {
 
     fn throttled(&self) -> Throttled {
         self.store.throttled()
+    }
+
+    fn pace(&self) -> Option<PaceFigures> {
+        self.store.pace()
     }
 
     fn facts(&self) -> Facts {

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use kafscale_runtime::{BoxFuture, Handle};
 
 use crate::{
-    Body, CreateError, DeleteError, Facts, Listed, ReadError, ReadRange, ReplaceError, Store, StoreDate, Throttled,
+    Body, CreateError, DeleteError, Facts, Listed, PaceFigures, ReadError, ReadRange, ReplaceError, Store, StoreDate,
+    Throttled,
     hedge::{Hedge, Slow},
 };
 
@@ -92,6 +93,10 @@ impl Store for Hedged {
 
     fn throttled(&self) -> Throttled {
         self.store.throttled()
+    }
+
+    fn pace(&self) -> Option<PaceFigures> {
+        self.store.pace()
     }
 
     fn facts(&self) -> Facts {

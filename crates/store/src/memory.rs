@@ -106,6 +106,7 @@ impl Store for MemoryStore {
             requests_cost_money: false,
             may_hedge: false,
             exclusive: true,
+            create_is_known: true,
             put_latency_hint: Duration::from_millis(1),
         }
     }

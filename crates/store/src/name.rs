@@ -25,6 +25,13 @@ pub(crate) fn check(name: &str) -> Result<(), BadName> {
     }
 }
 
+/// Whether an allowed name may begin with this.
+pub(crate) fn can_begin(prefix: &str) -> bool {
+    let (folders, last) = prefix.rsplit_once('/').map_or((None, prefix), |(folders, last)| (Some(folders), last));
+    folders.is_none_or(|folders| fault(folders).is_none())
+        && (matches!(last, "" | "." | "..") || component_fault(last).is_none())
+}
+
 /// Checks one component of a name, as found on a disk.
 pub(crate) fn is_component(component: &str) -> bool {
     component_fault(component).is_none()
@@ -58,6 +65,16 @@ mod tests {
     fn ordinary_names_pass() {
         for name in ["a", "floor", "log/00000000000000000001/00000000000000000002", "data/x-y_z/...", "a.b/c-d"] {
             assert_eq!(check(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_may_end_anywhere_in_a_name() {
+        for prefix in ["", "a", "a/", "a/b", "a/.", "a/..", "log/0000", "..."] {
+            assert!(can_begin(prefix), "{prefix:?}");
+        }
+        for prefix in ["/", "//", "a//", "../", "a/../", "a/./b", "a b", "a/b%", "ä"] {
+            assert!(!can_begin(prefix), "{prefix:?}");
         }
     }
 

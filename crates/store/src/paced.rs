@@ -258,6 +258,10 @@ impl Store for Paced {
         self.store.throttled()
     }
 
+    fn pace(&self) -> Option<PaceFigures> {
+        Some(self.figures())
+    }
+
     fn facts(&self) -> Facts {
         self.store.facts()
     }

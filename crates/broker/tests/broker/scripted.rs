@@ -237,6 +237,7 @@ impl Store for Scripted {
             requests_cost_money: self.script.lock().costs_money,
             may_hedge: false,
             exclusive: false,
+            create_is_known: true,
             put_latency_hint,
         }
     }

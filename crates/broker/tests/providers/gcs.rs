@@ -11,8 +11,8 @@ use crate::harness::{Producer, ordinary_day, rules, story};
 #[test]
 fn gcs_interop_conditions_that_are_dropped_silently_stop_the_broker_that_was_overwritten() {
     story(Vec::new(), |bucket| async move {
-        bucket.double.set_conditions(Conditions::Ignored);
         let broker = bucket.process().cluster.start().await;
+        bucket.double.set_conditions(Conditions::Ignored);
         let mut producer = Producer::new(&bucket, &broker).await;
         producer.produce().await;
         let newest = bucket.double.keys().into_iter().rfind(|key| key.starts_with("log/")).expect("a log");

@@ -22,4 +22,5 @@ mod matrix;
 mod minio;
 mod others;
 mod r2;
+mod refused;
 mod sockets;

@@ -18,9 +18,9 @@ fn minio_degraded_conditions_ignored_without_a_quorum_are_detected_by_the_barrie
         let mut producer = Producer::new(&bucket, &older).await;
         producer.produce().await;
 
-        // The quorum is lost; another broker takes over, and the older one writes over its first frames.
-        bucket.double.set_conditions(Conditions::Ignored);
+        // Another broker takes over, the quorum is lost, and the older one writes over its first frames.
         let newer = bucket.process().cluster.start().await;
+        bucket.double.set_conditions(Conditions::Ignored);
         producer.move_to(&newer);
         producer.produce().await;
         let barrier = older.barrier().await;

@@ -25,10 +25,10 @@ fn wasabi_deleted_objects_are_billed_until_day_90() {
 }
 
 #[test]
-fn wasabi_conditions_ignored_by_a_lone_broker_lose_nothing() {
+fn wasabi_conditions_ignored_from_some_moment_on_lose_nothing_of_a_lone_broker() {
     story(rules("wasabi"), |bucket| async move {
-        bucket.double.set_conditions(Conditions::Ignored);
         let broker = bucket.process().cluster.start().await;
+        bucket.double.set_conditions(Conditions::Ignored);
         let mut producer = Producer::new(&bucket, &broker).await;
         for _ in 0..12 {
             producer.produce().await;

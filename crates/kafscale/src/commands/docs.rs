@@ -16,6 +16,7 @@ use super::cli_page;
 use crate::{
     exit::{self, Failure},
     output, settings,
+    storage::tested,
 };
 
 /// The name of a part and what makes it.
@@ -30,6 +31,7 @@ const PARTS: &[Part] = &[
     ("named-settings", named_settings),
     ("exit-codes", exit_codes),
     ("storage-profiles", storage_profiles),
+    ("storage-tested", tested::markdown),
 ];
 
 /// Hidden from the list: it serves those who change the code.

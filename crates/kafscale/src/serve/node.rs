@@ -178,6 +178,7 @@ fn not_started(error: StartError) -> Failure {
         StartError::Cluster(error) => match error {
             ClusterError::Read(_)
             | ClusterError::Write(_)
+            | ClusterError::Unfit(_)
             | ClusterError::Misused { .. }
             | ClusterError::Strangers { .. } => Exit::StoreUnusable,
             ClusterError::Newer(_) => Exit::NewerVersion,

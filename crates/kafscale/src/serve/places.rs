@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use kafscale_broker::{Stores, metrics::Metrics};
+use kafscale_broker::{
+    Stores,
+    metrics::{Metrics, StoreRole},
+};
 use kafscale_runtime::Handle;
 use kafscale_store::{
-    Location, MemoryStore, NoObserver, Observer, Paced, Rates, Secret, Store, StoreSettings,
+    Location, MemoryStore, NoObserver, Paced, Rates, Secret, Store, StoreSettings,
     profile::{ConditionalCreate, Limits},
 };
 
@@ -40,8 +43,9 @@ pub fn open(
     runtime: &Handle,
     metrics: &Arc<Metrics>,
 ) -> Result<Stores, Failure> {
-    let open = |location: &Location, access: &StoreSettings, observer: Arc<dyn Observer>| {
-        let store = kafscale_store::open(location, access, runtime.clone(), observer).map_err(unusable)?;
+    let open = |location: &Location, access: &StoreSettings, role| {
+        let store =
+            kafscale_store::open(location, access, runtime.clone(), metrics.of_store(role)).map_err(unusable)?;
         if let Location::Directory(_) | Location::Memory = location {
             return Ok(store);
         }
@@ -65,8 +69,8 @@ pub fn open(
         }
         _ => {}
     }
-    let mut stores = Stores::from(open(&location, access, metrics.clone())?);
-    stores.log = log.map(|log| open(&log, &access_to_log, metrics.clone())).transpose()?;
+    let mut stores = Stores::from(open(&location, access, StoreRole::Data)?);
+    stores.log = log.map(|log| open(&log, &access_to_log, StoreRole::Log)).transpose()?;
     if let Some(replica) = settings.read_replica.clone().map(whole) {
         let access_to_replica = Other {
             endpoint: &settings.read_replica_endpoint_url,
@@ -75,8 +79,7 @@ pub fn open(
             secret_access_key: &settings.read_replica_secret_access_key,
         }
         .access(access);
-        // It has counts of its own.
-        stores.mirror = Some(open(&replica, &access_to_replica, Arc::new(NoObserver))?);
+        stores.mirror = Some(open(&replica, &access_to_replica, StoreRole::Replica)?);
     }
     Ok(stores)
 }

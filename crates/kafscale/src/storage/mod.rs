@@ -6,3 +6,4 @@ pub mod bench;
 pub mod expect;
 pub mod plot;
 pub mod report;
+pub mod tested;

@@ -40,13 +40,23 @@ impl Silence {
     }
 }
 
-/// Starts one and returns the variables under which a broker finds it; the bucket's name is `bucket`.
-pub fn start(refusal: Refusal) -> Vec<(String, String)> {
-    start_with(refusal, Arc::default())
+/// What it does otherwise than S3.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ways {
+    pub refusal: Refusal,
+    /// `If-None-Match` is not looked at.
+    pub ignores_conditions: bool,
+    /// A connection is closed, without a word, after so many requests.
+    pub closes_after: Option<usize>,
 }
 
-/// The same, with writes that can be made to hang.
-pub fn start_with(refusal: Refusal, silence: Arc<Silence>) -> Vec<(String, String)> {
+/// Starts one and returns the variables under which a broker finds it; the bucket's name is `bucket`.
+pub fn start(refusal: Refusal) -> Vec<(String, String)> {
+    start_as(Ways { refusal, ..Ways::default() }, Arc::default())
+}
+
+/// The same with other ways, and with writes that can be made to hang.
+pub fn start_as(ways: Ways, silence: Arc<Silence>) -> Vec<(String, String)> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let objects = Objects::default();
@@ -54,7 +64,10 @@ pub fn start_with(refusal: Refusal, silence: Arc<Silence>) -> Vec<(String, Strin
         for stream in listener.incoming().flatten() {
             let (objects, silence) = (Arc::clone(&objects), Arc::clone(&silence));
             // A client that goes away ends its thread.
-            std::thread::spawn(move || while answer(&stream, &objects, refusal, &silence).is_some() {});
+            std::thread::spawn(move || {
+                let mut requests = 0..ways.closes_after.unwrap_or(usize::MAX);
+                while requests.next().is_some() && answer(&stream, &objects, ways, &silence).is_some() {}
+            });
         }
     });
     let variables = [
@@ -67,7 +80,7 @@ pub fn start_with(refusal: Refusal, silence: Arc<Silence>) -> Vec<(String, Strin
 }
 
 /// Reads one request and answers it; nothing at the end of the connection.
-fn answer(stream: &TcpStream, objects: &Objects, refusal: Refusal, silence: &Silence) -> Option<()> {
+fn answer(stream: &TcpStream, objects: &Objects, ways: Ways, silence: &Silence) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -88,11 +101,10 @@ fn answer(stream: &TcpStream, objects: &Objects, refusal: Refusal, silence: &Sil
     }
     let mut objects = objects.lock().unwrap();
     let plain = |status, body| (status, String::new(), body);
-    let (status, extra, body) = match (method, refusal) {
+    let is_condition = header("if-none-match").is_some() && !ways.ignores_conditions;
+    let (status, extra, body) = match (method, ways.refusal) {
         (_, Some((status, code))) => plain(status, error(code)),
-        ("PUT", None) if header("if-none-match").is_some() && objects.contains_key(&key) => {
-            plain(412, error("PreconditionFailed"))
-        }
+        ("PUT", None) if is_condition && objects.contains_key(&key) => plain(412, error("PreconditionFailed")),
         ("PUT", None) => {
             objects.insert(key, body);
             plain(200, Vec::new())

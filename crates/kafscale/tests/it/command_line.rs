@@ -103,6 +103,7 @@ fn generated_tables_are_fresh() {
         ("named-settings", "compatibility.md"),
         ("exit-codes", "running.md"),
         ("storage-profiles", "storage/README.md"),
+        ("storage-tested", "storage/README.md"),
     ] {
         let fresh = stdout(&kafscale(&["docs", part], &[]));
         assert!(

@@ -14,7 +14,7 @@ use kafscale_state::entry::{self, Entry};
 use kafscale_store::Body;
 
 use crate::{
-    bucket::{self, Silence},
+    bucket::{self, Silence, Ways},
     harness::{Serve, kafscale},
 };
 
@@ -28,6 +28,42 @@ fn a_bucket_that_is_absent_or_refuses_the_keys_ends_with_3_and_is_named() {
         assert_eq!(exit.code(), Some(3), "{said}");
         assert!(said.contains(code), "{said}");
     }
+}
+
+#[test]
+fn a_bucket_that_ignores_conditions_ends_with_3_and_another_place_for_the_log_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let ways = Ways { ignores_conditions: true, ..Ways::default() };
+    let variables = bucket::start_as(ways, Arc::default());
+    let serve = Serve::start_with(directory.path(), &["--store", "s3://bucket/prefix"], &variables);
+    let (exit, said) = serve.end();
+    assert_eq!(exit.code(), Some(3), "{said}");
+    assert!(said.contains("the condition is not kept") && said.contains("--log"), "{said}");
+    // And so it works.
+    let log = format!("file:{}", directory.path().join("log").display());
+    let arguments = ["--store", "s3://bucket/prefix", "--log", &log];
+    let serve = Serve::start_with(directory.path(), &arguments, &variables).ready();
+    let bench = ["bench", "produce", "--records", "10", "--bootstrap-server", &serve.address()];
+    assert!(kafscale(&bench, &[]).status().unwrap().success());
+}
+
+#[test]
+fn connections_that_the_bucket_closes_after_some_requests_are_no_failures() {
+    let directory = tempfile::tempdir().unwrap();
+    let ways = Ways { closes_after: Some(3), ..Ways::default() };
+    let variables = bucket::start_as(ways, Arc::default());
+    let start = || Serve::start_with(directory.path(), &["--store", "s3://bucket/prefix"], &variables).ready();
+    let serve = start();
+    for _ in 0..4 {
+        let bench = ["bench", "produce", "--topic", "t", "--records", "10", "--bootstrap-server", &serve.address()];
+        assert!(kafscale(&bench, &[]).status().unwrap().success());
+    }
+    serve.signal("-KILL");
+    serve.end();
+    let serve = start();
+    let consume = ["consume", "t", "-f", "%o\n", "--bootstrap-server", &serve.address()];
+    let read = kafscale(&consume, &[]).output().unwrap();
+    assert_eq!(String::from_utf8(read.stdout).unwrap().lines().count(), 40);
 }
 
 #[test]
@@ -54,8 +90,9 @@ fn the_older_of_two_brokers_on_one_bucket_ends_with_4() {
 /// A broker that was told to end while a write hangs, and the client that waits for it.
 fn draining(directory: &Path, arguments: &[&str]) -> (Serve, Child) {
     let silence = Arc::new(Silence::default());
-    let variables = bucket::start_with(None, Arc::clone(&silence));
-    let arguments = [&["--store", "s3://bucket/prefix"], arguments].concat();
+    let variables = bucket::start_as(Ways::default(), Arc::clone(&silence));
+    // No question to the store is to meet the silence instead.
+    let arguments = [&["--store", "s3://bucket/prefix", "--store-profile", "minio"], arguments].concat();
     let serve = Serve::start_with(directory, &arguments, &variables).ready();
     silence.begin();
     let bench = ["bench", "produce", "--records", "1", "--bootstrap-server", &serve.address()];

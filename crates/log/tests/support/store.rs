@@ -87,6 +87,7 @@ impl TestStore {
             requests_cost_money: true,
             may_hedge: true,
             exclusive: false,
+            create_is_known: true,
             put_latency_hint: Duration::from_millis(10),
         };
         let state = State { objects: BTreeMap::new(), rules: Vec::new(), calls: Vec::new(), facts, date: None };

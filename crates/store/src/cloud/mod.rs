@@ -193,7 +193,9 @@ impl CloudStore {
     async fn read_list(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Listed>, ReadError> {
         let mut found: Vec<Listed> = Vec::new();
         // All names behind the prefix, or none before `after`: nothing to ask for.
-        if limit == 0 || (after > prefix && !after.starts_with(prefix)) {
+        let is_void = limit == 0 || (after > prefix && !after.starts_with(prefix));
+        // Some servers refuse a prefix that no name can begin with; the answer is known.
+        if is_void || !name::can_begin(prefix) {
             return Ok(found);
         }
         let mut whole_prefix = format!("{}{prefix}", self.prefix);

@@ -101,6 +101,7 @@ impl Store for ReadOnlyDirectory {
             requests_cost_money: false,
             may_hedge: false,
             exclusive: false,
+            create_is_known: true,
             put_latency_hint: Duration::from_millis(2),
         }
     }

@@ -15,6 +15,7 @@
 mod latency;
 mod report;
 mod steps;
+mod trial;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::Store;
 
 pub use latency::{Latency, Percentiles, Throughput};
 pub use report::{Check, Finding, Permission, Report, Unfit, Verdict};
+pub use trial::Trial;
 
 /// The folder, relative to the store's root, below which every probe works.
 pub const FOLDER: &str = "probe";
@@ -44,13 +46,20 @@ pub struct Plan {
 impl Plan {
     /// What a person asks: also latency and throughput, about 140 requests.
     pub const FULL: Self = Self { races: 4, racers: 16, samples: 20, large: 4 << 20 };
+    /// What a broker asks: about 85 requests, and no measurements.
+    pub const START: Self = Self { samples: 0, large: 0, ..Self::FULL };
 }
 
 /// Asks `store` everything in `plan`. Writes below `probe/`, and deletes that again as far as the store lets it.
 pub async fn probe(store: &dyn Store, runtime: &Handle, plan: Plan) -> Report {
-    let mut steps = steps::Steps::new(store, runtime, plan);
-    let latency = steps.run().await;
-    Report { findings: steps.findings, latency, clock_skew: skew(store, runtime) }
+    let folder = folder(runtime);
+    let (findings, latency) = steps::Steps { store, runtime, plan, folder: &folder }.all().await;
+    Report { findings, latency, clock_skew: skew(store, runtime) }
+}
+
+/// A folder for one probe.
+fn folder(runtime: &Handle) -> String {
+    format!("{FOLDER}/{:032x}", runtime.random_u128())
 }
 
 /// How far the store's clock is ahead of this machine's; negative where it is behind. Unknown where the store tells no

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join_all, join4};
+use futures_util::future::{join, join_all};
 use kafscale_runtime::{BoxFuture, Handle};
 
-use super::{Check, FOLDER, Finding, Latency, Permission, Plan, Verdict, latency};
+use super::{Check, Finding, Latency, Permission, Plan, Verdict, latency};
 use crate::{Body, CreateError, DeleteError, ReadError, ReadRange, ReplaceError, Store};
 
 /// How often a question is asked that got no answer.
@@ -19,26 +19,43 @@ const PLAIN: usize = 64 << 10;
 
 type Step = Result<(), Verdict>;
 
+/// What decides whether a log may live here, in order; the others stand around them.
+const CREATES: [Check; 3] = [Check::Create, Check::CreateOnce, Check::CreateRace];
+const OTHERS: [Check; 7] =
+    [Check::List, Check::Put, Check::Get, Check::Ranges, Check::ListAfterWrite, Check::Overwrite, Check::Delete];
+
 pub(super) struct Steps<'a> {
-    store: &'a dyn Store,
-    runtime: &'a Handle,
-    plan: Plan,
+    pub(super) store: &'a dyn Store,
+    pub(super) runtime: &'a Handle,
+    pub(super) plan: Plan,
     /// This probe's own.
-    folder: String,
-    pub(super) findings: Vec<Finding>,
+    pub(super) folder: &'a str,
 }
 
-impl<'a> Steps<'a> {
-    pub(super) fn new(store: &'a dyn Store, runtime: &'a Handle, plan: Plan) -> Self {
-        let folder = format!("{FOLDER}/{:032x}", runtime.random_u128());
-        Self { store, runtime, plan, folder, findings: Vec::new() }
+impl Steps<'_> {
+    /// Everything, in the order of [`Check::ALL`].
+    pub(super) async fn all(&self) -> (Vec<Finding>, Option<Latency>) {
+        let (mut findings, first) = join(self.creates(), self.first()).await;
+        let (others, latency) = self.others(first).await;
+        findings.extend(others);
+        findings.sort_unstable_by_key(|finding| finding.check);
+        (findings, latency)
     }
 
-    pub(super) async fn run(&mut self) -> Option<Latency> {
-        let plain = latency::noise(self.runtime, PLAIN);
-        let (list, plain, once, race) = join4(self.list(), self.plain(plain), self.once(), self.races()).await;
+    /// What create-if-absent is worth here: three round trips.
+    pub(super) async fn creates(&self) -> Vec<Finding> {
+        let ([create, once], race) = join(self.once(), self.races()).await;
+        found(CREATES.into_iter().zip([create, once, race]))
+    }
+
+    /// What builds on nothing: a listing, and the life of one object.
+    pub(super) async fn first(&self) -> (Step, [Step; 4]) {
+        join(self.list(), self.plain(latency::noise(self.runtime, PLAIN))).await
+    }
+
+    /// What builds on that and on the creates; in the end all that was written is deleted.
+    pub(super) async fn others(&self, (list, plain): (Step, [Step; 4])) -> (Vec<Finding>, Option<Latency>) {
         let [put, get, ranges, overwrite] = plain;
-        let [create, create_once] = once;
         let readable = put.is_ok() && get.is_ok();
         let list_after_write = match (&list, &put) {
             (Err(_), _) => Err(Verdict::Skipped(Check::List)),
@@ -48,16 +65,19 @@ impl<'a> Steps<'a> {
         let mut written = self.written();
         let latency = if readable && self.plan.samples > 0 {
             let Plan { samples, large, .. } = self.plan;
-            latency::measure(self.store, self.runtime, &self.folder, samples, large, &mut written).await
+            latency::measure(self.store, self.runtime, self.folder, samples, large, &mut written).await
         } else {
             None
         };
         // What was denied may have been written all the same, so it is deleted in any case.
         let delete = self.delete(&written, get.is_ok()).await;
-        let steps = [list, put, get, create, create_once, race, ranges, list_after_write, overwrite, delete];
-        let finding = |(check, step): (Check, Step)| Finding { check, verdict: step.err().unwrap_or(Verdict::Passed) };
-        self.findings = Check::ALL.into_iter().zip(steps).map(finding).collect();
-        latency
+        let steps = [list, put, get, ranges, list_after_write, overwrite, delete];
+        (found(OTHERS.into_iter().zip(steps)), latency)
+    }
+
+    /// Deletes what the creates wrote; what is left behind does no harm.
+    pub(super) async fn clean(&self) {
+        let _ = self.delete(&self.written(), false).await;
     }
 
     fn name(&self, rest: &str) -> String {
@@ -134,7 +154,8 @@ impl<'a> Steps<'a> {
                 // The name is this probe's own, so only an earlier try of its own can stand there.
                 Err(CreateError::AlreadyExists) => match self.get(name, ReadRange::All).await? {
                     Some(found) if found == content => return Ok(()),
-                    Some(_) => return Err(failed("a name that nobody used holds something else")),
+                    // A wrong read, which a later one may put right.
+                    Some(_) => "a name that nobody used holds something else".clone_into(&mut last),
                     None => "the store said that an absent name is taken".clone_into(&mut last),
                 },
                 Err(CreateError::Refused(reason)) => return Err(refused(Permission::Put, reason)),
@@ -150,10 +171,13 @@ impl<'a> Steps<'a> {
             self.pause(attempt).await;
             let said = self.store.create(name, second.clone().into()).await;
             let stands = self.get(name, ReadRange::All).await?;
-            if stands.as_ref() != Some(first) {
+            if stands.as_ref() == Some(&second) {
                 return Err(failed("a second create of a name replaced its object: the condition is not kept"));
             }
             match said {
+                _ if stands.as_ref() != Some(first) => {
+                    "what was created reads as something that nobody wrote".clone_into(&mut last);
+                }
                 Err(CreateError::AlreadyExists) => return Ok(()),
                 Ok(()) => return Err(failed("a second create of a name was confirmed, and not done")),
                 Err(CreateError::Refused(reason)) => return Err(refused(Permission::Put, reason)),
@@ -189,7 +213,10 @@ impl<'a> Steps<'a> {
         let winners: Vec<_> = bodies.iter().zip(&said).filter(|(_, said)| said.is_ok()).map(|(body, _)| body).collect();
         match (winners.as_slice(), &stands) {
             ([winner], Some(stands)) if *winner == stands => Ok(()),
-            ([_], _) => Err(failed("the object of the one who won a race was replaced by another's")),
+            ([_], Some(other)) if bodies.contains(other) => {
+                Err(failed("the object of the one who won a race was replaced by another's"))
+            }
+            ([_], _) => Err(Verdict::Unanswered("what was raced for reads as something that nobody wrote".to_owned())),
             ([], _) => {
                 match said.into_iter().flat_map(Result::err).find(|error| *error != CreateError::AlreadyExists) {
                     Some(CreateError::Refused(reason)) => Err(refused(Permission::Put, reason)),
@@ -313,6 +340,10 @@ impl<'a> Steps<'a> {
             self.runtime.sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
         }
     }
+}
+
+fn found(steps: impl Iterator<Item = (Check, Step)>) -> Vec<Finding> {
+    steps.map(|(check, step)| Finding { check, verdict: step.err().unwrap_or(Verdict::Passed) }).collect()
 }
 
 fn failed(reason: &str) -> Verdict {

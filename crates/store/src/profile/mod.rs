@@ -348,6 +348,7 @@ impl Profile {
             requests_cost_money: self.prices.puts_1000 > 0,
             may_hedge: self.may_hedge_puts,
             exclusive: false,
+            create_is_known: self.conditional_create == ConditionalCreate::Native,
             put_latency_hint: self.put_latency_hint,
         }
     }

@@ -1,0 +1,48 @@
+//! What a broker asks of a store whose create-if-absent nobody vouches for, in two parts.
+//!
+//! What decides (a create of an absent name, of a taken name, and racing creates) comes first and costs three round trips,
+//! so that nothing is acknowledged, or even written, where it does not hold. The rest is asked while the broker serves, and
+//! removes what was written.
+
+use std::sync::Arc;
+
+use kafscale_runtime::Handle;
+
+use super::{Plan, Report, Unfit, folder, skew, steps::Steps};
+use crate::Store;
+
+/// A probe by a broker that starts.
+pub struct Trial {
+    store: Arc<dyn Store>,
+    runtime: Handle,
+    folder: String,
+}
+
+impl Trial {
+    /// Asks nothing yet.
+    pub fn new(store: Arc<dyn Store>, runtime: Handle) -> Self {
+        let folder = folder(&runtime);
+        Self { store, runtime, folder }
+    }
+
+    fn steps(&self) -> Steps<'_> {
+        Steps { store: &*self.store, runtime: &self.runtime, plan: Plan::START, folder: &self.folder }
+    }
+
+    /// Whether a name is created only if it is absent, also when writers race for it.
+    pub async fn creates(&self) -> Result<(), Unfit> {
+        let findings = self.steps().creates().await;
+        let fit = Report { findings, latency: None, clock_skew: None }.fit_for_log();
+        if fit.is_err() {
+            self.steps().clean().await;
+        }
+        fit
+    }
+
+    /// Everything else, after [`creates`](Self::creates) has passed.
+    pub async fn rest(self) -> Report {
+        let first = self.steps().first().await;
+        let (findings, _) = self.steps().others(first).await;
+        Report { findings, latency: None, clock_skew: skew(&*self.store, &self.runtime) }
+    }
+}
