@@ -57,6 +57,9 @@ impl Pass {
     /// Notes the keys of a partition's dirty part, as far as the table holds them.
     pub async fn open(context: &Context, pace: &mut Pace, partition: Handle, range: Range) -> Result<Self, Undone> {
         let now_ms = context.replica.read(|state| state.cluster_time_ms());
+        // The state's time stands still while nothing is written; readers of tombstones have theirs from now on.
+        let behind_ms = context.log.cluster_time_ms().saturating_sub(now_ms).max(0);
+        let range = Range { delete_retention_ms: range.delete_retention_ms.saturating_add(behind_ms), ..range };
         let dirty = u64::try_from(range.limit - range.clean_to).unwrap_or(0);
         let secrets = [context.runtime.random_u64(), context.runtime.random_u64()];
         let keys = Keys::new(context.settings.clean_memory, dirty, secrets);
