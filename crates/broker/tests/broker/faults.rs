@@ -376,7 +376,7 @@ fn a_store_of_a_newer_version_is_not_opened_and_not_touched() {
     for (newer, theirs, ours) in [
         (Newer::Marker, "format 9", "knows 2"),
         (Newer::Floor, "format 9", "known up to 1"),
-        (Newer::Snapshot(4), "format version 9", "knows 2"),
+        (Newer::Snapshot(4), "format version 9", "knows 3"),
         (Newer::Snapshot(6), "feature level 9", "knows 1"),
         (Newer::Frame, "format 9", "known up to 1"),
         (changed(0, 200), "kind 200", "of feature level 1"),
