@@ -56,9 +56,9 @@ format() { cargo fmt --all --check; }
 lint() { cargo clippy --workspace --all-targets -- -D warnings; }
 # Everything in one go, so that the binaries and the tests share one set of features and nothing compiles twice.
 build() { cargo build --workspace --all-targets && export KAFSCALE_BIN=$target/debug/kafscale KAFSCALE_LAB_BIN=$target/debug/kafscale-lab; }
-# Beside a real S3 server and one of Azure's dialect, for the tests that are ignored without them.
+# Beside a real S3 server, one of Azure's dialect and one of Google's, for the tests that are ignored without them.
 rust() {
-    tests/stores/real.py azurite -- tests/servers/seaweedfs.sh -- cargo test --workspace --no-fail-fast -- --include-ignored
+    tests/stores/real.py gcs-emulator -- tests/stores/real.py azurite -- tests/servers/seaweedfs.sh -- cargo test --workspace --no-fail-fast -- --include-ignored
 }
 clients() { tests/clients/run.sh; }
 checker() { python3 tests/kill/test_checker.py; }
