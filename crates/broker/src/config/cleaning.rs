@@ -1,6 +1,6 @@
 //! The settings of log compaction that are in force for a topic.
 
-use super::{definition, layers::Layers, topic};
+use super::{layers::Layers, topic};
 
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,7 +23,7 @@ impl CleaningConfig {
         let value = |name: &str| layers.value(topic::definition(name).expect("it is in the table")).trim();
         let number = |name: &str, default: i64| value(name).parse().unwrap_or(default);
         Self {
-            compact: definition::words(value("cleanup.policy")).any(|word| word == "compact"),
+            compact: topic::has_policy(layers, "compact"),
             min_lag_ms: number("min.compaction.lag.ms", 0),
             max_lag_ms: number("max.compaction.lag.ms", i64::MAX),
             dirty_ratio_min: value("min.cleanable.dirty.ratio").parse().unwrap_or(0.5),

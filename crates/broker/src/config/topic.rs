@@ -126,12 +126,17 @@ pub struct TopicConfig {
     pub delete: bool,
 }
 
+/// Whether `cleanup.policy` has this one of its two.
+pub(super) fn has_policy(layers: &Layers<'_>, policy: &str) -> bool {
+    let policies = layers.value(definition("cleanup.policy").expect("it is in the table"));
+    definition::words(policies.trim()).any(|word| word == policy)
+}
+
 impl TopicConfig {
     /// Reads checked settings; a value that a newer version stored and this one cannot read counts as unset.
     pub fn new(layers: &Layers<'_>) -> Self {
         let value = |name: &str| layers.value(definition(name).expect("it is in the table")).trim();
         let number = |name: &str, default: i64| value(name).parse().unwrap_or(default);
-        let has_policy = |policy: &str| definition::words(value("cleanup.policy")).any(|word| word == policy);
         let compression = |codec, level: Option<i64>| Compression { codec, level: level.map(|level| level as i32) };
         let level = |name: &str, own: i64| Some(number(name, own)).filter(|level| *level != own);
         Self {
@@ -147,8 +152,8 @@ impl TopicConfig {
             log_append_time: value("message.timestamp.type") == "LogAppendTime",
             timestamp_before_max_ms: number("message.timestamp.before.max.ms", i64::MAX),
             timestamp_after_max_ms: number("message.timestamp.after.max.ms", 3_600_000),
-            compact: has_policy("compact"),
-            delete: has_policy("delete"),
+            compact: has_policy(layers, "compact"),
+            delete: has_policy(layers, "delete"),
         }
     }
 }
@@ -174,10 +179,9 @@ impl LifeConfig {
     /// Reads checked settings; a value that a newer version stored and this one cannot read counts as unset.
     pub fn new(layers: &Layers<'_>) -> Self {
         let value = |name: &str| layers.value(definition(name).expect("it is in the table")).trim();
-        let has_policy = |policy: &str| definition::words(value("cleanup.policy")).any(|word| word == policy);
         Self {
-            compact: has_policy("compact"),
-            delete: has_policy("delete"),
+            compact: has_policy(layers, "compact"),
+            delete: has_policy(layers, "delete"),
             // Of what cannot be read nothing is deleted.
             retention_ms: value("retention.ms").parse().unwrap_or(-1),
             retention_bytes: value("retention.bytes").parse().unwrap_or(-1),

@@ -78,7 +78,7 @@ impl Watch {
             (HALF_FRAME_LIMIT, SLOW_FRAME_PATIENCE)
         };
         if now.saturating_sub(self.grew_at) >= silence {
-            return if is_same_half { Err(End::HalfFrame) } else { Ok(()) };
+            return Err(End::HalfFrame);
         }
         if self.behind >= SLOW_FRAME_RATE * patience.as_secs() { Err(End::SlowFrame) } else { Ok(()) }
     }

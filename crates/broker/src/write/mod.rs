@@ -36,7 +36,7 @@ pub use buffer::Append;
 pub use core::{Judge, Judged, STALL};
 pub use error::Error;
 pub use flight::{Flight, Written};
-pub use flush::{FLUSH_INTERVAL, FLUSH_INTERVAL_MAX, Reason};
+pub use flush::{FLUSH_INTERVAL, FLUSH_INTERVAL_MAX, Pace, Reason};
 pub use intake::StateJudge;
 pub use objects::{ObjectFigures, Objects, Owner};
 pub use outlet::Outlet;

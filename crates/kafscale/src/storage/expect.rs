@@ -6,18 +6,16 @@
 
 use std::time::Duration;
 
+use kafscale_broker::{
+    Latency,
+    write::{FLUSH_INTERVAL, Pace},
+};
 use kafscale_store::{probe::Percentiles, profile::Prices};
 use serde::Serialize;
 
 /// Seconds of a month.
 const MONTH_S: f64 = 2_629_800.0;
-/// The timer that closes every buffer.
-const FLUSH_TIMER_MS: f64 = 250.0;
-/// Writes that begin in a second where each is billed, and where none is.
-const TOKENS_BILLED: f64 = 20.0;
-const TOKENS_FREE: f64 = 400.0;
-/// Writes that *fast* has under way at once, and the share of the time in which all of them are.
-const FAST_DEPTH: f64 = 4.0;
+/// The share of the time in which *fast* has as many writes under way as it may.
 const FAST_SHARE: f64 = 0.8;
 
 /// What to expect at one position of the dial.
@@ -39,7 +37,8 @@ pub struct Expectation {
 pub fn expect(put: &Percentiles, prices: &Prices) -> [Expectation; 3] {
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     let (p50, p99, mean) = (ms(put.p50), ms(put.p99), ms(put.mean).max(0.1));
-    let tokens = if prices.puts_1000 > 0 { TOKENS_BILLED } else { TOKENS_FREE };
+    let pace = |latency| Pace::new(latency, prices.puts_1000 > 0, put.mean);
+    let (balanced, fast, timer) = (pace(Latency::Balanced), pace(Latency::Fast), ms(FLUSH_INTERVAL));
     let at = |latency, produce_p50: f64, produce_p99: f64, puts_per_second: f64| Expectation {
         latency,
         produce_p50_ms: rounded(produce_p50),
@@ -47,12 +46,13 @@ pub fn expect(put: &Percentiles, prices: &Prices) -> [Expectation; 3] {
         puts_per_second: (puts_per_second * 10.0).round() / 10.0,
         puts_usd_per_month: (puts_per_second * MONTH_S / 1e3 * prices.puts_1000 as f64 / 1e6).round(),
     };
-    let one_after_the_other = (1e3 / mean).min(tokens);
+    let one_after_the_other = (1e3 / mean).min(balanced.tokens_per_second);
+    let side_by_side = (fast.early_depth as f64 * FAST_SHARE * 1e3 / mean).min(fast.tokens_per_second);
     // Half a round of the timer or of the write before, then the write itself.
     [
-        at("economical", FLUSH_TIMER_MS / 2.0 + mean, FLUSH_TIMER_MS + p99 * 0.7, 1e3 / FLUSH_TIMER_MS),
+        at("economical", timer / 2.0 + mean, timer + p99 * 0.7, 1e3 / timer),
         at("balanced", p50 + mean * 0.7, p99 + mean, one_after_the_other),
-        at("fast", p50 + mean * 0.6, p99 + mean * 0.5, (FAST_DEPTH * FAST_SHARE * 1e3 / mean).min(tokens.max(45.0))),
+        at("fast", p50 + mean * 0.6, p99 + mean * 0.5, side_by_side),
     ]
 }
 

@@ -81,6 +81,9 @@ impl Cleaner {
         let now = self.context.runtime.now();
         self.rests.retain(|_, until| *until > now);
         let mut due = self.due().await?;
+        if due.is_empty() {
+            return Ok(());
+        }
         due.sort_by(|a, b| b.urgency.total_cmp(&a.urgency).then(a.partition.cmp(&b.partition)));
         for work in due {
             match self.work(&work).await {
