@@ -131,7 +131,7 @@ impl Broker {
         settings: Settings,
     ) -> Result<Arc<Self>, StartError> {
         let (stores, asked) = Asked::wrap(stores.into(), &runtime);
-        let Opened { cluster, trial, again } = Cluster::open(&stores, &runtime).await?;
+        let Opened { cluster, looks, again } = Cluster::open(&stores, &runtime, settings.look_at_stores).await?;
         let (state, again) = join(
             snapshot::load(&*stores.data, &*runtime, cluster.generation, &settings),
             trial::again(&**stores.of_log(), &runtime, again),
@@ -222,8 +222,10 @@ impl Broker {
             metrics,
             ended,
         });
-        if let Some(trial) = trial {
-            broker.runtime.spawn("trial", Box::pin(trial::rest(trial)));
+        for look in looks {
+            let (runtime, lone, replica) =
+                (Arc::clone(&broker.runtime), Arc::clone(&broker.lone), Arc::clone(&broker.replica));
+            broker.runtime.spawn("trial", Box::pin(look.run(runtime, lone, replica)));
         }
         broker.runtime.spawn("snapshots", Box::pin(broker.snapshotter().run(resume.progress.position)));
         background::start(background::Context {

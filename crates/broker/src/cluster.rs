@@ -4,7 +4,10 @@
 //! marker is somebody's loss or somebody else's, and is not touched. Where the log lives in another store both have a marker,
 //! and each says which part it is, so that neither is ever taken for the whole. The log's is made first and counts: it alone
 //! can be made only once. Where that has to be asked of the store ([`crate::trial`]) it is asked before, and the marker says
-//! so.
+//! so. What else was found out of a bucket is added to its marker later ([`noted`]), once in its life.
+
+pub mod noted;
+mod probed;
 
 use std::sync::Arc;
 
@@ -12,12 +15,18 @@ use bytes::Bytes;
 use kafscale_log::data;
 use kafscale_runtime::{Handle, Runtime};
 use kafscale_store::{
-    Body, CreateError, ReadError, ReadRange, Store,
-    probe::{Plan, Trial, Unfit},
+    Body, CreateError, ReadError, Store,
+    probe::{Trial, Unfit},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{patient, stores::Stores, trial};
+pub use self::probed::{Probed, Trouble};
+use crate::{
+    patient,
+    stores::Stores,
+    trial::{self, Creates, Look},
+};
 
 /// The marker's name in the store.
 pub const MARKER: &str = "cluster.json";
@@ -93,6 +102,9 @@ pub enum ClusterError {
     /// The log cannot live there.
     #[error("{}", unfit(.0))]
     Unfit(#[from] Unfit),
+    /// The log cannot live there, as its marker says.
+    #[error("{}; {MARKER} says so of an earlier probe: `kafscale storage probe` asks again", unfit(.0))]
+    KnownUnfit(Unfit),
     /// There is data whose log is not where it was looked for.
     #[error(
         "the store holds the data of a cluster, and the store of the log is empty: nothing is touched; name the store that \
@@ -142,23 +154,16 @@ struct Marker {
     #[serde(default, skip_serializing_if = "is_whole")]
     holds: Part,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    probed: Option<Probed>,
+    probed: Option<AnyProbed>,
 }
 
-/// That the store was asked, before the marker was made, and found to create only what is absent.
+/// What a marker says of its store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Probed {
-    at_ms: i64,
-    version: String,
-    races: u32,
-    racers: u32,
-}
-
-impl Probed {
-    fn now(runtime: &dyn Runtime) -> Self {
-        let Plan { races, racers, .. } = Plan::START;
-        Self { at_ms: runtime.wall_clock_ms(), version: env!("CARGO_PKG_VERSION").to_owned(), races, racers }
-    }
+#[serde(untagged)]
+enum AnyProbed {
+    Known(Probed),
+    /// Nothing that this version understands; it stays there.
+    Other(Value),
 }
 
 /// A marker as it was found or made.
@@ -166,16 +171,31 @@ struct Found {
     cluster: Cluster,
     holds: Part,
     is_new: bool,
-    is_probed: bool,
+    probed: Option<AnyProbed>,
     bytes: Bytes,
 }
 
-/// The cluster of a broker that starts, and what is still to be asked of its log's store.
+impl Found {
+    /// What is known of this very store.
+    fn known(&self, store: &dyn Store) -> Option<&Probed> {
+        match &self.probed {
+            Some(AnyProbed::Known(probed)) => Some(probed).filter(|probed| probed.is_of(store.facts())),
+            Some(AnyProbed::Other(_)) | None => None,
+        }
+    }
+
+    /// Whether something is still to be found out about the store.
+    fn is_to_be_looked_at(&self, store: &dyn Store) -> bool {
+        !store.facts().exclusive && !self.known(store).is_some_and(Probed::is_full)
+    }
+}
+
+/// The cluster of a broker that starts, and what is still to be asked of its stores.
 pub struct Opened {
     /// What the markers say.
     pub cluster: Cluster,
-    /// What that store is asked behind the scene, if it was asked anything.
-    pub trial: Option<Trial>,
+    /// What they are asked behind the scene.
+    pub(crate) looks: Vec<Look>,
     /// The log's marker, if that store is to be asked whether it would create it once more.
     pub(crate) again: Option<Bytes>,
 }
@@ -191,22 +211,49 @@ impl Cluster {
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.id.to_be_bytes())
     }
 
-    /// Reads the markers, or makes them in empty stores.
-    pub async fn open(stores: &Stores, runtime: &Handle) -> Result<Opened, ClusterError> {
+    /// Reads the markers, or makes them in empty stores. `in_full`: what is not known of a bucket yet is to be asked behind
+    /// the scene, and noted in its marker.
+    pub async fn open(stores: &Stores, runtime: &Handle, in_full: bool) -> Result<Opened, ClusterError> {
         let mut trial = None;
-        let found = Self::find(stores, runtime, &mut trial).await?;
+        let (of_log, of_data) = Self::find(stores, runtime, &mut trial).await?;
         let store = stores.of_log();
-        if trial.is_none() && !found.is_probed && !store.facts().create_is_known {
-            // Made by an older version, or when its provider was taken for another.
+        let known = of_log.known(&**store);
+        if let Some(unfit) = known.and_then(Probed::refuses_log) {
+            return Err(ClusterError::KnownUnfit(unfit));
+        }
+        let is_probed = of_log.is_new || known.is_some_and(Probed::creates_passed);
+        if trial.is_none() && !is_probed && !store.facts().create_is_known {
+            // Made by an older version, or when its provider was taken for another, or somewhere else and copied.
             trial = Some(trial::passed(store, runtime).await?);
         }
-        let again = (trial.is_none() && !found.is_new).then_some(found.bytes);
-        Ok(Opened { cluster: found.cluster, trial, again })
+        for (found, store) in [(&of_log, store)].into_iter().chain(of_data.iter().map(|found| (found, &stores.data))) {
+            found.known(&**store).into_iter().for_each(trial::tell_known);
+        }
+        let again = (trial.is_none() && !of_log.is_new).then(|| of_log.bytes.clone());
+        let mut looks = Vec::new();
+        let is_unknown = of_log.is_to_be_looked_at(&**store);
+        if trial.is_some() || in_full && is_unknown {
+            let marker = (in_full && is_unknown).then_some(of_log.bytes);
+            let creates = trial.map_or(Creates::Ask, Creates::Passed);
+            looks.push(Look { store: Arc::clone(store), creates, marker });
+        }
+        if let Some(of_data) = of_data.filter(|found| in_full && found.is_to_be_looked_at(&*stores.data)) {
+            let store = Arc::clone(&stores.data);
+            looks.push(Look { store, creates: Creates::NotNeeded, marker: Some(of_data.bytes) });
+        }
+        Ok(Opened { cluster: of_log.cluster, looks, again })
     }
 
-    async fn find(stores: &Stores, runtime: &Handle, trial: &mut Option<Trial>) -> Result<Found, ClusterError> {
+    /// The marker of the log, and that of the data if it is another one.
+    async fn find(
+        stores: &Stores,
+        runtime: &Handle,
+        trial: &mut Option<Trial>,
+    ) -> Result<(Found, Option<Found>), ClusterError> {
         let data = &*stores.data;
-        let Some(log) = &stores.log else { return Self::make(&stores.data, Part::Whole, runtime, trial).await };
+        let Some(log) = &stores.log else {
+            return Ok((Self::make(&stores.data, Part::Whole, runtime, trial).await?, None));
+        };
         // The log's marker is the older one, so it is looked for after the other.
         let (of_data, of_log) = match Self::read(data, Part::Data, &**runtime).await? {
             Some(of_data) => {
@@ -219,8 +266,10 @@ impl Cluster {
                 (of_data.ok_or(ClusterError::DataMissing)?, of_log)
             }
         };
-        let (data, log) = (of_data.cluster, of_log.cluster);
-        if data == log { Ok(of_log) } else { Err(ClusterError::Strangers { data, log }) }
+        if of_data.cluster != of_log.cluster {
+            return Err(ClusterError::Strangers { data: of_data.cluster, log: of_log.cluster });
+        }
+        Ok((of_log, Some(of_data)))
     }
 
     /// The first start on a data store, or one that goes on where the first was cut off. Several processes may be at it, and
@@ -267,11 +316,10 @@ impl Cluster {
                 *trial = Some(trial::passed(store, runtime).await?);
             }
             let cluster = Self { id: runtime.random_u128(), generation: 1 };
-            let probed = trial.as_ref().map(|_| Probed::now(&**runtime));
-            let is_probed = probed.is_some();
-            let bytes = cluster.encode_probed(part, probed);
+            let probed = trial.as_ref().map(|_| AnyProbed::Known(Probed::creates(&**runtime, store.facts())));
+            let bytes = cluster.encode_probed(part, probed.clone());
             match patient::create(&**runtime, MARKER, || store.create(MARKER, Body::from(bytes.clone()))).await {
-                Ok(()) => return Ok(Found { cluster, holds: part, is_new: true, is_probed, bytes }),
+                Ok(()) => return Ok(Found { cluster, holds: part, is_new: true, probed, bytes }),
                 // Somebody was faster, or it was us: what is there counts.
                 Err(CreateError::AlreadyExists) => {}
                 Err(error) => return Err(ClusterError::Write(error.to_string())),
@@ -284,14 +332,10 @@ impl Cluster {
     }
 
     async fn read(store: &dyn Store, used_as: Part, runtime: &dyn Runtime) -> Result<Option<Found>, ClusterError> {
-        let range = ReadRange::At { start: 0, len: MARKER_BYTES_MAX };
-        match patient::read(runtime, MARKER, MARKER_BYTES_MAX, || store.get(MARKER, range)).await {
-            Ok(bytes) => match Self::found(bytes)? {
-                found if found.holds == used_as => Ok(Some(found)),
-                found => Err(ClusterError::Misused { used_as, is: found.holds }),
-            },
-            Err(ReadError::NotFound(_)) => Ok(None),
-            Err(error) => Err(error.into()),
+        let Some(bytes) = noted::read(store, runtime).await? else { return Ok(None) };
+        match Self::found(bytes)? {
+            found if found.holds == used_as => Ok(Some(found)),
+            found => Err(ClusterError::Misused { used_as, is: found.holds }),
         }
     }
 
@@ -305,7 +349,19 @@ impl Cluster {
         self.encode_probed(holds, None)
     }
 
-    fn encode_probed(&self, holds: Part, probed: Option<Probed>) -> Bytes {
+    /// The same where it takes the place of another marker: what that says of the store stays true.
+    pub fn encode_over(&self, holds: Part, before: Option<&[u8]>) -> Bytes {
+        let before = before.and_then(|before| Self::found(Bytes::copy_from_slice(before)).ok());
+        self.encode_probed(holds, before.and_then(|before| before.probed))
+    }
+
+    /// A marker as it was, with what a probe found of its store.
+    fn with_probed(before: &Bytes, probed: Probed) -> Result<Bytes, ClusterError> {
+        let before = Self::found(before.clone())?;
+        Ok(before.cluster.encode_probed(before.holds, Some(AnyProbed::Known(probed))))
+    }
+
+    fn encode_probed(&self, holds: Part, probed: Option<AnyProbed>) -> Bytes {
         let format = if holds == Part::Whole { FORMAT_WHOLE } else { FORMAT };
         let marker =
             Marker { format, cluster_id: format!("{:032x}", self.id), generation: self.generation, holds, probed };
@@ -330,7 +386,7 @@ impl Cluster {
         let marker: Marker = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
         let id = u128::from_str_radix(&marker.cluster_id, 16).map_err(|error| malformed(error.to_string()))?;
         let cluster = Self { id, generation: marker.generation };
-        Ok(Found { cluster, holds: marker.holds, is_new: false, is_probed: marker.probed.is_some(), bytes })
+        Ok(Found { cluster, holds: marker.holds, is_new: false, probed: marker.probed, bytes })
     }
 }
 
@@ -348,21 +404,21 @@ mod tests {
         );
         let parsed = |text: &str| {
             let found = Cluster::found(text.to_owned().into()).unwrap();
-            (found.cluster, found.holds, found.is_probed)
+            (found.cluster, found.holds, found.probed)
         };
         assert_eq!(cluster.encode(Part::Whole), text);
-        assert_eq!(parsed(text), (cluster, Part::Whole, false));
+        assert_eq!(parsed(text), (cluster, Part::Whole, None));
         let apart = text.replace("\"format\": 1", "\"format\": 2").replace("7\n", "7,\n  \"holds\": \"log\"\n");
         assert_eq!(cluster.encode(Part::Log), apart);
-        assert_eq!(parsed(&apart), (cluster, Part::Log, false));
+        assert_eq!(parsed(&apart), (cluster, Part::Log, None));
         let result = concat!(
             "7,\n  \"probed\": {\n    \"at_ms\": 5,\n    \"version\": \"0.1.0\",\n",
             "    \"races\": 4,\n    \"racers\": 16\n  }\n"
         );
-        let (asked, probed) =
-            (text.replace("7\n", result), Probed { at_ms: 5, version: "0.1.0".into(), races: 4, racers: 16 });
-        assert_eq!(cluster.encode_probed(Part::Whole, Some(probed)), asked);
-        assert_eq!(parsed(&asked), (cluster, Part::Whole, true));
+        let asked = text.replace("7\n", result);
+        let (_, _, probed) = parsed(&asked);
+        assert!(matches!(&probed, Some(AnyProbed::Known(probed)) if probed.races == 4), "{probed:?}");
+        assert_eq!(cluster.encode_probed(Part::Whole, probed), asked);
         assert_eq!(cluster.kafka_id(), "AAAAAAAAAAAAAAAAAAABIw");
     }
 
@@ -372,5 +428,24 @@ mod tests {
         assert!(matches!(Cluster::of_marker(b"{\"format\": 3, \"future\": true}"), Err(ClusterError::Newer(3))));
         let odd = b"{\"format\": 1, \"cluster_id\": \"x\", \"generation\": 1}";
         assert!(matches!(Cluster::of_marker(odd), Err(ClusterError::Malformed(_))));
+    }
+
+    #[test]
+    fn what_is_known_of_a_store_outlives_a_generation_and_what_is_not_understood_is_kept() {
+        let marker = |generation: u64, probed: &str| {
+            let id = "00000000000000000000000000000123";
+            format!(r#"{{"format": 1, "cluster_id": "{id}", "generation": {generation}, "probed": {probed}}}"#)
+        };
+        let next = Cluster { id: 0x0123, generation: 8 };
+        let value = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+        let full = r#"{"at_ms": 5, "version": "0.1.0", "races": 4, "racers": 16, "place": "00000000000000ab",
+            "found": {"format": 1, "checks": [{"check": "delete", "result": "denied", "reason": "no"}]}}"#;
+        for probed in [full, r#"{"at_ms": "newer"}"#, "7"] {
+            let over = next.encode_over(Part::Whole, Some(marker(7, probed).as_bytes()));
+            assert_eq!(value(&over), value(marker(8, probed).as_bytes()));
+        }
+        for before in [None, Some(&b"no marker"[..])] {
+            assert_eq!(next.encode_over(Part::Whole, before), next.encode(Part::Whole));
+        }
     }
 }

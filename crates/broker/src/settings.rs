@@ -44,6 +44,8 @@ pub struct Settings {
     pub groups: GroupSettings,
     /// Merging, segments, deletion.
     pub life: LifeSettings,
+    /// Whether a bucket that is not known yet is asked in full after the start, and the result noted in its marker.
+    pub look_at_stores: bool,
 }
 
 /// What becomes of data behind the clients.
@@ -167,6 +169,7 @@ impl Default for Settings {
             producer_expiration: Duration::from_secs(24 * 60 * 60),
             groups: GroupSettings::default(),
             life: LifeSettings::default(),
+            look_at_stores: false,
         }
     }
 }

@@ -1,31 +1,45 @@
-//! Whether the store of the log creates only what is absent, which is all that keeps two brokers apart there.
+//! What the stores of a broker are asked: whether that of the log creates only what is absent, which is all that keeps two
+//! brokers apart there, and once in the life of a bucket everything else.
 //!
 //! | The store | At its first start | At later ones |
 //! |---|---|---|
-//! | vouched for (`Facts::create_is_known`) | nothing | one create of the marker |
-//! | any other | [`passed`] before the marker is made, [`rest`] while the broker serves | the same |
+//! | vouched for (`Facts::create_is_known`) | [`Look`]: everything, while the broker serves | one create of the marker |
+//! | any other | [`passed`] before the marker is made, then [`Look`]: the rest | the same |
+//! | of data alone | [`Look`]: all but creates | nothing |
 //! | this process's alone | nothing | nothing |
 //!
-//! The marker says that a store was asked; one that does not is asked at every start. The create of the marker has its very
-//! bytes, so it changes nothing even where it should be carried out, and it goes along with the reading of snapshots.
+//! The marker says what was found ([`Probed`]); of one that does not, the store is asked at this start. What a later start
+//! would have to refuse it refuses on the marker's word, and says what is known to be wrong. The create of the marker has its
+//! very bytes, so it changes nothing even where it should be carried out, and it goes along with the reading of snapshots.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use kafscale_log::lone::Lone;
 use kafscale_runtime::{Handle, timeout};
 use kafscale_store::{
     Body, Store,
-    probe::{Check, Trial, Unfit, Verdict},
+    probe::{Check, ClockSkew, Finding, Plan, Report, Trial, Unfit, Verdict, probe},
 };
 
-use crate::cluster::MARKER;
+use crate::{
+    cluster::{
+        MARKER, Probed, Trouble,
+        noted::{self, Noted},
+    },
+    replica::Replica,
+};
 
 /// The one question of a later start holds nothing up for longer.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How often it is tried to note a result.
+const TRIES: u32 = 3;
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_secs(10);
 
-/// Asks what decides; whoever gets a trial here lets it ask the [`rest`] once the broker serves.
+/// Asks what decides; whoever gets a trial here lets it ask the rest once the broker serves.
 pub async fn passed(store: &Arc<dyn Store>, runtime: &Handle) -> Result<Trial, Unfit> {
-    let trial = Trial::new(Arc::clone(store), Arc::clone(runtime));
+    let trial = Trial::new(Arc::clone(store), Arc::clone(runtime), Plan::START);
     trial.creates().await?;
     tracing::info!("the store was asked whether it creates only what is absent, also in a race: it does");
     Ok(trial)
@@ -43,13 +57,92 @@ pub async fn again(store: &dyn Store, runtime: &Handle, marker: Option<Bytes>) -
     }
 }
 
-/// Asks everything else and says what does not hold. Nothing acknowledged rests on it: it shows as errors of reads, or as
-/// objects that stay.
-pub async fn rest(trial: Trial) {
-    let report = trial.rest().await;
-    for finding in report.findings {
+/// What is done about creates.
+pub enum Creates {
+    /// They passed before the start.
+    Passed(Trial),
+    /// They are asked for with the rest.
+    Ask,
+    /// No log lives there.
+    NotNeeded,
+}
+
+/// What a store is asked while its broker serves.
+pub struct Look {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// What of the creates.
+    pub creates: Creates,
+    /// The marker that is to have the result; nothing if it is only told.
+    pub marker: Option<Bytes>,
+}
+
+impl Look {
+    /// Asks, says what does not hold, and notes it all. Nothing acknowledged rests on it: what is wrong shows as errors of
+    /// reads, or as objects that stay. A barrier proves that this broker is still the one of its log.
+    pub async fn run(self, runtime: Handle, log: Arc<Lone>, replica: Arc<Replica>) {
+        let Self { store, creates, marker } = self;
+        let plan = if marker.is_some() { Plan::NOTED } else { Plan::START };
+        let report = match creates {
+            Creates::Passed(trial) => {
+                let passed = [Check::Create, Check::CreateOnce, Check::CreateRace];
+                let passed = passed.map(|check| Finding { check, verdict: Verdict::Passed });
+                let mut report = trial.with_plan(plan).rest().await;
+                report.findings.extend(passed);
+                report.findings.sort_unstable_by_key(|finding| finding.check);
+                report
+            }
+            Creates::Ask => probe(&*store, &runtime, plan).await,
+            Creates::NotNeeded => {
+                let plan = Plan { races: 0, ..plan };
+                Trial::new(Arc::clone(&store), Arc::clone(&runtime), plan).rest().await
+            }
+        };
+        tell(&report);
+        // What had no answer is asked for again by the next start.
+        let is_whole = !report.findings.iter().any(|finding| matches!(finding.verdict, Verdict::Unanswered(_)));
+        if let Some(marker) = marker.filter(|_| is_whole) {
+            let probed = Probed::of(&report, &*runtime, store.facts());
+            let barrier = || async { replica.barrier(&*log).await.map_err(|error| error.to_string()) };
+            note(&*store, &runtime, &marker, probed, barrier).await;
+        }
+    }
+}
+
+/// Tries a few times to add the result to the marker.
+async fn note<F>(store: &dyn Store, runtime: &Handle, marker: &Bytes, probed: Probed, barrier: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let mut last = String::new();
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            runtime.sleep(PAUSE).await;
+        }
+        if let Err(error) = barrier().await {
+            last = error;
+            continue;
+        }
+        match noted::note(store, &**runtime, marker, probed.clone()).await {
+            Noted::Yes => {
+                tracing::info!("the store was asked in full, and {MARKER} has the result");
+                return;
+            }
+            Noted::Changed | Noted::NoMarker => {
+                tracing::info!("{MARKER} was written by somebody else meanwhile, and stays as it is");
+                return;
+            }
+            Noted::Failed(reason) => last = reason,
+        }
+    }
+    tracing::warn!(reason = %last, "what was found out about the store is not in {MARKER}: the next start asks again");
+}
+
+/// Says what a probe found wrong.
+fn tell(report: &Report) {
+    for finding in &report.findings {
         let (check, reason) = (finding.check, finding.verdict.reason());
-        match finding.verdict {
+        match &finding.verdict {
             Verdict::Passed | Verdict::Skipped(_) => {}
             Verdict::Failed(_) => tracing::error!(%reason, "the store does not do what it must: {}", check.meaning()),
             Verdict::Denied(permission, _) => {
@@ -57,5 +150,17 @@ pub async fn rest(trial: Trial) {
             }
             Verdict::Unanswered(_) => tracing::warn!(%reason, "no answer whether {}", check.meaning()),
         }
+    }
+    if let Some(skew) = report.clock_skew.filter(|skew| skew.size() >= ClockSkew::NOTABLE) {
+        let ahead_ms = skew.ahead_ms;
+        tracing::warn!(ahead_ms, "the store's clock and this machine's differ: set this one right");
+    }
+}
+
+/// Says what an earlier probe found wrong.
+pub fn tell_known(probed: &Probed) {
+    for Trouble { check, result, reason } in probed.troubles() {
+        let since_ms = probed.at_ms;
+        tracing::warn!(%reason, since_ms, "an earlier probe of the store: {}: {result}", check.meaning());
     }
 }

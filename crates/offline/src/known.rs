@@ -14,7 +14,7 @@ use kafscale_state::{FrameFacts, State, snapshot};
 use crate::{Bucket, Error, Side, backup::manifest, frames::Frames};
 
 /// A marker is small; more is not one.
-const MARKER_LEN_MAX: u64 = 64 << 10;
+pub const MARKER_LEN_MAX: u64 = 64 << 10;
 /// The longest snapshot that is read.
 const SNAPSHOT_LEN_MAX: u64 = 16 << 30;
 /// Bytes of one read of a snapshot.

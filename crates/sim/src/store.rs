@@ -81,6 +81,8 @@ impl Bucket {
             may_hedge: true,
             exclusive,
             create_is_known: true,
+            storage_days_min: 0,
+            place: 0,
             put_latency_hint: Duration::from_millis(if exclusive { 1 } else { 60 }),
         };
         Self(Arc::new(Inner {

@@ -118,6 +118,11 @@ pub struct Facts {
     /// Whether create-if-absent is vouched for, by the provider's documents or by us. Where it is not, the store is asked
     /// before a log depends on it ([`probe::Trial`](crate::probe::Trial)).
     pub create_is_known: bool,
+    /// Days for which an object is billed however early it is deleted.
+    pub storage_days_min: u32,
+    /// A hash of where it is (host, bucket, prefix), so that what was found out about one store is not believed of another
+    /// that holds a copy of it; 0 where nobody asks.
+    pub place: u64,
     /// A PUT's usual latency, to begin with; callers measure on.
     pub put_latency_hint: Duration,
 }

@@ -238,6 +238,8 @@ impl Store for Scripted {
             may_hedge: false,
             exclusive: false,
             create_is_known: true,
+            storage_days_min: 0,
+            place: 0,
             put_latency_hint,
         }
     }

@@ -21,6 +21,7 @@ mod harness;
 mod matrix;
 mod minio;
 mod others;
+mod probed;
 mod r2;
 mod refused;
 mod sockets;

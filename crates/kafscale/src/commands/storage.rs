@@ -8,12 +8,17 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use clap::{ArgMatches, Command};
 use indicatif::{ProgressBar, ProgressStyle};
+use kafscale_broker::cluster::{
+    MARKER, Probed,
+    noted::{self, Noted},
+};
 use kafscale_runtime::{Handle, TokioRuntime};
 use kafscale_store::{
     Location, Observer, Request, Store,
-    probe::{Plan, probe},
+    probe::{Plan, Report, probe},
     profile::Profile,
     s3::bucket_rules,
 };
@@ -40,7 +45,8 @@ pub fn command() -> Command {
     let probe = Command::new("probe")
         .about("Ask the store of --store some 140 requests: permissions, guarantees, latency, and what to expect of it")
         .after_help(
-            "Writes below probe/ and deletes that again. Exit code 3 if the store is not fit for what the settings ask \
+            "Writes below probe/ and deletes that again. In a bucket that holds a cluster the result is noted in its \
+             cluster.json, where the next start of a broker reads it; do not run it beside `kafscale recover`. Exit code 3 if the store is not fit for what the settings ask \
              of it: records, and the log unless --log puts it elsewhere.",
         )
         .arg(output::flag());
@@ -98,8 +104,12 @@ async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
     let (store, profile, runtime) = opened(settings, &count)?;
     let place = places::location(settings);
     let spinner = spinner(&format!("asking {place}"));
+    let before = if store.facts().exclusive { None } else { noted::read(&*store, &*runtime).await.ok().flatten() };
     let report = probe(&*store, &runtime, Plan::FULL).await;
-    let notes = rules_of(&place, settings, &runtime).await;
+    let mut notes = rules_of(&place, settings, &runtime).await;
+    if let Some(before) = before {
+        notes.push(note(&*store, &runtime, &before, &report).await);
+    }
     spinner.finish_and_clear();
     let told = Told::of(place.to_string(), profile, &report, count.0.load(Ordering::Relaxed), notes);
     match output::Format::of(matches) {
@@ -113,6 +123,19 @@ async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
     }
     let fit = if settings.log.is_some() { report.fit_for_data() } else { report.fit_for_log() };
     fit.map_err(|unfit| Failure::new(Exit::StoreUnusable, unfit))
+}
+
+/// Leaves the result in the marker of the cluster that the store holds; what came of that.
+async fn note(store: &dyn Store, runtime: &Handle, before: &Bytes, report: &Report) -> String {
+    let probed = Probed::of(report, &**runtime, store.facts());
+    if probed.troubles().iter().any(|trouble| trouble.result == "unanswered") {
+        return format!("{MARKER} stays as it is, since not all was answered");
+    }
+    match noted::note(store, &**runtime, before, probed).await {
+        Noted::Yes => format!("the result is in {MARKER}"),
+        Noted::Changed | Noted::NoMarker => format!("{MARKER} was written by somebody else meanwhile, and stays so"),
+        Noted::Failed(reason) => format!("the result is not in {MARKER}: {reason}"),
+    }
 }
 
 /// What a bucket does by itself, where it can be asked.

@@ -168,6 +168,7 @@ fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Sett
             delete_replaced_age: settings.delete_delay * 4,
             ..kafscale_broker::LifeSettings::default()
         },
+        look_at_stores: true,
         ..kafscale_broker::Settings::default()
     }
 }
@@ -179,6 +180,7 @@ fn not_started(error: StartError) -> Failure {
             ClusterError::Read(_)
             | ClusterError::Write(_)
             | ClusterError::Unfit(_)
+            | ClusterError::KnownUnfit(_)
             | ClusterError::Misused { .. }
             | ClusterError::Strangers { .. } => Exit::StoreUnusable,
             ClusterError::Newer(_) => Exit::NewerVersion,

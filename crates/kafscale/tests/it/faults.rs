@@ -48,6 +48,29 @@ fn a_bucket_that_ignores_conditions_ends_with_3_and_another_place_for_the_log_is
 }
 
 #[test]
+fn a_probe_of_a_bucket_that_holds_a_cluster_leaves_its_result_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let variables = bucket::start(None);
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let probe = || {
+        let probed = kafscale(&["storage", "probe", "--store", "s3://bucket/prefix"], &variables).output().unwrap();
+        String::from_utf8(probed.stdout).unwrap()
+    };
+    assert!(!probe().contains("cluster.json"), "there is no cluster");
+    let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
+    let serve = Serve::start_with(directory.path(), &["--store", "s3://bucket/prefix"], &owned).ready();
+    serve.signal("-TERM");
+    serve.end();
+    let said = probe();
+    assert!(said.contains("the result is in cluster.json"), "{said}");
+    // This bucket deletes nothing, which the next start knows.
+    let serve = Serve::start_with(directory.path(), &["--store", "s3://bucket/prefix"], &owned).ready();
+    serve.signal("-TERM");
+    let (_, said) = serve.end();
+    assert!(said.contains("an earlier probe of the store: many objects are deleted at once"), "{said}");
+}
+
+#[test]
 fn connections_that_the_bucket_closes_after_some_requests_are_no_failures() {
     let directory = tempfile::tempdir().unwrap();
     let ways = Ways { closes_after: Some(3), ..Ways::default() };
@@ -91,9 +114,9 @@ fn the_older_of_two_brokers_on_one_bucket_ends_with_4() {
 fn draining(directory: &Path, arguments: &[&str]) -> (Serve, Child) {
     let silence = Arc::new(Silence::default());
     let variables = bucket::start_as(Ways::default(), Arc::clone(&silence));
+    let arguments = [&["--store", "s3://bucket/prefix"], arguments].concat();
     // No question to the store is to meet the silence instead.
-    let arguments = [&["--store", "s3://bucket/prefix", "--store-profile", "minio"], arguments].concat();
-    let serve = Serve::start_with(directory, &arguments, &variables).ready();
+    let serve = Serve::start_with(directory, &arguments, &variables).ready().says("cluster.json has the result");
     silence.begin();
     let bench = ["bench", "produce", "--records", "1", "--bootstrap-server", &serve.address()];
     let client = kafscale(&bench, &[]).spawn().unwrap();

@@ -120,6 +120,11 @@ impl S3Double {
         self.state.lock().objects.keys().cloned().collect()
     }
 
+    /// An object's bytes.
+    pub fn object(&self, key: &str) -> Option<Bytes> {
+        self.state.lock().objects.get(key).map(|object| object.content.clone())
+    }
+
     /// Replaces an object's bytes behind everybody's back, as a store that forgets its conditions lets others do.
     pub fn overwrite(&self, key: &str, content: Bytes) {
         let now = self.runtime.now();

@@ -88,6 +88,8 @@ impl TestStore {
             may_hedge: true,
             exclusive: false,
             create_is_known: true,
+            storage_days_min: 0,
+            place: 0,
             put_latency_hint: Duration::from_millis(10),
         };
         let state = State { objects: BTreeMap::new(), rules: Vec::new(), calls: Vec::new(), facts, date: None };

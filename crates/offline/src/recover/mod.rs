@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kafscale_broker::{
-    cluster::{Cluster, MARKER, Part},
+    cluster::{Cluster, MARKER, Part, noted},
     snapshot as snapshots,
 };
 use kafscale_log::{
@@ -50,7 +50,7 @@ pub use transfer::index_of;
 use crate::{
     Bucket, Error, Side, Until, frames,
     fsck::Progress,
-    known::{SnapshotRow, load_snapshot},
+    known::{MARKER_LEN_MAX, SnapshotRow, load_snapshot},
 };
 
 /// What to do.
@@ -374,10 +374,29 @@ async fn publish(bucket: &Bucket, cluster: Cluster, state: &State) -> Result<(),
                 &fill(cluster, state.position(), state.position(), state),
             )
             .await?;
-        bucket.replace(Side::Log, MARKER, &Body::from(cluster.encode(Part::Log))).await?;
-        bucket.replace(Side::Data, MARKER, &Body::from(cluster.encode(Part::Data))).await
+        mark(bucket, Side::Log, cluster, Part::Log).await?;
+        mark(bucket, Side::Data, cluster, Part::Data).await
     } else {
-        bucket.replace(Side::Data, MARKER, &Body::from(cluster.encode(Part::Whole))).await
+        mark(bucket, Side::Data, cluster, Part::Whole).await
+    }
+}
+
+/// Writes the marker of one store. What a probe found of the store stands in the old one and stays true; a store that is new
+/// to the cluster has none. A broker or a probe that adds to the old marker at this very moment would bring it back, so in
+/// a bucket it is looked at until none of them can be under way.
+async fn mark(bucket: &Bucket, side: Side, cluster: Cluster, part: Part) -> Result<(), Error> {
+    let before = bucket.get_small(side, MARKER, MARKER_LEN_MAX).await?;
+    let marker = cluster.encode_over(part, before.as_deref());
+    bucket.replace(side, MARKER, &Body::from(marker.clone())).await?;
+    if before.is_none() || bucket.store(side).facts().exclusive {
+        return Ok(());
+    }
+    loop {
+        bucket.runtime().sleep(noted::SETTLED).await;
+        match bucket.get_small(side, MARKER, MARKER_LEN_MAX).await? {
+            Some(now) if now == marker => return Ok(()),
+            _ => bucket.replace(side, MARKER, &Body::from(marker.clone())).await?,
+        }
     }
 }
 

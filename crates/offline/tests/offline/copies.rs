@@ -1,5 +1,6 @@
 //! Backups beside a running broker, and stores that are made from them.
 
+use bytes::Bytes;
 use kafscale_offline::{
     Bucket, Error, Until,
     backup::{Copied, backup, manifest},
@@ -7,6 +8,7 @@ use kafscale_offline::{
     recover::{Wish, execute_between, plan},
 };
 use kafscale_sim::executor::World;
+use kafscale_store::{ReadRange, Store};
 
 use crate::places::{MINUTE, Place, Records, commit, consume, lived, offsets, story};
 
@@ -92,4 +94,29 @@ fn a_backup_is_of_one_store() {
         let refused = backup(&one.bucket(), &other.bucket(), &|_, _| ()).await.expect_err("it is no backup");
         assert!(refused.to_string().contains("not empty"), "{refused}");
     });
+}
+
+#[test]
+fn what_a_probe_found_of_a_store_is_said_of_no_other_one() {
+    for apart in [false, true] {
+        story(move |world| async move {
+            let mut place = Place::new(&world, apart);
+            drop(lived(&mut place).await);
+            place.kill();
+            let mut sides = vec![&place.data];
+            sides.extend(&place.log);
+            for store in sides {
+                let marker = store.get("cluster.json", ReadRange::All).await.expect("it is there");
+                let mut marker: serde_json::Value = serde_json::from_slice(&marker).expect("json");
+                marker["probed"] = serde_json::json!({ "at_ms": 5, "version": "0.1.0", "races": 4, "racers": 16 });
+                store.replace("cluster.json", Bytes::from(marker.to_string()).into()).await.expect("memory");
+            }
+            let to = restored(&place.bucket(), &world, apart, Until::Tail).await.expect("there is enough");
+            for store in [Some(&to.data), to.log.as_ref()].into_iter().flatten() {
+                let marker = store.get("cluster.json", ReadRange::All).await.expect("it is there");
+                let marker: serde_json::Value = serde_json::from_slice(&marker).expect("json");
+                assert!(marker.get("probed").is_none(), "{marker}");
+            }
+        });
+    }
 }

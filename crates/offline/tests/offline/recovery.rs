@@ -1,9 +1,12 @@
 //! Logs that are gone, cut, or older than their data: what comes back.
 
-use kafscale_broker::Ended;
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join;
+use kafscale_broker::{Broker, Ended, Settings};
 use kafscale_log::{Progress, frame, lone::names};
 use kafscale_offline::{
-    Until,
+    Bucket, Until,
     recover::{self, Outcome, Wish},
 };
 use kafscale_protocol::ErrorCode;
@@ -319,4 +322,43 @@ fn a_broker_that_runs_is_noticed_or_ends() {
             assert!(records.iter().all(grown), "all of what was acknowledged is there");
         });
     }
+}
+
+/// The marker's JSON.
+fn marker_of(bucket: &kafscale_sim::store::Bucket) -> serde_json::Value {
+    serde_json::from_slice(&bucket.object("cluster.json").expect("it is there")).expect("json")
+}
+
+#[test]
+fn what_a_probe_found_of_a_bucket_outlives_its_recovery_and_no_late_writer_brings_the_old_generation_back() {
+    story(|world| async move {
+        let bucket = kafscale_sim::store::Bucket::new(&world, false);
+        let node = world.node("broker");
+        let stores: Arc<dyn Store> = bucket.client(&node);
+        let settings = Settings { look_at_stores: true, ..Settings::default() };
+        let broker = Broker::start(stores, node.runtime(), Arc::default(), settings).await.expect("it starts");
+        world.sleep(MINUTE).await;
+        let old = bucket.object("cluster.json").expect("it is there");
+        let before = marker_of(&bucket);
+        assert_eq!(before["probed"]["found"]["checks"].as_array().expect("all of them").len(), 10);
+        drop(broker);
+        node.kill();
+
+        let node = world.node("tool");
+        let stores: Arc<dyn Store> = bucket.client(&node);
+        let tool = Bucket::new(stores, node.runtime());
+        let plan = recover::plan(&tool, WISH).await.expect("there is enough");
+        // A write of the old marker that was under way all the time lands behind the new one.
+        let late = async {
+            while marker_of(&bucket)["generation"] == 1 {
+                world.sleep(Duration::from_millis(100)).await;
+            }
+            world.sleep(Duration::from_secs(4)).await;
+            bucket.corrupt("cluster.json", old);
+        };
+        let ((), recovered) = join(late, recover::execute(&tool, plan, &|_, _| ())).await;
+        recovered.expect("it is done");
+        let after = marker_of(&bucket);
+        assert_eq!((&after["generation"], &after["probed"]), (&2.into(), &before["probed"]));
+    });
 }

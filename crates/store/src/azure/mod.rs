@@ -143,6 +143,7 @@ fn through(
         client: Box::new(client),
         prefix: prefix.to_owned(),
         profile,
+        place: format!("{}/{account}/{container}", azure.endpoint.as_deref().unwrap_or_default()),
         headers,
         keys,
         request_timeout: settings.request_timeout,

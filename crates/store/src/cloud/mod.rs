@@ -64,6 +64,7 @@ pub struct CloudStore {
     /// Empty, or ending in a slash.
     prefix: String,
     profile: &'static Profile,
+    place: u64,
     headers: Headers,
     keys: Option<Arc<dyn Renewal>>,
     request_timeout: Duration,
@@ -77,6 +78,8 @@ pub(crate) struct Parts {
     pub client: Box<dyn Client>,
     pub prefix: String,
     pub profile: &'static Profile,
+    /// Host and bucket.
+    pub place: String,
     pub headers: Headers,
     /// Who renews the credentials; nobody, if they are fixed.
     pub keys: Option<Arc<dyn Renewal>>,
@@ -87,9 +90,10 @@ pub(crate) struct Parts {
 impl CloudStore {
     /// A store whose names get the prefix and a slash in front (none if it is empty). Sends nothing.
     pub(crate) fn new(parts: Parts, runtime: Handle, observer: Arc<dyn Observer>) -> Self {
-        let Parts { client, prefix, profile, headers, keys, request_timeout, clock } = parts;
+        let Parts { client, prefix, profile, place, headers, keys, request_timeout, clock } = parts;
+        let place = hash(&format!("{place}/{prefix}"));
         let prefix = if prefix.is_empty() { prefix } else { format!("{prefix}/") };
-        Self { client, prefix, profile, headers, keys, request_timeout, clock, runtime, observer }
+        Self { client, prefix, profile, place, headers, keys, request_timeout, clock, runtime, observer }
     }
 
     fn watch(&self, operation: Operation, bytes_sent: u64) -> Watch {
@@ -330,8 +334,14 @@ impl Store for CloudStore {
     }
 
     fn facts(&self) -> Facts {
-        self.profile.facts()
+        Facts { place: self.place, ..self.profile.facts() }
     }
+}
+
+/// FNV-1a. It is persisted, so it never changes; which scheme the host is reached by does not matter.
+fn hash(place: &str) -> u64 {
+    let place = place.split_once("://").map_or(place, |(_, rest)| rest);
+    place.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -156,6 +156,8 @@ impl Store for DirectoryStore {
             may_hedge: false,
             exclusive: true,
             create_is_known: true,
+            storage_days_min: 0,
+            place: 0,
             put_latency_hint: Duration::from_millis(2),
         }
     }

@@ -102,6 +102,8 @@ impl Store for ReadOnlyDirectory {
             may_hedge: false,
             exclusive: false,
             create_is_known: true,
+            storage_days_min: 0,
+            place: 0,
             put_latency_hint: Duration::from_millis(2),
         }
     }

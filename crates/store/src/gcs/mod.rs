@@ -111,9 +111,10 @@ fn through(
     let headers = settings.writing.headers(profile)?;
     let connector = Connector::new(wire, runtime.clone());
     let clock = connector.clock();
+    let base_url = gcs.base_url()?;
     let builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
-        .with_base_url(&gcs.base_url()?)
+        .with_base_url(&base_url)
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
         .with_http_connector(connector);
     let (credentials, keys) = gcs.keys(&builder, &http, &runtime)?;
@@ -123,6 +124,7 @@ fn through(
         client: Box::new(client),
         prefix: prefix.to_owned(),
         profile,
+        place: format!("{base_url}/{bucket}"),
         headers,
         keys,
         request_timeout: settings.request_timeout,

@@ -75,7 +75,7 @@ impl Check {
     }
 
     /// Whether a log needs it, beside what data needs.
-    fn is_of_the_log(self) -> bool {
+    pub fn is_of_the_log(self) -> bool {
         matches!(self, Self::Create | Self::CreateOnce | Self::CreateRace)
     }
 }

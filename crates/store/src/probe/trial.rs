@@ -16,17 +16,25 @@ pub struct Trial {
     store: Arc<dyn Store>,
     runtime: Handle,
     folder: String,
+    plan: Plan,
 }
 
 impl Trial {
     /// Asks nothing yet.
-    pub fn new(store: Arc<dyn Store>, runtime: Handle) -> Self {
+    pub fn new(store: Arc<dyn Store>, runtime: Handle, plan: Plan) -> Self {
         let folder = folder(&runtime);
-        Self { store, runtime, folder }
+        Self { store, runtime, folder, plan }
+    }
+
+    /// The same, asked this much of what is left.
+    pub fn with_plan(self, plan: Plan) -> Self {
+        // What was written for the creates is to be found again.
+        let Plan { races, racers, .. } = self.plan;
+        Self { plan: Plan { races, racers, ..plan }, ..self }
     }
 
     fn steps(&self) -> Steps<'_> {
-        Steps { store: &*self.store, runtime: &self.runtime, plan: Plan::START, folder: &self.folder }
+        Steps { store: &*self.store, runtime: &self.runtime, plan: self.plan, folder: &self.folder }
     }
 
     /// Whether a name is created only if it is absent, also when writers race for it.
@@ -39,10 +47,10 @@ impl Trial {
         fit
     }
 
-    /// Everything else, after [`creates`](Self::creates) has passed.
+    /// Everything else, after [`creates`](Self::creates) has passed, or where it is not needed.
     pub async fn rest(self) -> Report {
         let first = self.steps().first().await;
-        let (findings, _) = self.steps().others(first).await;
-        Report { findings, latency: None, clock_skew: skew(&*self.store, &self.runtime) }
+        let (findings, latency) = self.steps().others(first).await;
+        Report { findings, latency, clock_skew: skew(&*self.store, &self.runtime) }
     }
 }

@@ -349,6 +349,8 @@ impl Profile {
             may_hedge: self.may_hedge_puts,
             exclusive: false,
             create_is_known: self.conditional_create == ConditionalCreate::Native,
+            storage_days_min: self.storage_days_min,
+            place: 0,
             put_latency_hint: self.put_latency_hint,
         }
     }

@@ -68,6 +68,7 @@ fn through(
     let (credentials, keys) = settings.s3.keys(&checked.region, &http, &runtime)?;
     let connector = Connector::new(wire, runtime.clone());
     let clock = connector.clock();
+    let place = format!("{}/{bucket}", checked.endpoint);
     let encrypted = checked.endpoint.starts_with("https:");
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
@@ -95,6 +96,7 @@ fn through(
         client: Box::new(client),
         prefix: prefix.to_owned(),
         profile,
+        place,
         headers,
         keys,
         request_timeout: settings.request_timeout,
