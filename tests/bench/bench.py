@@ -11,6 +11,8 @@
     window    on an S3-like store: one default producer against what its own window allows
     spread    on an S3-like store: 1 MB/s over 1, 1,000 and 10,000 partitions, requests counted
     idle      on an S3-like store: requests of a start on an empty bucket, and of a broker without clients
+    signing   on an S3-like store: CPU per GiB by how bodies are protected on their way
+    cost      on an S3-like store: requests at 1, 10 and 100 MB/s, and their price per GiB at each provider
     connections   memory for each of 5,000 idle connections
 
 `--scale` makes every load smaller (0.1) or larger; 1 is what the published figures use.
@@ -28,7 +30,9 @@ import beside
 import bucket
 import calls
 import connections
+import cost
 import groups
+import signing
 from clients import client_settings
 
 SECTIONS = {
@@ -40,6 +44,8 @@ SECTIONS = {
     "window": bucket.window,
     "spread": bucket.spread,
     "idle": bucket.idle,
+    "signing": signing.run,
+    "cost": cost.run,
     "connections": connections.run,
 }
 TABLES = {
@@ -47,6 +53,8 @@ TABLES = {
     "groups": groups.table,
     "commits": groups.commits_table,
     "calls": calls.table,
+    "signing": signing.table,
+    "cost": cost.table,
     "connections": connections.table,
 }
 

@@ -32,7 +32,7 @@ use crate::{
         self, Settings,
         value::{Size, Value},
     },
-    storage::{advice, bench, plot, report::Told},
+    storage::{advice, bench, plot, prices, report::Told},
 };
 
 /// What one object of the benchmark may be.
@@ -59,16 +59,21 @@ pub fn command() -> Command {
         .arg(one("total", "SIZE", "Bytes that are written at most").default_value("4GiB"))
         .arg(one("plot", "FILE", "Write a picture of every second there (SVG)"))
         .arg(output::flag());
+    let profiles = Command::new("profiles").about("What providers charge, as it is assumed").arg(output::flag());
     Command::new("storage")
         .about("Try a store before anything depends on it")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands([probe, bench].map(settings::flags::add_to))
+        .subcommand(profiles)
 }
 
 /// Runs it.
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((kind, matches)) = matches.subcommand() else { unreachable!("clap requires a subcommand") };
+    if kind == "profiles" {
+        return output::rows(output::Format::of(matches), &prices::all());
+    }
     let settings = settings::from_process(matches)?.settings;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(async {

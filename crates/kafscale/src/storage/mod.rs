@@ -5,5 +5,6 @@ pub mod advice;
 pub mod bench;
 pub mod expect;
 pub mod plot;
+pub mod prices;
 pub mod report;
 pub mod tested;
