@@ -101,6 +101,7 @@ pub struct Metrics {
     compacted_records: Counter,
     compacted_bytes: Counter,
     deleted_objects: Counter,
+    billed_again_bytes: Counter,
     retention_deleted_records: Counter,
     store_requests: Family<StoreRequest, Counter>,
     store_bytes: Family<StoreOperation, Counter<u64, AtomicU64>>,
@@ -136,6 +137,7 @@ impl Default for Metrics {
             compacted_records: Counter::default(),
             compacted_bytes: Counter::default(),
             deleted_objects: Counter::default(),
+            billed_again_bytes: Counter::default(),
             retention_deleted_records: Counter::default(),
             store_requests: Family::default(),
             store_bytes: Family::default(),
@@ -208,6 +210,12 @@ impl Metrics {
             self.compacted_bytes.clone(),
         );
         registry.register("deleted_objects", "Objects deleted that nothing referred to", self.deleted_objects.clone());
+        registry.register_with_unit(
+            "billed_again",
+            "Rewritten while the provider's minimum storage time of what they were written from was not over",
+            Unit::Bytes,
+            self.billed_again_bytes.clone(),
+        );
         registry.register("store_requests", "Requests to the store", self.store_requests.clone());
         registry.register_with_unit("store", "Bytes to and from the store", Unit::Bytes, self.store_bytes.clone());
         registry.register_with_unit(
@@ -259,6 +267,11 @@ impl Metrics {
         let label = Rewritten { into };
         self.rewritten_objects.get_or_create(&label).inc();
         self.rewritten_bytes.get_or_create(&label).inc_by(bytes);
+    }
+
+    /// Records were rewritten where what they were written from is billed on.
+    pub fn billed_again(&self, bytes: u64) {
+        self.billed_again_bytes.inc_by(bytes);
     }
 
     /// Objects that nothing referred to are gone.

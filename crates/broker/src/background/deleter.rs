@@ -5,7 +5,8 @@
 //! delete early. A log frame goes only below the floor. Whoever still reads from old places has moved on by then.
 //!
 //! Many names go in one request where the provider takes that, a pause between requests. Of a request that fails nothing is
-//! believed: the next one is half as long, so that names which the store refuses do not hold up the others for ever.
+//! believed: the next one is half as long, and a name that fails alone is passed over until all the others had their turn,
+//! so that names which the store refuses for ever do not hold up the rest.
 //!
 //! *Orphans* are merged and data objects that the state has never heard of: of sessions that are over, or of this one below
 //! its settled number. They wait a day more, since a log may have been restored. Of a deleted topic the path is emptied,
@@ -58,6 +59,32 @@ enum Found {
     Segment((Handle, u64), [String; 2]),
 }
 
+/// How far the dead were gone through.
+#[derive(Debug, Default)]
+struct Tried {
+    object: Option<ObjectId>,
+    segment: Option<(Handle, u64)>,
+}
+
+impl Tried {
+    fn note(&mut self, found: &Found) {
+        match found {
+            Found::Object(id, _) => self.object = self.object.max(Some(*id)),
+            Found::Segment(key, _) => self.segment = self.segment.max(Some(*key)),
+        }
+    }
+}
+
+/// What became of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Became {
+    Gone,
+    /// It failed alone.
+    Refused,
+    /// Its turn did not come.
+    Untried,
+}
+
 /// Below these numbers every object of this session is referred to, or will never be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Settled {
@@ -77,6 +104,8 @@ pub struct Deleter {
     /// What was settled when orphans were last looked for.
     listed_up_to: Option<Settled>,
     barrier_at: Option<Instant>,
+    /// What was tried last: the next search goes on behind it, and begins anew at the end.
+    tried: Tried,
     /// Names in the next request: half as many after a failure, for one name that is refused fails them all.
     batch: usize,
 }
@@ -84,8 +113,8 @@ pub struct Deleter {
 impl Deleter {
     pub fn new(context: Arc<Context>) -> Self {
         let listed_at = context.runtime.now();
-        let (history, orphans, empty) = Default::default();
-        Self { context, history, orphans, empty, listed_at, listed_up_to: None, barrier_at: None, batch: BATCH }
+        let (history, orphans, empty, tried) = Default::default();
+        Self { context, history, orphans, empty, listed_at, listed_up_to: None, barrier_at: None, tried, batch: BATCH }
     }
 
     /// Runs as long as the process, or until nothing more is applied.
@@ -112,11 +141,15 @@ impl Deleter {
         for _ in 0..BATCHES {
             let (found, waiting) = self.find(aged, replaced).await?;
             self.context.metrics.reading("dead_objects", waiting);
+            let is_last = found.len() < BATCH / 2;
+            if is_last {
+                // The next round begins with those that were passed over.
+                self.tried = Tried::default();
+            }
             if found.is_empty() {
                 break;
             }
-            let is_last = found.len() < BATCH / 2;
-            self.delete_dead(found).await?;
+            self.delete_dead(found, is_last).await?;
             if is_last {
                 break;
             }
@@ -135,7 +168,7 @@ impl Deleter {
         Ok(())
     }
 
-    /// The oldest dead that may go, and how many are dead in all.
+    /// The next dead that may go, behind those that were tried, and how many are dead in all.
     async fn find(&self, aged: Option<Position>, replaced: Option<Position>) -> Result<(Vec<Found>, u64), Undone> {
         let is_due = |since: Position, by_swap: bool| {
             let until = if by_swap { replaced } else { aged };
@@ -157,10 +190,13 @@ impl Deleter {
         let mut found = Vec::new();
         let waiting = self.context.replica.read(|state| {
             let is_kept = |place: Place| matches!(place, Place::LogFrame { position } if position >= floor);
-            let due =
-                state.dead_objects().filter(|(_, dead)| is_due(dead.since, dead.replaced) && !is_kept(dead.place));
+            let Tried { object, segment } = self.tried;
+            let due = state.dead_objects().filter(|(id, _)| object.is_none_or(|tried| *id > tried));
+            let due = due.filter(|(_, dead)| is_due(dead.since, dead.replaced) && !is_kept(dead.place));
             found.extend(due.take(BATCH / 2).map(|(id, dead)| Found::Object(id, dead.place)));
-            let due = state.dead_segments().filter(|(_, _, dead)| is_due(dead.since, dead.replaced));
+            let due =
+                state.dead_segments().filter(|&(handle, base, _)| segment.is_none_or(|tried| (handle, base) > tried));
+            let due = due.filter(|(_, _, dead)| is_due(dead.since, dead.replaced));
             let segments = due.filter_map(|(handle, base, dead)| {
                 let namespace = path_namespace(dead.namespace)?;
                 let name = |file| names::segment(namespace, dead.topic, dead.index, base, file);
@@ -173,13 +209,16 @@ impl Deleter {
     }
 
     /// Deletes what it can, and lets the state forget that much.
-    async fn delete_dead(&mut self, found: Vec<Found>) -> Result<(), Undone> {
+    async fn delete_dead(&mut self, found: Vec<Found>, is_last: bool) -> Result<(), Undone> {
         let is_frame = |found: &Found| matches!(found, Found::Object(_, Place::LogFrame { .. }));
         let (frames, others): (Vec<Found>, Vec<Found>) = found.into_iter().partition(is_frame);
         let (store, log_store) = (Arc::clone(&self.context.store), Arc::clone(&self.context.log_store));
         let mut gone = ObjectsDeleted::default();
         let of_data = self.delete_found(&*store, others, &mut gone).await;
         let of_log = self.delete_found(&*log_store, frames, &mut gone).await;
+        if is_last && of_data.is_ok() && of_log.is_ok() {
+            self.tried = Tried::default();
+        }
         if gone != ObjectsDeleted::default() {
             gone.objects.sort_unstable();
             self.context.writer.submit(None, Entry::ObjectsDeleted(gone), true).await?;
@@ -194,21 +233,28 @@ impl Deleter {
         gone: &mut ObjectsDeleted,
     ) -> Result<(), Undone> {
         let view = &self.context.view;
-        let named = found.into_iter().filter_map(|found| match &found {
-            // What has no name here is another broker's to delete.
-            Found::Object(_, place) => view.name(*place).map(|name| (vec![name], found)),
-            Found::Segment(_, names) => Some((names.to_vec(), found)),
-        });
-        let named: Vec<(Vec<String>, Found)> = named.collect();
+        let mut named: Vec<(Vec<String>, Found)> = Vec::with_capacity(found.len());
+        for found in found {
+            match &found {
+                // What has no name here is another broker's to delete.
+                Found::Object(_, place) => match view.name(*place) {
+                    Some(name) => named.push((vec![name], found)),
+                    None => self.tried.note(&found),
+                },
+                Found::Segment(_, names) => named.push((names.to_vec(), found)),
+            }
+        }
         let names: Vec<String> = named.iter().flat_map(|(names, _)| names).cloned().collect();
-        let (deleted, outcome) = self.delete(store, &names).await;
-        let mut deleted = deleted.into_iter();
+        let (became, outcome) = self.delete(store, &names).await;
+        let mut became = became.into_iter();
         for (names, found) in named {
-            // All of them are taken from the row, whatever became of the first.
-            if deleted.by_ref().take(names.len()).filter(|deleted| !deleted).count() > 0 {
+            let of: Vec<Became> = became.by_ref().take(names.len()).collect();
+            if of.contains(&Became::Untried) {
                 continue;
             }
+            self.tried.note(&found);
             match found {
+                _ if of.contains(&Became::Refused) => {}
                 Found::Object(id, _) => gone.objects.push(id),
                 Found::Segment(key, _) => gone.segments.push(key),
             }
@@ -216,18 +262,18 @@ impl Deleter {
         outcome
     }
 
-    /// Deletes these names, if it is certain that this broker is not cut off; which of them are gone.
-    async fn delete(&mut self, store: &dyn Store, names: &[String]) -> (Vec<bool>, Result<(), Undone>) {
-        let (mut gone, mut at, mut failures) = (vec![false; names.len()], 0, 0);
+    /// Deletes these names, if it is certain that this broker is not cut off; what became of each.
+    async fn delete(&mut self, store: &dyn Store, names: &[String]) -> (Vec<Became>, Result<(), Undone>) {
+        let (mut became, mut at, mut failures) = (vec![Became::Untried; names.len()], 0, 0);
         while at < names.len() {
             if let Err(undone) = self.is_in_touch().await {
-                return (gone, Err(undone));
+                return (became, Err(undone));
             }
             let until = (at + self.batch).min(names.len());
             let answer = timeout(&*self.context.runtime, ATTEMPT, store.delete(&names[at..until])).await;
             let failure = match answer {
                 Ok(Ok(())) => {
-                    gone[at..until].fill(true);
+                    became[at..until].fill(Became::Gone);
                     self.context.metrics.deleted((until - at) as u64);
                     (at, self.batch) = (until, (self.batch * 2).min(BATCH));
                     continue;
@@ -235,16 +281,18 @@ impl Deleter {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer in time".to_owned(),
             };
-            // A name that fails alone is left to the next round.
-            at += usize::from(until - at == 1);
+            if until - at == 1 {
+                became[at] = Became::Refused;
+                at += 1;
+            }
             failures += 1;
             self.batch = (self.batch / 2).max(1);
             if failures == FAILURES {
-                return (gone, Err(Undone::Store(failure)));
+                return (became, Err(Undone::Store(failure)));
             }
             self.context.runtime.sleep(PAUSE).await;
         }
-        (gone, Ok(()))
+        (became, Ok(()))
     }
 
     /// A barrier within the last seconds says that this broker is not cut off.
@@ -271,11 +319,15 @@ impl Deleter {
         let mut seen = BTreeSet::new();
         let data = format!("{}{cluster:032x}/", data::PREFIX);
         for prefix in [names::merged_of(cluster), data] {
-            for name in self.list(&prefix).await? {
-                if self.context.replica.read(|state| self.is_orphan(state, settled, &name)) && seen.len() < ORPHANS_MAX
-                {
-                    seen.insert(name);
-                }
+            let mut next = Some(String::new());
+            while let Some(after) = next {
+                let (page, rest) = self.page(&prefix, &after).await?;
+                let room = ORPHANS_MAX - seen.len();
+                self.context.replica.read(|state| {
+                    let orphans = page.into_iter().filter(|name| self.is_orphan(state, settled, name));
+                    seen.extend(orphans.take(room));
+                });
+                next = rest;
             }
         }
         self.orphans.retain(|name, _| seen.contains(name));
@@ -318,15 +370,8 @@ impl Deleter {
         self.empty.retain(|number, _| graves.iter().any(|(grave, _)| grave == number));
         let mut gone = Vec::new();
         for (number, path) in graves {
-            let found = self.list(&path).await?;
-            let files: Vec<String> = found
-                .into_iter()
-                .filter(|name| name.strip_prefix(&path).and_then(names::segment_of).is_some())
-                .collect();
-            if !files.is_empty() {
-                let store = Arc::clone(&self.context.store);
+            if self.has_emptied(&path).await? {
                 self.empty.insert(number, 0);
-                self.delete(&*store, &files).await.1?;
                 continue;
             }
             let count = self.empty.entry(number).or_default();
@@ -342,20 +387,32 @@ impl Deleter {
         Ok(())
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, Undone> {
-        let (context, mut found, mut after) = (&self.context, Vec::new(), String::new());
-        loop {
-            let page = timeout(&*context.runtime, ATTEMPT, context.store.list(prefix, &after, BATCH)).await;
-            let page = page
-                .map_err(|_| Undone::Store("no answer in time".to_owned()))?
-                .map_err(|error| Undone::Store(error.to_string()))?;
-            let is_last = page.len() < BATCH;
-            found.extend(page.into_iter().map(|row| row.name));
-            match found.last() {
-                Some(last) if !is_last => after.clone_from(last),
-                _ => return Ok(found),
-            }
+    /// Deletes the files of segments below a deleted topic's path; whether there were any.
+    async fn has_emptied(&mut self, path: &str) -> Result<bool, Undone> {
+        let store = Arc::clone(&self.context.store);
+        let (mut any, mut next) = (false, Some(String::new()));
+        while let Some(after) = next {
+            let (mut page, rest) = self.page(path, &after).await?;
+            page.retain(|name| name.strip_prefix(path).and_then(names::segment_of).is_some());
+            any |= !page.is_empty();
+            self.delete(&*store, &page).await.1?;
+            next = rest;
         }
+        Ok(any)
+    }
+
+    /// The next names behind `after`, and behind which to go on if there may be more.
+    async fn page(&self, prefix: &str, after: &str) -> Result<(Vec<String>, Option<String>), Undone> {
+        let context = &self.context;
+        let page = timeout(&*context.runtime, ATTEMPT, context.store.list(prefix, after, BATCH)).await;
+        let page = page
+            .map_err(|_| Undone::Store("no answer in time".to_owned()))?
+            .map_err(|error| Undone::Store(error.to_string()))?;
+        if page.first().is_some_and(|first| first.name.as_str() <= after) {
+            return Err(Undone::Store("a listing does not come to an end".to_owned()));
+        }
+        let rest = page.last().filter(|_| page.len() >= BATCH).map(|last| last.name.clone());
+        Ok((page.into_iter().map(|row| row.name).collect(), rest))
     }
 
     /// The bug: what is old by the system's clock goes, whoever may still be reading there.

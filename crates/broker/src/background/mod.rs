@@ -29,6 +29,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use kafscale_log::lone::Lone;
 use kafscale_runtime::{Handle, timeout};
+use kafscale_state::State;
 use kafscale_store::{Body, CreateError, ReadError, ReadRange, ReplaceError, Store};
 use parking_lot::Mutex;
 
@@ -49,6 +50,9 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 6;
 /// The pause after the first failed attempt; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Merging is spared while less than this part of the room for extents is used.
+const EXTENTS_SPARED: u64 = 8;
 
 /// What all jobs share.
 pub struct Context {
@@ -137,6 +141,22 @@ impl Undone {
 }
 
 impl Context {
+    /// Counts what was rewritten where the provider bills the former copy on: objects live for hours, a minimum storage time
+    /// is of weeks.
+    fn billed_again(&self, bytes: u64) {
+        if self.store.facts().storage_days_min > 0 {
+            self.metrics.billed_again(bytes);
+        }
+    }
+
+    /// Whether records are left where flushes wrote them until they become segments. Where each copy is billed for weeks and
+    /// requests are free, a merged object saves nothing and costs as much as all its records; but it saves room for extents,
+    /// so there must be plenty.
+    fn spares_merging(&self, state: &State) -> bool {
+        let (facts, backlog) = (self.store.facts(), state.backlog());
+        facts.storage_days_min > 0 && !facts.requests_cost_money && backlog.used < backlog.cap / EXTENTS_SPARED
+    }
+
     /// Writes an object whose bytes never differ, as often as it takes. `Ok(true)` if it stands as a fact that these bytes are
     /// there, `Ok(false)` if an object of this name is there that may be another one.
     async fn create(&self, name: &str, body: &Body) -> Result<bool, Undone> {

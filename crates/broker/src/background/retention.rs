@@ -26,12 +26,36 @@ const CUTS: usize = 1_000;
 
 /// Runs as long as the process, or until nothing more is applied.
 pub async fn run(context: Arc<Context>) {
+    let mut warned = false;
     while !context.writer.is_stopped() {
         context.runtime.sleep(context.settings.retention_check).await;
+        let (below, days) = (below_minimum(&context), context.store.facts().storage_days_min);
+        if below > 0 && !std::mem::replace(&mut warned, true) {
+            tracing::warn!(
+                topics = below,
+                days,
+                "topics keep records for less time than the provider bills each object for: keeping them longer costs nothing"
+            );
+        }
         if let Err(error) = round(&context).await {
             tracing::debug!(%error, "retention cut nothing; the next round tries again");
         }
     }
+}
+
+/// Topics that let go of records by age for which the provider is paid on.
+fn below_minimum(context: &Context) -> usize {
+    let days = context.store.facts().storage_days_min;
+    if days == 0 {
+        return 0;
+    }
+    let minimum_ms = u64::from(days) * 24 * 60 * 60 * 1_000;
+    let below = context.replica.read(|state| {
+        let configs = state.topics().map(|topic| LifeConfig::new(&Layers::of_topic(state, context.node_id, topic)));
+        configs.filter_map(|config| keep(&config)?.age_ms).filter(|age_ms| *age_ms < minimum_ms).count()
+    });
+    context.metrics.reading("topics_below_storage_minimum", below as u64);
+    below
 }
 
 async fn round(context: &Context) -> Result<(), Undone> {

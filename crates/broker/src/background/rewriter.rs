@@ -100,7 +100,11 @@ impl Rewriter {
                 let has_waited = now.saturating_sub(since) >= settings.merge_age;
                 (waiting.rests_until <= now).then_some((handle, has_waited))
             });
-            let (parts, idle) = context.replica.read(|state| plan::plan(state, candidates, &wish));
+            let (parts, idle) = context.replica.read(|state| {
+                let spares = context.spares_merging(state);
+                let merged = |(handle, _): &(Handle, bool)| !spares || plan::is_compacted(state, *handle, wish.node_id);
+                plan::plan(state, candidates.filter(merged), &wish)
+            });
             if level == 1 {
                 idle.into_iter().for_each(|handle| self.debt.update(handle, |waiting| waiting.fresh_since = None));
             }
@@ -110,6 +114,7 @@ impl Rewriter {
             match merge::merge(&context, &mut self.pace, level, &parts).await {
                 Ok(outcome) => {
                     context.metrics.merged(outcome.bytes);
+                    context.billed_again(outcome.bytes);
                     for (handle, swapped) in outcome.swaps {
                         if swapped.is_err() {
                             // Something else has changed it; the next round looks again.
@@ -159,7 +164,10 @@ impl Rewriter {
         for handle in jobs {
             let Some(job) = context.replica.read(|state| segments::job(state, handle)) else { continue };
             match segments::execute(&context, &mut self.pace, &job).await {
-                Ok(bytes) => context.metrics.segmented(bytes),
+                Ok(bytes) => {
+                    context.metrics.segmented(bytes);
+                    context.billed_again(bytes);
+                }
                 Err(error) => self.failed(&error, std::iter::once(handle), now),
             }
             if self.rests_until > now {

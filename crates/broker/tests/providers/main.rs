@@ -15,6 +15,7 @@ mod any;
 mod aws;
 mod b2;
 mod ceph;
+mod deletion;
 mod gcs;
 mod gcs_native;
 mod harness;

@@ -39,6 +39,8 @@ const READS: usize = 16;
 const PAGE: usize = 1000;
 /// How long a store that does not answer is asked.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Deletions that may be refused in one sweep; what fails then is not tried by halves any more.
+const REFUSALS_MAX: u32 = 1_000;
 /// A barrier allows deletes for so long.
 const BARRIER_AGE_MAX: Duration = Duration::from_secs(10);
 /// A floor written later than this after the barrier may have gone back.
@@ -131,9 +133,10 @@ impl Lone {
     async fn sweep(&self, floor: Position, mut proven_at: Instant, is_live: &IsLive) -> Result<(), TrimError> {
         let core = &*self.core;
         let (prefix, mut after) = (names::frames(core.generation), String::new());
+        let mut refused = Refused { times: 0, last: Ok(()) };
         loop {
             let page = core.list(&prefix, &after, PAGE, Patience::For(PATIENCE)).await.map_err(store)?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { return refused.last };
             after.clone_from(&last.name);
             let below = |name: &str| names::frame_position(core.generation, name).filter(|at| *at < floor);
             let dead: Vec<_> = page
@@ -144,9 +147,9 @@ impl Lone {
             if core.runtime.now().saturating_sub(proven_at) > BARRIER_AGE_MAX {
                 (proven_at, _) = self.prove().await?;
             }
-            core.delete(&dead).await?;
+            core.delete_all_that_go(&dead, &mut refused).await?;
             if page.len() < PAGE || below(&last.name).is_none() {
-                return Ok(());
+                return refused.last;
             }
         }
     }
@@ -159,8 +162,35 @@ impl Lone {
     }
 }
 
+/// Deletions that the store refused in one sweep.
+struct Refused {
+    times: u32,
+    last: Result<(), TrimError>,
+}
+
 /// Writes that may be repeated without a thought.
 impl Core {
+    /// Deletes these, but for those that the store refuses: what fails together is tried by halves, so that a name that
+    /// can never be deleted does not hold up the others. A store that is away ends it.
+    async fn delete_all_that_go(&self, names: &[String], refused: &mut Refused) -> Result<(), TrimError> {
+        let mut rest = vec![names];
+        while let Some(names) = rest.pop() {
+            match self.try_delete(names).await {
+                Ok(()) => {}
+                Err(Fault::Refused(reason)) => {
+                    refused.times += 1;
+                    refused.last = Err(TrimError(reason));
+                    if names.len() > 1 && refused.times < REFUSALS_MAX {
+                        let (first, second) = names.split_at(names.len() / 2);
+                        rest.extend([second, first]);
+                    }
+                }
+                Err(fault) => return Err(store(fault)),
+            }
+        }
+        Ok(())
+    }
+
     /// Creates an object whose bytes follow from its name.
     async fn create_once(&self, name: &str, body: Body) -> Result<(), TrimError> {
         self.repeat(body.len(), || async {
@@ -178,6 +208,7 @@ impl Core {
             }
         })
         .await
+        .map_err(store)
     }
 
     async fn replace(&self, name: &str, bytes: Bytes) -> Result<(), TrimError> {
@@ -188,9 +219,14 @@ impl Core {
             })
         })
         .await
+        .map_err(store)
     }
 
     async fn delete(&self, names: &[String]) -> Result<(), TrimError> {
+        self.try_delete(names).await.map_err(store)
+    }
+
+    async fn try_delete(&self, names: &[String]) -> Result<(), Fault> {
         if names.is_empty() {
             return Ok(());
         }
@@ -207,7 +243,7 @@ impl Core {
         &self,
         bytes: u64,
         attempt: impl Fn() -> F,
-    ) -> Result<(), TrimError> {
+    ) -> Result<(), Fault> {
         let (started, limit) = (self.runtime.now(), self.attempt_timeout(bytes));
         for repeat in 0.. {
             let fault = match timeout(&*self.runtime, limit, attempt()).await {
@@ -217,7 +253,7 @@ impl Core {
             };
             let patient = self.runtime.now().saturating_sub(started) < PATIENCE;
             if !patient || matches!(fault, Fault::Refused(_)) {
-                return Err(store(fault));
+                return Err(fault);
             }
             self.runtime.sleep(self.back_off(repeat)).await;
         }

@@ -166,6 +166,7 @@ impl Cleaner {
         if !filled.is_empty() {
             let outcome = merge::write(&self.context, &mut self.pace, plan::LEVEL, &filled).await?;
             self.context.metrics.cleaned(outcome.bytes);
+            self.context.billed_again(outcome.bytes);
             refused.extend(outcome.swaps.into_iter().filter(|(_, swap)| swap.is_err()).map(|(handle, _)| handle));
         }
         let partitions: Vec<_> = cleaned.into_iter().filter(|it| !refused.contains(&it.partition)).collect();
@@ -193,6 +194,7 @@ impl Cleaner {
             let Some(part) = part else { return Ok(()) };
             let outcome = merge::merge(&context, &mut self.pace, plan::LEVEL, &[part]).await?;
             context.metrics.cleaned(outcome.bytes);
+            context.billed_again(outcome.bytes);
             if outcome.swaps.iter().any(|(_, swap)| swap.is_err()) {
                 return Err(Undone::Unfit("the segment was replaced meanwhile".to_owned()));
             }
