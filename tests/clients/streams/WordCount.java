@@ -10,11 +10,13 @@ import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.LongDeserializer;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.serialization.StringDeserializer;
@@ -24,11 +26,13 @@ import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
+import org.apache.kafka.streams.processor.StateRestoreListener;
 
 /**
  * Kafka Streams counting words, at least once, which is its default: a repartition topic, a changelog, a group.
  *
- * <p>{@code java -cp 'JARS/*' WordCount.java HOST:PORT TOPIC} prints one line per check.
+ * <p>{@code java -cp 'JARS/*' WordCount.java HOST:PORT TOPIC [first|again]} prints one line per check. {@code first} ends before
+ * the local state is thrown away, and {@code again} begins there.
  */
 public final class WordCount {
     private static final int LINES = 200;
@@ -36,6 +40,7 @@ public final class WordCount {
     private final String bootstrap;
     private final String input;
     private final String output;
+    private final AtomicLong restored = new AtomicLong();
     private int failed;
 
     private WordCount(String bootstrap, String topic) {
@@ -46,11 +51,20 @@ public final class WordCount {
 
     public static void main(String[] arguments) throws Exception {
         WordCount suite = new WordCount(arguments[0], arguments[1]);
-        suite.run(arguments[1]);
+        suite.run(arguments[1], arguments.length > 2 ? arguments[2] : "all");
         System.exit(suite.failed == 0 ? 0 : 1);
     }
 
-    private void run(String application) throws Exception {
+    private void run(String application, String part) throws Exception {
+        if (!part.equals("again")) {
+            first(application);
+        }
+        if (!part.equals("first")) {
+            again(application);
+        }
+    }
+
+    private void first(String application) throws Exception {
         check("topics", () -> {
             try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
                 admin.createTopics(Set.of(new NewTopic(input, 4, (short) 1), new NewTopic(output, 2, (short) 1))).all().get();
@@ -66,10 +80,17 @@ public final class WordCount {
             produce();
             return count(application, first, 2);
         });
-        // Without its local state the application has to read the changelog back.
+    }
+
+    /** Without its local state the application has to read the changelog back. */
+    private void again(String application) {
         check("counts on from the changelog", () -> {
             produce();
-            return count(application, Files.createTempDirectory("kafscale-streams-"), 3);
+            count(application, Files.createTempDirectory("kafscale-streams-"), 3);
+            if (restored.get() == 0) {
+                throw new AssertionError("nothing was restored");
+            }
+            return null;
         });
     }
 
@@ -113,6 +134,18 @@ public final class WordCount {
             streams.setStateListener((now, before) -> {
                 if (now == KafkaStreams.State.ERROR) {
                     broken.countDown();
+                }
+            });
+            streams.setGlobalStateRestoreListener(new StateRestoreListener() {
+                @Override
+                public void onRestoreStart(TopicPartition partition, String store, long from, long to) {}
+
+                @Override
+                public void onBatchRestored(TopicPartition partition, String store, long to, long records) {}
+
+                @Override
+                public void onRestoreEnd(TopicPartition partition, String store, long records) {
+                    restored.addAndGet(records);
                 }
             });
             streams.start();
