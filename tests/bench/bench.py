@@ -15,6 +15,15 @@
     cost      on an S3-like store: requests at 1, 10 and 100 MB/s, and their price per GiB at each provider
     connections   memory for each of 5,000 idle connections
 
+The life of data, each on an S3-like store but where it says otherwise:
+
+    merge     broker CPU and requests per GiB merged, made into segments, and compacted
+    cold      sequential reads of a broker that has just started, against the raw store's; on a directory as well
+    point     a fetch at a random offset: GETs and latency
+    replays   the tail's latency with and without ten full replays of a cold topic beside it
+    small     objects and requests of 10,000 small partitions
+    start     time, memory and snapshot of 10,000 and 100,000 partitions, on a directory
+
 `--scale` makes every load smaller (0.1) or larger; 1 is what the published figures use.
 """
 
@@ -29,10 +38,14 @@ from pathlib import Path
 import beside
 import bucket
 import calls
+import cold
 import connections
 import cost
 import groups
+import merge
 import signing
+import small
+import stages
 from clients import client_settings
 
 SECTIONS = {
@@ -47,6 +60,12 @@ SECTIONS = {
     "signing": signing.run,
     "cost": cost.run,
     "connections": connections.run,
+    "merge": merge.run,
+    "cold": cold.cold,
+    "point": cold.point,
+    "replays": cold.replays,
+    "small": small.run,
+    "start": small.start,
 }
 TABLES = {
     "beside": beside.table,
@@ -56,6 +75,12 @@ TABLES = {
     "signing": signing.table,
     "cost": cost.table,
     "connections": connections.table,
+    "merge": stages.table(merge.COLUMNS),
+    "cold": stages.table(cold.COLD),
+    "point": stages.table(cold.POINT),
+    "replays": stages.table(cold.REPLAYED),
+    "small": small.table,
+    "start": stages.table(small.START),
 }
 
 

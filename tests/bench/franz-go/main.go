@@ -1,6 +1,7 @@
 // A load by franz-go. It prints one line of JSON.
 //
 //	franz-go-load produce -bootstrap H:P -topic T [-partitions N] -records N [-rate N]   as fast as it goes, or N records/s
+//	              ... [-keys N]                                                          with keys, so many in each partition
 //	franz-go-load closed  -bootstrap H:P -topic T -records N                             one record at a time, linger 0
 //	franz-go-load e2e     -bootstrap H:P -topic T -partitions N -records N -rate N       time from send to receipt
 //
@@ -27,7 +28,7 @@ type load struct {
 	bootstrap, topic string
 	partitions       int
 	records, rate    int
-	size             int
+	size, keys       int
 }
 
 // result is what every mode prints; latencies are in milliseconds.
@@ -54,6 +55,7 @@ func main() {
 	flags.IntVar(&l.records, "records", 100_000, "records to send")
 	flags.IntVar(&l.rate, "rate", 0, "records per second; 0 is as fast as it goes")
 	flags.IntVar(&l.size, "size", 1024, "bytes of each value")
+	flags.IntVar(&l.keys, "keys", 0, "different keys in each partition; 0 is none at all")
 	flags.Parse(os.Args[2:])
 	modes := map[string]func(context.Context) (result, error){"produce": l.produce, "closed": l.closed, "e2e": l.e2e}
 	mode, known := modes[os.Args[1]]
@@ -84,7 +86,11 @@ func (l *load) record(noise []byte, number int) *kgo.Record {
 	value := make([]byte, l.size)
 	copy(value[8:], noise[rand.IntN(len(noise)-l.size):])
 	binary.BigEndian.PutUint64(value, uint64(time.Now().UnixNano()))
-	return &kgo.Record{Topic: l.topic, Partition: int32(number % l.partitions), Value: value}
+	var key []byte
+	if l.keys > 0 {
+		key = binary.BigEndian.AppendUint64(nil, uint64(number/l.partitions%l.keys))
+	}
+	return &kgo.Record{Topic: l.topic, Partition: int32(number % l.partitions), Key: key, Value: value}
 }
 
 func noise() []byte {
