@@ -91,9 +91,11 @@ def start(folder, scale):
         here = folder / f"{partitions}"
         broker = Kafscale(here, binary="kafscale-release")
         empty_s = broker.start()
-        empty_mib = broker.memory_mib()
-        created_s = fill(broker.bootstrap, max(1, int(partitions * min(1, scale)) // PER_TOPIC))
-        broker.stop()
+        try:
+            empty_mib = broker.memory_mib()
+            created_s = fill(broker.bootstrap, max(1, int(partitions * min(1, scale)) // PER_TOPIC))
+        finally:
+            broker.stop()
         rows.append({"what": f"{partitions:,}, replaying the log", "empty_s": empty_s, "created_s": created_s,
                      **started(broker, partitions, empty_mib)})
         copy(broker, here)
