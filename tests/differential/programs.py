@@ -383,4 +383,20 @@ def cluster(world):
     world.ask("DescribeUserScramCredentials", 0, users=None)
 
 
-PROGRAMS = [topics, partitions, configs, records, idempotence, one_member, three_members, static_members, bad_joins, old_joins, listings, cluster]
+def odd_names(world):
+    """A group may be called anything but nothing; a topic may not."""
+    create(world, "t", 1)
+    for name in ("\n", "\x00", "\x1b[2J", "a\tb", "\x7f", "\u202e", "ü", "a/b", " "):
+        world.ask("CreateTopics", 5, topics=[{"name": world.name("t" + name), "num_partitions": 1, "replication_factor": 1, "assignments": [], "configs": []}], timeout_ms=10000)
+        group = "g" + name
+        find_coordinator(world, group)
+        member = joined(world, "a", group)
+        sync(world, "a", group, member.member_id, member.generation_id, [(member.member_id, b"all")])
+        commit(world, group, "t", [(0, 3)], member_id=member.member_id, generation=member.generation_id, on="a")
+        committed(world, group, "t", (0,))
+        leave(world, "a", group, member.member_id)
+        describe(world, group)
+        world.ask("DeleteGroups", 1, groups_names=[world.name(group)])
+
+
+PROGRAMS = [topics, partitions, configs, records, idempotence, one_member, three_members, static_members, bad_joins, old_joins, listings, cluster, odd_names]
