@@ -251,12 +251,20 @@ impl Reader {
                 if extent.is_map() {
                     return false;
                 }
-                window = window.saturating_sub(u64::from(extent.len));
+                window = window.saturating_sub(bytes_from(&extent, *next_offset));
                 window > 0
             });
         }
         shared.loader.start();
     }
+}
+
+/// About how many bytes of an extent a reader at `offset` has still before it: pieces may be larger than a window, and a
+/// reader in the middle of one wants the next before it gets there.
+fn bytes_from(extent: &Extent, offset: i64) -> u64 {
+    let whole = extent.end_offset.saturating_sub(extent.base_offset).max(1) as u128;
+    let left = extent.end_offset.saturating_sub(offset.max(extent.base_offset)).max(0) as u128;
+    (u128::from(extent.len) * left / whole) as u64
 }
 
 /// What is left of the limits of a whole answer.

@@ -240,6 +240,29 @@ fn a_sequential_reader_finds_the_next_extents_in_memory() {
 }
 
 #[test]
+fn the_next_extent_is_loaded_before_a_large_one_is_read_to_its_end() {
+    // The window is an eighth of the cache: half of an extent.
+    let world = World::with_cache(8 << 20);
+    let batches: Vec<_> = (0..20).map(|_| batch(&[0], 100_000)).collect();
+    for _ in 0..6 {
+        world.write(&[(1, &batches)]);
+    }
+    let mut offset = 0;
+    let mut waited = Vec::new();
+    while offset < 120 {
+        let (_, before) = world.cache.hits_and_misses();
+        let ask = Ask { bytes_max: 100_100, ..ask(1, offset) };
+        let taken = found(&world.clock.run(world.reader.fetch(&[ask], limits(1, SECOND)))[0]);
+        if world.cache.hits_and_misses().1 > before {
+            waited.push(offset);
+        }
+        offset = taken.last().expect("more").1 + 1;
+        world.clock.run(world.clock.sleep(SECOND));
+    }
+    assert_eq!(waited, [0], "only the first is waited for");
+}
+
+#[test]
 fn an_extent_that_no_cache_can_hold_is_sent_all_the_same() {
     let world = World::with_cache(100 << 10);
     world.write(&[(1, &[batch(&[0], 90_000), batch(&[0], 90_000)])]);
