@@ -45,8 +45,7 @@ import groups
 import merge
 import signing
 import small
-import stages
-from clients import client_settings
+from clients import client_settings, columns
 
 SECTIONS = {
     "beside": beside.run,
@@ -75,12 +74,12 @@ TABLES = {
     "signing": signing.table,
     "cost": cost.table,
     "connections": connections.table,
-    "merge": stages.table(merge.COLUMNS),
-    "cold": stages.table(cold.COLD),
-    "point": stages.table(cold.POINT),
-    "replays": stages.table(cold.REPLAYED),
+    "merge": columns(merge.COLUMNS),
+    "cold": columns(cold.COLD),
+    "point": columns(cold.POINT),
+    "replays": columns(cold.REPLAYED),
     "small": small.table,
-    "start": stages.table(small.START),
+    "start": columns(small.START),
 }
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from clients import GIB, RECORD_BYTES, create_topic, java_consume, java_produce
+from clients import GIB, RECORD_BYTES, create_topic, java_consume, java_produce, with_cpu
 from servers import Kafka, Kafscale
 
 # (partitions, producers) of each load.
@@ -51,15 +51,6 @@ def measure(broker, scale):
     finally:
         broker.stop()
     return figures
-
-
-def with_cpu(broker, load):
-    """Runs a load and adds the broker's CPU seconds per GiB, with two seconds for what it does afterwards."""
-    before = broker.cpu_seconds()
-    result = load()
-    time.sleep(2)
-    result["cpu_s_per_gib"] = (broker.cpu_seconds() - before) / (result["bytes"] / GIB)
-    return result
 
 
 def table(figures):

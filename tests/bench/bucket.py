@@ -4,7 +4,7 @@
 
 import time
 
-from clients import GIB, MIB, RECORD_BYTES, create_topic, franz_go, java_produce
+from clients import GIB, MIB, RECORD_BYTES, columns, create_topic, franz_go, java_produce
 from stores import on_bucket
 
 # What one default producer may have in flight on one partition: five batches of its batch size.
@@ -108,8 +108,4 @@ COLUMNS = [
 ]
 
 
-def table(rows):
-    """Only the columns for which some row has a figure."""
-    columns = [column for column in COLUMNS if any(row.get(column[1]) is not None for row in rows)]
-    head = [title for title, _, _ in columns]
-    return head, [[form.format(row[key]) if row.get(key) is not None else "" for _, key, form in columns] for row in rows]
+table = columns(COLUMNS)

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -92,3 +93,33 @@ def franz_go(mode, bootstrap, topic, **options):
     if done.returncode != 0:
         raise RuntimeError(f"the franz-go client failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout)
+
+
+def kafscale_bench(broker, mode, topic, **options):
+    """Runs `kafscale bench` of the broker's own binary; `record_size` is `--record-size`, a list is a flag each."""
+    flags = [word for name, value in options.items() for each in (value if isinstance(value, list) else [value])
+             for word in (f"--{name.replace('_', '-')}", each)]
+    command = [broker.binary, "bench", mode, "--bootstrap-server", broker.bootstrap, "--topic", topic, "-o", "json", *flags]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"kafscale bench failed:\n{done.stderr[-2000:]}")
+
+
+def with_cpu(broker, load):
+    """Runs a load and adds the broker's CPU seconds per GiB, with two seconds for what it does afterwards."""
+    before = broker.cpu_seconds()
+    result = load()
+    time.sleep(2)
+    result["cpu_s_per_gib"] = (broker.cpu_seconds() - before) / (result["bytes"] / GIB)
+    return result
+
+
+def columns(described):
+    """How rows become a table: of (title, key, format) only the columns for which some row has a figure."""
+
+    def shown(rows):
+        used = [column for column in described if any(row.get(column[1]) is not None for row in rows)]
+        cells = [[form.format(row[key]) if row.get(key) is not None else "" for _, key, form in used] for row in rows]
+        return [title for title, _, _ in used], cells
+
+    return shown

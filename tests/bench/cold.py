@@ -56,7 +56,6 @@ def cold(folder, scale):
     mib, rows = 1024 * scale, []
     with stages.on_directory(folder / "directory") as on:
         for form in forms(on, mib):
-            stages.restart_cold(on, stages.AT_REST)
             row = sequential(on, f"directory: {form}", mib)
             row["raw_mib_per_s"] = raw_directory(on.broker.data, int(row["get_mib"] * MIB))
             rows.append(row)
@@ -242,4 +241,3 @@ REPLAYED = [
     ("replays MiB/s, all together", "replayed_mib_per_s", "{:.0f}"),
     ("cores of the broker", "broker_cores", "{:.2f}"),
 ]
-

@@ -1,15 +1,15 @@
 """What an S3-like store is asked at 1, 10 and 100 MB/s, and what that costs at each provider's list prices.
 
 The requests are counted by the proxy before SeaweedFS, by kind, while a client produces at a steady rate, and for half a minute
-more, in which the broker merges. Consumers that keep up are answered from memory and ask for nothing. Prices are those of the profiles (`kafscale
-storage profiles -o json`): nothing here knows a price. Traffic out of the provider's network is not in them.
+more, in which the broker merges. Consumers that keep up are answered from memory and ask for nothing. Prices are those of the
+profiles (`kafscale storage profiles -o json`): nothing here knows a price. Traffic out of the provider's network is not in them.
 """
 
 import json
 import subprocess
 import time
 
-from clients import GIB, create_topic
+from clients import GIB, create_topic, kafscale_bench
 from servers import setup
 from stores import on_bucket
 
@@ -53,13 +53,9 @@ def counted(proxy, lists):
 def load(broker, rate, seconds):
     """Produces at a rate; the bytes and seconds that took."""
     records = rate * 1_000_000 * seconds // RECORD_BYTES
-    command = [broker.binary, "bench", "produce", "--bootstrap-server", broker.bootstrap, "--topic", "cost", "-o", "json",
-               "--partitions", PARTITIONS, "--record-size", RECORD_BYTES, "--records", records,
-               "--rate", rate * 1_000_000 // RECORD_BYTES]
     began = time.monotonic()
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{command}: {done.stderr[-2000:]}")
+    kafscale_bench(broker, "produce", "cost", partitions=PARTITIONS, record_size=RECORD_BYTES, records=records,
+                   rate=rate * 1_000_000 // RECORD_BYTES)
     return {"bytes": records * RECORD_BYTES, "seconds": time.monotonic() - began}
 
 
@@ -75,7 +71,7 @@ def with_prices(counts, rate, produced):
 
 
 def profiles():
-    command = [setup("kafscale"), "storage", "profiles", "-o", "json"]
+    command = [setup("kafscale-release"), "storage", "profiles", "-o", "json"]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

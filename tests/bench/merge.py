@@ -39,12 +39,9 @@ def cleaning(on, mib):
     whole = merged["mib"] * MIB * 0.99
     read = "compaction_read_bytes_total"
     what = f"log compaction, per GiB read: {keys * KEYED_PARTITIONS} keys, each {WRITES_PER_KEY} times"
-    row = stages.stage(on, what, stages.CLEANING, lambda counts: counts.sum(read),
-                       lambda counts: counts.sum(read) >= whole and counts.reading("compaction_debt_partitions") == 0)
-    counts = stages.Counts(on.broker)
-    row["removed_records"] = counts.sum("compaction_removed_records_total")
-    row["written_share"] = counts.rewritten("compacted") / (row["mib"] * MIB)
-    return [merged, row]
+    cleaned = stages.stage(on, what, stages.CLEANING, lambda counts: counts.sum(read),
+                           lambda counts: counts.sum(read) >= whole and counts.reading("compaction_debt_partitions") == 0)
+    return [merged, cleaned]
 
 
 COLUMNS = [

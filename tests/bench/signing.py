@@ -5,12 +5,11 @@ mode is what the profile says: `minio` signs the SHA-256 of every body, `aws` ov
 Nothing here measures speed: client, broker and store share the machine.
 """
 
-import shlex
 import subprocess
 import time
 import uuid
 
-from clients import GIB
+from clients import GIB, kafscale_bench, with_cpu
 from servers import Kafscale, Server, accepts, free_port, setup
 from stores import seaweedfs
 
@@ -81,29 +80,24 @@ def measured(broker, scale):
     broker.start()
     try:
         time.sleep(3)  # the first look at the bucket is over
-        produced = with_cpu(broker, "produce", records)
+        produced = cpu_of(broker, "produce", records, partitions=PARTITIONS, record_size=RECORD_BYTES,
+                          set=["batch.size=1000000", "linger.ms=20"])
         broker.stop()
         broker.start()
-        consumed = with_cpu(broker, "consume", records)
+        consumed = cpu_of(broker, "consume", records)
     finally:
         broker.stop()
     return {"produce_cpu_s_per_gib": produced, "consume_cpu_s_per_gib": consumed}
 
 
-def with_cpu(broker, mode, records):
-    """CPU-seconds of the broker per GiB of one load, and two seconds of what it does afterwards."""
-    before = broker.cpu_seconds()
-    command = [broker.binary, "bench", mode, "--bootstrap-server", broker.bootstrap, "--topic", "bench", "-o", "json"]
-    if mode == "produce":
-        command += ["--partitions", PARTITIONS, "--record-size", RECORD_BYTES, "--records", records,
-                    "--set", "batch.size=1000000", "--set", "linger.ms=20"]
-    else:
-        command += ["--records", records]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{shlex.join(map(str, command))}: {done.stderr[-2000:]}")
-    time.sleep(2)
-    return (broker.cpu_seconds() - before) / (records * RECORD_BYTES / GIB)
+def cpu_of(broker, mode, records, **options):
+    """CPU-seconds of the broker per GiB of one load."""
+
+    def load():
+        kafscale_bench(broker, mode, "bench", records=records, **options)
+        return {"bytes": records * RECORD_BYTES}
+
+    return with_cpu(broker, load)["cpu_s_per_gib"]
 
 
 def table(rows):

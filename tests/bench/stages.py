@@ -57,18 +57,12 @@ def on_s3_like(folder):
 
 
 def restart(on, settings):
-    """The same store, other settings; all that was in the broker's memory is gone. Returns seconds until ready."""
+    """The same store, other settings; all that was in the broker's memory is gone, on a directory from the page cache as well."""
     on.broker.stop()
+    if isinstance(on, OnDirectory):
+        forget_pages(on.broker.data)
     on.broker.settings = {**on.broker.settings, **settings}
-    return on.broker.start()
-
-
-def restart_cold(on, settings):
-    """On a directory: the pages of its files are gone as well."""
-    on.broker.stop()
-    forget_pages(on.broker.data)
-    on.broker.settings = {**on.broker.settings, **settings}
-    return on.broker.start()
+    on.broker.start()
 
 
 def write(on, topic, partitions, mib, **options):
@@ -131,16 +125,6 @@ def merged(on, what="L0 to L1"):
 def segmented(on, what="L1 to .kfs"):
     return stage(on, what, SEGMENTS, lambda counts: counts.rewritten("segment"),
                  lambda counts: counts.rewritten("segment") > 0 and counts.reading("segment_debt_partitions") == 0)
-
-
-def table(columns):
-    """How rows are shown: only the columns for which they have a figure."""
-
-    def shown(rows):
-        cells = [[form.format(row[key]) if key in row else "" for _, key, form in columns] for row in rows]
-        return [title for title, _, _ in columns], cells
-
-    return shown
 
 
 def forget_pages(folder):

@@ -100,8 +100,7 @@ impl Look {
         };
         tell(&report);
         // What had no answer is asked for again by the next start.
-        let is_whole = !report.findings.iter().any(|finding| matches!(finding.verdict, Verdict::Unanswered(_)));
-        if let Some(marker) = marker.filter(|_| is_whole) {
+        if let Some(marker) = marker.filter(|_| report.is_answered()) {
             let probed = Probed::of(&report, &*runtime, store.facts());
             let barrier = || async { replica.barrier(&*log).await.map_err(|error| error.to_string()) };
             note(&*store, &runtime, &marker, probed, barrier).await;

@@ -132,10 +132,10 @@ async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
 
 /// Leaves the result in the marker of the cluster that the store holds; what came of that.
 async fn note(store: &dyn Store, runtime: &Handle, before: &Bytes, report: &Report) -> String {
-    let probed = Probed::of(report, &**runtime, store.facts());
-    if probed.troubles().iter().any(|trouble| trouble.result == "unanswered") {
+    if !report.is_answered() {
         return format!("{MARKER} stays as it is, since not all was answered");
     }
+    let probed = Probed::of(report, &**runtime, store.facts());
     match noted::note(store, &**runtime, before, probed).await {
         Noted::Yes => format!("the result is in {MARKER}"),
         Noted::Changed | Noted::NoMarker => format!("{MARKER} was written by somebody else meanwhile, and stays so"),

@@ -192,6 +192,11 @@ impl Report {
         &found.expect("the check was made").verdict
     }
 
+    /// Whether every question had an answer: only then is the result worth keeping.
+    pub fn is_answered(&self) -> bool {
+        !self.findings.iter().any(|finding| matches!(finding.verdict, Verdict::Unanswered(_)))
+    }
+
     /// Whether records may lie here.
     pub fn fit_for_data(&self) -> Result<(), Unfit> {
         self.fit(|check| !check.is_of_the_log())
