@@ -11,7 +11,7 @@ import time
 
 from clients import GIB, create_topic, kafscale_bench
 from servers import setup
-from stores import on_bucket
+from stores import known, on_bucket
 
 RATES_MB = (1, 10, 100)
 PARTITIONS = 64
@@ -26,7 +26,7 @@ def run(folder, scale):
         seconds = max(10, int(60 * scale))
         with on_bucket(folder / str(rate), suffix="-release") as on:
             create_topic(on.broker.bootstrap, "cost", PARTITIONS)
-            time.sleep(5)  # the first look at the bucket is over
+            known(on.broker)
             on.proxy.reset()
             lists = listings(on.broker)
             produced = load(on.broker, rate, seconds)

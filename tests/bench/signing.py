@@ -6,12 +6,11 @@ Nothing here measures speed: client, broker and store share the machine.
 """
 
 import subprocess
-import time
 import uuid
 
 from clients import GIB, kafscale_bench, with_cpu
 from servers import Kafscale, Server, accepts, free_port, setup
-from stores import seaweedfs
+from stores import known, seaweedfs
 
 # What it is called, whether over TLS, and the profile that says how bodies are protected.
 MODES = [
@@ -79,7 +78,7 @@ def measured(broker, scale):
     records = int(GIB * scale) // RECORD_BYTES
     broker.start()
     try:
-        time.sleep(3)  # the first look at the bucket is over
+        known(broker)
         produced = cpu_of(broker, "produce", records, partitions=PARTITIONS, record_size=RECORD_BYTES,
                           set=["batch.size=1000000", "linger.ms=20"])
         broker.stop()

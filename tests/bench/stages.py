@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clients import GIB, MIB, RECORD_BYTES, franz_go
 from servers import Kafscale
-from stores import on_bucket
+from stores import known, on_bucket
 
 PATIENCE_S = 300
 
@@ -53,6 +53,7 @@ def on_directory(folder):
 @contextlib.contextmanager
 def on_s3_like(folder):
     with on_bucket(folder, suffix="-release", settings=AT_REST) as on:
+        known(on.broker)
         yield on
 
 

@@ -5,6 +5,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 import urllib.request
 import uuid
 
@@ -76,6 +77,15 @@ class OnBucket:
     def report(self):
         for method, counts in self.proxy.stats()["methods"].items():
             print(f"{method}: {counts['requests']} requests, answers {counts['answers']}, faults {counts['faults']}")
+
+
+def known(broker, patience_s=60):
+    """Waits until a broker on a new bucket has asked it everything, which is once in the bucket's life and some 125 requests."""
+    deadline = time.monotonic() + patience_s
+    while "cluster.json has the result" not in broker.log.read_text():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the first look at the bucket does not end:\n{broker.log_tail(20)}")
+        time.sleep(0.1)
 
 
 class Proxy(Server):
