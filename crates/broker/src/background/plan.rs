@@ -24,6 +24,8 @@ pub struct Part {
     pub extents: Vec<Extent>,
     /// Batches that end at or below it are left out.
     pub log_start: i64,
+    /// It is all that waits there, not only what fits in an object.
+    pub is_all: bool,
 }
 
 impl Part {
@@ -77,10 +79,11 @@ pub fn plan(state: &State, candidates: impl Iterator<Item = (Handle, bool)>, wis
 fn part(state: &State, handle: Handle, wish: &Wish) -> Option<Part> {
     let view = state.partition(handle)?;
     let claimed_until = view.claim().map_or(0, |claim| claim.end as i64);
-    let (mut extents, mut bytes) = (Vec::new(), 0);
+    let (mut extents, mut bytes, mut is_all) = (Vec::new(), 0, true);
     for extent in view.unmerged(wish.level).filter(|extent| extent.base_offset >= claimed_until) {
         bytes += u64::from(extent.len);
         if !extents.is_empty() && bytes > wish.bytes_max {
+            is_all = false;
             break;
         }
         extents.push(Extent::from(extent));
@@ -88,7 +91,7 @@ fn part(state: &State, handle: Handle, wish: &Wish) -> Option<Part> {
     let (first, last) = (extents.first()?, extents.last()?);
     let (first, end) = (first.base_offset, last.end_offset);
     let sources = view.sources(first, end)?;
-    Some(Part { partition: handle, first, sources, extents, log_start: view.log_start_offset() })
+    Some(Part { partition: handle, first, sources, extents, log_start: view.log_start_offset(), is_all })
 }
 
 /// Whether a partition's topic is cleaned by key: then its records stay in objects with unique names.

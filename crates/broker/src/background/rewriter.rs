@@ -1,7 +1,7 @@
 //! The one task that rewrites records: one object at a time, merges before segments, so that memory and bandwidth are bounded
 //! by one of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use kafscale_runtime::Instant;
 use kafscale_state::{Handle, Verdict, verdict::Refused};
@@ -85,6 +85,8 @@ impl Rewriter {
         self.debt.objects >= settings.merge_objects_min || now.saturating_sub(since) >= settings.merge_age
     }
 
+    /// Moves what waits now. What comes meanwhile is for the next round: under a steady load every merge would find a little
+    /// otherwise, and a partition whose part fits in no object beside it would never have its turn.
     async fn merge(&mut self, level: u8, now: Instant) {
         let context = Arc::clone(&self.context);
         let settings = &context.settings;
@@ -94,11 +96,13 @@ impl Rewriter {
             fat_bytes: settings.fat_bytes,
             node_id: context.node_id,
         };
+        let mut moved = BTreeSet::new();
         for _ in 0..MERGES {
             let candidates = self.debt.iter().filter_map(|(handle, waiting)| {
                 let since = waiting.fresh_since.or((level > 1).then_some(waiting.since))?;
                 let has_waited = now.saturating_sub(since) >= settings.merge_age;
-                (waiting.rests_until <= now).then_some((handle, has_waited))
+                let is_due = waiting.rests_until <= now && !moved.contains(&handle);
+                is_due.then_some((handle, has_waited))
             });
             let (parts, idle) = context.replica.read(|state| {
                 let spares = context.spares_merging(state);
@@ -115,17 +119,28 @@ impl Rewriter {
                 Ok(outcome) => {
                     context.metrics.merged(outcome.bytes);
                     context.billed_again(outcome.bytes);
-                    for (handle, swapped) in outcome.swaps {
-                        if swapped.is_err() {
-                            // Something else has changed it; the next round looks again.
-                            self.debt.update(handle, |waiting| waiting.rests_until = now + settings.merge_interval);
-                        }
-                    }
+                    moved.extend(self.moved(&parts, &outcome, now));
                     self.debt.note(&context.grown, context.runtime.now());
                 }
                 Err(error) => return self.failed(&error, parts.iter().map(|part| part.partition), now),
             }
         }
+    }
+
+    /// An object was made of these parts. Tells of which partitions it holds all that waited.
+    fn moved(&mut self, parts: &[plan::Part], outcome: &merge::Outcome, now: Instant) -> impl Iterator<Item = Handle> {
+        let again_at = now + self.context.settings.merge_interval;
+        let refused: BTreeSet<Handle> =
+            outcome.swaps.iter().filter(|(_, swapped)| swapped.is_err()).map(|(handle, _)| *handle).collect();
+        for part in parts {
+            self.debt.update(part.partition, |waiting| match refused.contains(&part.partition) {
+                // Something else has changed it; the next round looks again.
+                true => waiting.rests_until = again_at,
+                false if part.is_all => waiting.fresh_since = None,
+                false => {}
+            });
+        }
+        parts.iter().filter(|part| part.is_all).map(|part| part.partition)
     }
 
     /// A job was not done. Of a store that is away its own metrics speak.

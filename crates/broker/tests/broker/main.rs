@@ -15,6 +15,7 @@ mod idempotence;
 mod incompatibilities;
 mod list_offsets;
 mod listing;
+mod merging;
 mod pace;
 mod partitions;
 mod produce;

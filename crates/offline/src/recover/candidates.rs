@@ -21,7 +21,7 @@ use kafscale_state::{
 };
 
 use super::{
-    cover::{Candidate, Kfs},
+    cover::{Candidate, Kfs, cover},
     evidence::{Evidence, adopt_unnamed},
 };
 use crate::{
@@ -497,7 +497,7 @@ async fn behind(
 ) -> Result<(i64, VecDeque<Fingerprint>), Error> {
     let known = evidence.state.partition(handle).map_or(0, |view| view.high_watermark());
     let candidates = found.of.get(&handle).cloned().unwrap_or_default();
-    let cover = super::cover::cover(known, None, candidates);
+    let cover = cover(known, None, candidates, evidence.prefer(handle));
     let (mut seen, mut end) = (VecDeque::new(), known);
     for slice in &cover.slices {
         end = end.max(slice.until);

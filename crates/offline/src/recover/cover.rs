@@ -1,7 +1,8 @@
 //! Which of several places a partition's records are taken from: a pure choice.
 //!
 //! Places overlap: what was merged still lies where it was before, and an object of which the log does not speak may hold
-//! what another one holds as well. Wherever an offset lies, its record is the same.
+//! what another one holds as well. Wherever an offset lies, its record is the same; only log compaction leaves some out, and
+//! then it matters which place is the youngest.
 
 use std::cmp::Reverse;
 
@@ -58,13 +59,23 @@ impl Slice {
     }
 }
 
+/// What comes first of places that hold the same offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefer {
+    /// What is known of, then what reaches furthest, then what needs no rewriting.
+    Known,
+    /// What was made last. Of a compacted partition an older place may hold a value whose tombstone is in no younger one any
+    /// more: beside those it would be there again.
+    Youngest,
+}
+
 /// Covers `start..end` as far as candidates go; without an `end` as far as there are any.
-pub fn cover(start: i64, end: Option<i64>, mut candidates: Vec<Candidate>) -> Cover {
-    // What is known comes first, then what reaches furthest, then what needs no rewriting.
-    candidates.sort_by_key(|candidate| {
-        let tile = &candidate.tile;
-        (tile.first, !candidate.is_known, -tile.end, level(tile.place), Reverse(age(tile.place)))
-    });
+pub fn cover(start: i64, end: Option<i64>, mut candidates: Vec<Candidate>, prefer: Prefer) -> Cover {
+    candidates.sort_by_key(|candidate| candidate.tile.first);
+    let made = |candidate: &Candidate| match prefer {
+        Prefer::Known => (0, 0),
+        Prefer::Youngest => age(candidate.tile.place),
+    };
     let limit = end.unwrap_or(i64::MAX);
     let (mut cover, mut at, mut next) = (Cover::default(), start, 0);
     let mut open: Vec<Candidate> = Vec::new();
@@ -77,7 +88,8 @@ pub fn cover(start: i64, end: Option<i64>, mut candidates: Vec<Candidate>) -> Co
         let best = open.iter().min_by_key(|candidate| {
             let tile = &candidate.tile;
             let is_cut = tile.first != at && !cover.slices.is_empty();
-            (is_cut, !candidate.is_known, -tile.end, level(tile.place), Reverse(age(tile.place)))
+            let age = age(tile.place);
+            (Reverse(made(candidate)), is_cut, !candidate.is_known, -tile.end, level(tile.place), Reverse(age))
         });
         let Some(best) = best else {
             // Nothing is here: on to the next place, or to the end.
@@ -89,7 +101,8 @@ pub fn cover(start: i64, end: Option<i64>, mut candidates: Vec<Candidate>) -> Co
             at = to;
             continue;
         };
-        let until = best.tile.end.min(limit);
+        let younger = candidates[next..].iter().find(|candidate| made(candidate) > made(best));
+        let until = younger.map_or(best.tile.end, |younger| younger.tile.first.min(best.tile.end)).min(limit);
         cover.slices.push(Slice { candidate: best.clone(), from: at, until });
         at = until;
     }
@@ -124,6 +137,10 @@ mod tests {
         Candidate { tile, is_known, kfs: None }
     }
 
+    fn merged(number: u64) -> Place {
+        Place::Merged(kafscale_state::Merged { store: 0, level: 1, session: 2, number, nonce: 9 })
+    }
+
     const FRAME: Place = Place::LogFrame { position: 1 };
     const SEGMENT: Place = Place::Segment { partition: 0, base_offset: 0 };
 
@@ -134,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_known_is_taken_and_the_rest_fills_gaps() {
         let candidates = vec![at(FRAME, 0, 10, true), at(SEGMENT, 0, 30, false), at(FRAME, 20, 25, true)];
-        let cover = cover(0, Some(30), candidates);
+        let cover = cover(0, Some(30), candidates, Prefer::Known);
         assert_eq!(taken(&cover), [(0, 10), (10, 30)]);
         assert!(cover.lost.is_empty());
         assert!(cover.slices[0].is_whole(true) && !cover.slices[1].is_whole(false));
@@ -142,20 +159,28 @@ mod tests {
 
     #[test]
     fn of_two_that_say_the_same_the_younger_counts() {
-        let merged =
-            |number| Place::Merged(kafscale_state::Merged { store: 0, level: 1, session: 2, number, nonce: 9 });
-        let cover = cover(0, None, vec![at(merged(3), 0, 10, false), at(merged(7), 0, 10, false)]);
+        let cover = cover(0, None, vec![at(merged(3), 0, 10, false), at(merged(7), 0, 10, false)], Prefer::Known);
         assert_eq!(cover.slices[0].candidate.tile.place, merged(7));
     }
 
     #[test]
+    fn of_compacted_records_the_youngest_place_counts_wherever_it_begins() {
+        let candidates = || vec![at(merged(3), 0, 30, true), at(FRAME, 40, 45, true), at(merged(7), 10, 20, false)];
+        let of = |prefer| taken(&cover(0, None, candidates(), prefer));
+        assert_eq!(of(Prefer::Known), [(0, 30), (40, 45)]);
+        assert_eq!(of(Prefer::Youngest), [(0, 10), (10, 20), (20, 30), (40, 45)]);
+        let older = vec![at(SEGMENT, 0, 10, true), at(merged(7), 0, 20, false), at(merged(5), 5, 30, true)];
+        assert_eq!(taken(&cover(0, None, older, Prefer::Youngest)), [(0, 20), (20, 30)]);
+    }
+
+    #[test]
     fn gaps_are_told_and_the_end_is_kept() {
-        let cover_of = |end| cover(5, end, vec![at(FRAME, 0, 10, true), at(SEGMENT, 20, 30, false)]);
+        let cover_of = |end| cover(5, end, vec![at(FRAME, 0, 10, true), at(SEGMENT, 20, 30, false)], Prefer::Known);
         assert_eq!(taken(&cover_of(Some(40))), [(5, 10), (20, 30)]);
         assert_eq!(cover_of(Some(40)).lost, [(10, 20), (30, 40)]);
         assert_eq!(cover_of(None).lost, [(10, 20)]);
         assert_eq!(taken(&cover_of(Some(25))), [(5, 10), (20, 25)]);
-        assert_eq!(cover(3, Some(9), Vec::new()).lost, [(3, 9)]);
-        assert_eq!(cover(9, Some(9), Vec::new()), Cover::default());
+        assert_eq!(cover(3, Some(9), Vec::new(), Prefer::Known).lost, [(3, 9)]);
+        assert_eq!(cover(9, Some(9), Vec::new(), Prefer::Known), Cover::default());
     }
 }

@@ -19,6 +19,7 @@ use kafscale_state::{
     rebuild::TopicSeed,
 };
 
+use super::cover::Prefer;
 use crate::{
     Bucket, Error, Side, Until,
     backup::manifest,
@@ -76,6 +77,15 @@ impl Evidence {
             is_end_known: true,
             unreadable: Vec::new(),
         }
+    }
+
+    /// Which places of a partition count. Of one that nobody here has heard of it is not known whether it was compacted.
+    pub fn prefer(&self, handle: Handle) -> Prefer {
+        let topic = self.state.partition(handle).map(|view| view.topic());
+        let own = topic.and_then(|topic| topic.setting("cleanup.policy"));
+        let policy = own.or_else(|| self.state.broker_defaults().get("log.cleanup.policy").map(String::as_str));
+        let is_compacted = policy.is_some_and(|policy| policy.contains("compact"));
+        if is_compacted || handle >= self.unknown_from { Prefer::Youngest } else { Prefer::Known }
     }
 }
 

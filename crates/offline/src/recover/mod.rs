@@ -137,7 +137,7 @@ impl Plan {
                 if known_end == 0 {
                     start = places.iter().map(|candidate| candidate.tile.first).min().unwrap_or(0);
                 }
-                let mut cover = cover(start, exact.then_some(known_end), places);
+                let mut cover = cover(start, exact.then_some(known_end), places, evidence.prefer(handle));
                 let reached = cover.slices.last().map_or(start, |slice| slice.until);
                 let reached = cover.lost.last().map_or(reached, |(_, to)| reached.max(*to));
                 let end = reached.max(known_end).max(committed.get(&handle).copied().unwrap_or(0)).max(start);

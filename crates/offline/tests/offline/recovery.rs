@@ -10,13 +10,14 @@ use kafscale_offline::{
     recover::{self, Outcome, Wish},
 };
 use kafscale_protocol::ErrorCode;
+use kafscale_records::{BatchBuilder, Codec};
 use kafscale_segment::{
     merged,
-    names::{MergedId, merged as merged_name},
+    names::{MERGED, MergedId, merged as merged_name},
 };
 use kafscale_store::Store;
 
-use crate::common::batch;
+use crate::common::{NOW_MS, batch};
 use crate::places::{Load, MINUTE, Place, Records, commit, consume, filled, lived, offsets, story};
 
 const WISH: Wish = Wish { until: Until::Tail, gap: 1_000 };
@@ -110,6 +111,47 @@ fn records_behind_the_snapshot_come_from_what_objects_say() {
             assert_eq!((filled(records), after), (before, groups));
         });
     }
+}
+
+#[test]
+fn a_deleted_key_stays_deleted_where_its_tombstone_is_gone() {
+    story(move |world| async move {
+        let mut place = Place::new(&world, false);
+        let broker = place.start().await;
+        let mut load = Load::new(&broker);
+        let settings =
+            [("cleanup.policy", "compact"), ("delete.retention.ms", "1000"), ("min.cleanable.dirty.ratio", "0.01")];
+        load.client().create_topic("orders", 2, &[]).await;
+        load.client().create_topic("table", 1, &settings).await;
+        let say = |key: &'static str, value: Option<&'static str>| {
+            let bytes = BatchBuilder::new(Codec::None).record(NOW_MS, Some(key.as_bytes()), value.map(str::as_bytes));
+            load.client().produce("table", 0, bytes.build())
+        };
+        say("deleted", Some("value")).await.offset();
+        say("kept", Some("value")).await.offset();
+        world.sleep(3 * MINUTE).await;
+        broker.snapshotter().take().await.expect("memory");
+        let merged_then = place.names(&place.data, MERGED).await;
+        say("deleted", None).await.offset();
+        // Twice and more, so that the tombstone is seen, merged, cleaned and let go.
+        for _ in 0..4 {
+            world.sleep(3 * MINUTE).await;
+            say("other", Some("value")).await.offset();
+        }
+        world.sleep(3 * MINUTE).await;
+        let keys = |records: &Records| records[&("table".to_owned(), 0)].len();
+        assert_eq!(keys(&consume(&broker).await), 2, "kept and other");
+        let now = place.names(&place.data, MERGED).await;
+        assert!(merged_then.iter().any(|name| now.contains(name)), "an object with the deleted value is still there");
+        place.kill();
+        place.delete(place.log(), "log/").await;
+        let plan = recover::plan(&place.bucket(), WISH).await.expect("there is enough");
+        recover::execute(&place.bucket(), plan, &|_, _| ()).await.expect("it is done");
+        let broker = place.start().await;
+        assert_eq!(keys(&consume(&broker).await), 2, "the deleted key is not back");
+        load.reconnect(&broker);
+        place.is_sound().await;
+    });
 }
 
 #[test]

@@ -189,7 +189,7 @@ impl Cleaner {
                 let (sources, log_start) = (view.sources(first, end)?, view.log_start_offset());
                 let extents: Vec<Extent> = view.extents_from(first).take(1).map(Extent::from).collect();
                 let is_there = extents.first().is_some_and(|extent| extent.base_offset == first);
-                is_there.then_some(Part { partition, first, sources, extents, log_start })
+                is_there.then_some(Part { partition, first, sources, extents, log_start, is_all: true })
             });
             let Some(part) = part else { return Ok(()) };
             let outcome = merge::merge(&context, &mut self.pace, plan::LEVEL, &[part]).await?;
