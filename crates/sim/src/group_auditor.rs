@@ -81,8 +81,14 @@ struct Stay<'a> {
 impl<'a> Case<'a> {
     fn name_everybody(&mut self) {
         for deed in self.deeds {
-            if let What::Told { name, instance: Some(instance) } = &deed.what {
-                self.instances.insert(&name.member, instance);
+            match &deed.what {
+                What::Told { name, instance: Some(instance) } => {
+                    self.instances.insert(&name.member, instance);
+                }
+                What::Proposed { instances, .. } => {
+                    self.instances.extend(instances.iter().map(|(member, instance)| (&**member, &**instance)));
+                }
+                _ => {}
             }
         }
     }
@@ -101,7 +107,7 @@ impl<'a> Case<'a> {
                 (What::Assigned { name, lines }, Some(end)) => {
                     told.entry(name.epoch).or_default().push((name, lines, end.tick));
                 }
-                (What::Proposed { epoch, assignments }, _) => {
+                (What::Proposed { epoch, assignments, .. }, _) => {
                     let named = assignments.iter().map(|(id, lines)| (self.person(id), lines)).collect();
                     proposals.entry(*epoch).or_default().push((deed.start.tick, named));
                 }

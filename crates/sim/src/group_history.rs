@@ -70,6 +70,8 @@ pub enum What {
         epoch: i32,
         /// By member id.
         assignments: BTreeMap<Arc<str>, BTreeSet<Line>>,
+        /// `group.instance.id` by member id, as the leader was told: a member that never heard its own id is among them.
+        instances: BTreeMap<Arc<str>, Arc<str>>,
     },
     /// SyncGroup told a member what it has.
     Assigned {

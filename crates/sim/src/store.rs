@@ -114,6 +114,12 @@ impl Bucket {
         self.0.state.lock().weather = weather;
     }
 
+    /// The weather is good from now on, and no outage goes on.
+    pub fn clear_up(&self) {
+        let mut state = self.0.state.lock();
+        (state.weather, state.outage_until) = (Weather::calm(), self.0.world.now());
+    }
+
     /// From now on for `duration` every call fails or hangs.
     pub fn black_out(&self, duration: Duration) {
         self.0.world.mark("outage");

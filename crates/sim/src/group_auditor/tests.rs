@@ -29,7 +29,7 @@ impl Story {
 
     fn proposed(self, life: Life, epoch: i32, owner: &str) -> Self {
         let assignments = BTreeMap::from([(Arc::from(owner), BTreeSet::from([line()]))]);
-        self.deed(life, What::Proposed { epoch, assignments })
+        self.deed(life, What::Proposed { epoch, assignments, instances: BTreeMap::new() })
     }
 
     fn assigned(self, life: Life, member: &str, epoch: i32, has_it: bool) -> Self {
@@ -93,6 +93,19 @@ fn each_wrong_is_named() {
     let mut unread = handed_over();
     unread.0.ends.insert(line(), 9);
     unread.fails_as("unread");
+}
+
+#[test]
+fn an_instance_that_never_heard_its_member_id_is_who_comes_for_it() {
+    let proposed = |instances: &[(&str, &str)]| {
+        let assignments = BTreeMap::from([(Arc::from("i-lost"), BTreeSet::from([line()]))]);
+        let instances = instances.iter().map(|(member, instance)| (Arc::from(*member), Arc::from(*instance))).collect();
+        let one =
+            Story::default().told(1, "leader", 1, None).deed(1, What::Proposed { epoch: 1, assignments, instances });
+        one.told(2, "i-again", 1, Some("i")).assigned(2, "i-again", 1, true)
+    };
+    proposed(&[("i-lost", "i")]).passes();
+    proposed(&[("i-lost", "j")]).fails_as("made up");
 }
 
 #[test]

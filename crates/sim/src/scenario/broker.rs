@@ -150,7 +150,7 @@ async fn in_chaos(stage: &Stage, deployment: &Deployment, bucket: &Bucket, rng: 
         }
     }
     stage.world.sleep(Duration::from_millis(rng.within(1..=30_000))).await;
-    bucket.set_weather(Weather::calm());
+    bucket.clear_up();
     deployment.settle(&partitions, PATIENCE).await
 }
 
@@ -185,7 +185,7 @@ async fn race(stage: Stage) -> Result<(), String> {
         let partitions = deployment.create_topics(&mut rng).await?;
         deployment.load(&mut rng, &partitions, 5);
         stage.world.sleep(Duration::from_millis(rng.within(1..=30_000))).await;
-        bucket.set_weather(Weather::calm());
+        bucket.clear_up();
         deployment.settle(&partitions, PATIENCE).await
     };
     deployment.supervised(story).await
@@ -290,7 +290,7 @@ async fn hours_of_life(stage: Stage, snapshot_part_bytes: u64) -> Result<(), Str
                 damage_newest_snapshot(&stage, &bucket, &mut rng);
             }
         }
-        bucket.set_weather(Weather::calm());
+        bucket.clear_up();
         // Until everybody is awake.
         stage.world.sleep(Duration::from_secs(7_200)).await;
         deployment.settle(&partitions, Duration::from_secs(20 * 3_600)).await

@@ -172,5 +172,5 @@ pub(super) async fn unrest(stage: &Stage, deployment: &Deployment, bucket: &Buck
         }
     }
     stage.world.sleep(Duration::from_millis(rng.within(1..=30_000))).await;
-    bucket.set_weather(Weather::calm());
+    bucket.clear_up();
 }

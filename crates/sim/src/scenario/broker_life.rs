@@ -114,7 +114,7 @@ async fn life(stage: Stage) -> Result<(), String> {
                 }
             }
         }
-        bucket.set_weather(Weather::calm());
+        bucket.clear_up();
         // Until everybody is awake, and everything that waits for its time had it.
         stage.world.sleep(Duration::from_secs(5 * 3_600)).await;
         deployment.settle(&partitions, Duration::from_secs(40 * 3_600)).await?;

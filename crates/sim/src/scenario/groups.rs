@@ -118,7 +118,7 @@ async fn told(stage: Stage, protocols: &'static [Protocol]) -> Result<(), String
                 _ => disturb(&stage, deployment, &bucket, &crowds, &mut rng).await?,
             }
         }
-        bucket.set_weather(Weather::calm());
+        bucket.clear_up();
         // Until the store is back and everybody is awake.
         stage.world.sleep(CALM).await;
         deployment.settle(&partitions, PATIENCE).await?;

@@ -129,7 +129,7 @@ async fn chaos(stage: Stage) -> Result<(), String> {
         sessions.push(session);
     }
     stage.world.sleep(Duration::from_secs(130)).await;
-    bucket.set_weather(Weather::calm());
+    bucket.clear_up();
     let judged = final_reading(&stage, |node| bucket.client(node)).await;
     sessions.iter().for_each(Session::bury);
     judged
@@ -177,7 +177,7 @@ async fn race(stage: Stage) -> Result<(), String> {
         stage.world.mark("two opened");
     }
     stage.world.sleep(Duration::from_secs(60)).await;
-    bucket.set_weather(Weather::calm());
+    bucket.clear_up();
     let judged = final_reading(&stage, |node| bucket.client(node)).await;
     sessions.iter().for_each(Session::bury);
     judged

@@ -159,15 +159,23 @@ impl Member {
         });
         let members: Option<BTreeMap<Arc<str>, Subscription>> = members.collect();
         let members = members.ok_or_else(|| Broken::Wrong("a subscription came back damaged".into()))?;
-        let proposal = (self.is_leader && !response.skip_assignment).then(|| self.propose(&members));
+        let instances = response.members.iter().filter_map(|member| {
+            member.group_instance_id.map(|instance| (Arc::from(member.member_id), Arc::from(instance)))
+        });
+        let instances = instances.collect();
+        let proposal = (self.is_leader && !response.skip_assignment).then(|| self.propose(&members, instances));
         self.sync(protocol, proposal.unwrap_or_default()).await
     }
 
-    fn propose(&mut self, members: &BTreeMap<Arc<str>, Subscription>) -> BTreeMap<Arc<str>, BTreeSet<Place>> {
+    fn propose(
+        &mut self,
+        members: &BTreeMap<Arc<str>, Subscription>,
+        instances: BTreeMap<Arc<str>, Arc<str>>,
+    ) -> BTreeMap<Arc<str>, BTreeSet<Place>> {
         let given = assignment::assign(members, &self.known.keys().cloned().collect(), self.is_cooperative);
         let lines = |places: &BTreeSet<Place>| places.iter().map(|place| self.known[place].line()).collect();
         let assignments = given.iter().map(|(id, places)| (Arc::clone(id), lines(places))).collect();
-        self.seat.note(What::Proposed { epoch: self.seat.name.epoch, assignments });
+        self.seat.note(What::Proposed { epoch: self.seat.name.epoch, assignments, instances });
         given
     }
 
