@@ -1,10 +1,12 @@
 //! Any store with its requests kept within a rate: the provider's limit where one is known, and below it what the store
 //! itself says by 503 and 429.
 //!
-//! Writes and reads have a bucket of tokens each. When the store asks to be asked less, the rate falls to seven tenths
-//! of what was being sent (once in a second at the most); without further complaints it grows again, by a twentieth of that
-//! a second. `Retry-After` holds back everybody until then. What must be quick goes first: the last half of a bucket is
-//! only for the log, the records of flushes, and reads; snapshots, archives, merging and deletions wait for the other half.
+//! Writes and reads have a bucket of tokens each. When the store refuses more than one request in ten, the rate falls a
+//! little below what it took (once in a second at the most), and grows again from there. Fewer refusals than that say nothing of the
+//! rate: large stores refuse some requests at any rate, and a rate that fell for each of them would fall to nothing. They
+//! are repeated, that is all. `Retry-After` holds back everybody until then. What must be quick goes first: the last half of a
+//! bucket is only for the log, the records of flushes, and reads; snapshots, archives, merging and deletions wait for the
+//! other half.
 //!
 //! ```text
 //!   tokens  ██████████████░░░░░░░░░░░░░░   foreground: down to the last one
@@ -26,16 +28,23 @@ use crate::{
 /// Where no limit is known: no broker sends so many.
 const UNLIMITED: f64 = 20_000.0;
 /// However much a store complains, this many requests a second are sent.
-const RATE_MIN: f64 = 2.0;
-/// What is left of the rate after a complaint.
-const CUT: f64 = 0.7;
-/// How much of the rate at the last complaint is added each second.
-const GROWTH: f64 = 0.05;
+const RATE_MIN: f64 = 4.0;
+/// The rate falls when more than this part of the requests is refused ...
+const REFUSED_PART: f64 = 0.1;
+/// ... and at least so many are, within the seconds that are looked at.
+const REFUSED_MIN: f64 = 3.0;
+/// Seconds that are looked at, the running one among them.
+const SECONDS: usize = 4;
+/// The rate begins anew at this part of what the store took in a second.
+const CUT: f64 = 0.9;
+/// It grows with the square of the time since then, near the limit first and then ever faster: by an eighth within five
+/// seconds, tenfold within twenty-two.
+const GROWTH: f64 = 0.005;
 /// A bucket holds what comes in within this time ...
 const BURST: Duration = Duration::from_millis(500);
 /// ... and at least so many.
 const BURST_MIN: f64 = 4.0;
-/// Complaints that follow each other within this time are one.
+/// The rate falls once within this time.
 const EPISODE: Duration = Duration::from_secs(1);
 /// No `Retry-After` is heard for longer.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
@@ -91,22 +100,27 @@ enum Class {
 struct Bucket {
     rate: f64,
     rate_max: f64,
-    /// What is added to the rate a second; nothing before the first complaint.
-    growth: f64,
+    /// The rate when it was cut last, and when that was.
+    cut: Option<(f64, Instant)>,
     level: f64,
     filled_at: Instant,
-    cut_at: Option<Instant>,
-    /// What was taken in the running second and in the one before.
-    taken: [f64; 2],
+    /// The running second and those before it.
+    seen: [Second; SECONDS],
     second: u64,
+}
+
+/// What was asked and refused in a second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Second {
+    asked: f64,
+    refused: f64,
 }
 
 impl Bucket {
     fn new(limit: Option<u32>, now: Instant) -> Self {
         let rate = limit.map_or(UNLIMITED, f64::from).max(RATE_MIN);
-        let (second, taken) = (now.as_secs(), [0.0; 2]);
-        let mut bucket =
-            Self { rate, rate_max: rate, growth: 0.0, level: 0.0, filled_at: now, cut_at: None, taken, second };
+        let (second, seen) = (now.as_secs(), Default::default());
+        let mut bucket = Self { rate, rate_max: rate, cut: None, level: 0.0, filled_at: now, seen, second };
         bucket.level = bucket.burst();
         bucket
     }
@@ -119,15 +133,17 @@ impl Bucket {
         let passed = now.saturating_sub(self.filled_at).as_secs_f64();
         self.filled_at = now;
         // The rate grows while the tokens come in; its mean counts.
-        let grown = (self.rate + self.growth * passed).min(self.rate_max);
+        let grown = self.cut.map_or(self.rate_max, |(rate, at)| {
+            let since = now.saturating_sub(at).as_secs_f64();
+            (rate * (GROWTH * since * since).exp()).min(self.rate_max)
+        });
         let came = passed * (self.rate + grown) / 2.0;
         self.rate = grown;
         self.level = (self.level + came).min(self.burst());
-        let second = now.as_secs();
-        if second != self.second {
-            self.taken = [0.0, if second == self.second + 1 { self.taken[0] } else { 0.0 }];
-            self.second = second;
-        }
+        let passed = usize::try_from(now.as_secs() - self.second).unwrap_or(SECONDS).min(SECONDS);
+        self.seen.rotate_right(passed % SECONDS);
+        self.seen[..passed].fill(Second::default());
+        self.second = now.as_secs();
     }
 
     /// Takes a token, or says how long to wait before the next try.
@@ -143,22 +159,25 @@ impl Bucket {
             return Err(wait.max(Duration::from_millis(1)));
         }
         self.level -= 1.0;
-        self.taken[0] += 1.0;
+        self.seen[0].asked += 1.0;
         Ok(())
     }
 
-    /// The store has complained.
-    fn cut(&mut self, now: Instant) {
+    /// The store has complained so often.
+    fn refused(&mut self, times: u64, now: Instant) {
         self.fill(now);
-        if self.cut_at.is_some_and(|at| now.saturating_sub(at) < EPISODE) {
+        self.seen[0].refused += times as f64;
+        let sum = |of: fn(&Second) -> f64| self.seen.iter().map(of).sum::<f64>();
+        let (asked, refused) = (sum(|second| second.asked), sum(|second| second.refused));
+        let is_too_much = refused >= REFUSED_MIN && refused > asked * REFUSED_PART;
+        if !is_too_much || self.cut.is_some_and(|(_, at)| now.saturating_sub(at) < EPISODE) {
             return;
         }
-        self.cut_at = Some(now);
-        let sent = self.taken[0].max(self.taken[1]).max(RATE_MIN);
-        let rate = self.rate.min(sent);
-        self.rate = (rate * CUT).max(RATE_MIN);
-        self.growth = rate * GROWTH;
+        let took = self.seen.iter().map(|second| second.asked - second.refused).fold(RATE_MIN, f64::max);
+        self.rate = self.rate.min((took * CUT).max(RATE_MIN));
+        self.cut = Some((self.rate, now));
         self.level = self.level.min(self.burst());
+        self.seen = Default::default();
     }
 }
 
@@ -190,11 +209,11 @@ impl Paced {
         let Throttled { times, until } = self.store.throttled();
         let mut heard = self.heard.lock();
         if times != heard.complaints {
-            let now = self.runtime.now();
+            let (now, more) = (self.runtime.now(), times.saturating_sub(heard.complaints));
             heard.complaints = times;
             heard.until = until.map(|until| until.min(now + RETRY_AFTER_MAX)).max(heard.until);
             drop(heard);
-            bucket.lock().cut(now);
+            bucket.lock().refused(more, now);
         }
         answer
     }
