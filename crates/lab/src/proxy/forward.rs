@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use anyhow::ensure;
@@ -86,7 +86,7 @@ pub(crate) async fn handle(proxy: Arc<Proxy>, request: Request<Incoming>) -> Res
     if let Some(fault) = fault {
         proxy.stats.fault(&method, fault);
     }
-    let request = request.map(|body| Counted { body, proxy: proxy.clone(), method: method.clone(), is_answer: false });
+    let request = request.map(|body| Counted::new(body, proxy.clone(), method.clone(), false));
     let answer = match fault {
         Some(Fault::Error503 | Fault::Hang) => {
             // Read to its end: an answer in the middle of an upload is a fault of another kind.
@@ -139,8 +139,7 @@ where
     match sent.await {
         Ok(Ok(answer)) => {
             let proxy = proxy.clone();
-            let mut answer =
-                answer.map(|body| Counted { body, proxy, method, is_answer: true }.map_err(|_| Cut).boxed());
+            let mut answer = answer.map(|body| Counted::new(body, proxy, method, true).map_err(|_| Cut).boxed());
             answer.headers_mut().remove(header::CONNECTION);
             Ok(answer)
         }
@@ -165,12 +164,31 @@ fn slow_down() -> Response<AnswerBody> {
     answer
 }
 
-/// A body whose bytes are counted as they pass.
+/// A body whose bytes are counted as they pass, no faster than the line.
 pub(crate) struct Counted {
     body: Incoming,
     proxy: Arc<Proxy>,
     method: Method,
     is_answer: bool,
+    /// What the line still has of the last bytes.
+    passing: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Counted {
+    fn new(body: Incoming, proxy: Arc<Proxy>, method: Method, is_answer: bool) -> Self {
+        Self { body, proxy, method, is_answer, passing: None }
+    }
+
+    fn note(&mut self, bytes: usize) {
+        let proxy = &self.proxy;
+        let (count, line) = match self.is_answer {
+            true => (super::Stats::bytes_out as fn(&_, &_, _), &proxy.down),
+            false => (super::Stats::bytes_in as fn(&_, &_, _), &proxy.up),
+        };
+        count(&proxy.stats, &self.method, bytes as u64);
+        let rate = proxy.settings.lock().line_mb_per_s * 1e6;
+        self.passing = line.take(bytes, rate).map(|at| Box::pin(tokio::time::sleep_until(at)));
+    }
 }
 
 impl Body for Counted {
@@ -181,12 +199,16 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(passing) = &mut self.passing {
+            ready!(passing.as_mut().poll(context));
+            self.passing = None;
+        }
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            let count = if self.is_answer { super::Stats::bytes_out } else { super::Stats::bytes_in };
-            count(&self.proxy.stats, &self.method, data.len() as u64);
+            let bytes = data.len();
+            self.note(bytes);
         }
         polled
     }

@@ -16,6 +16,7 @@ mod admin;
 mod faults;
 mod forward;
 mod latency;
+mod line;
 mod quirky;
 mod settings;
 mod stats;
@@ -67,6 +68,10 @@ pub(crate) struct Proxy {
     pub random: Mutex<StdRng>,
     pub stats: Stats,
     pub quirks: Option<Quirks>,
+    /// To the store.
+    pub up: line::Line,
+    /// From it.
+    pub down: line::Line,
 }
 
 /// A proxy at work; it ends when this is dropped.
@@ -98,6 +103,8 @@ pub async fn start(options: &Options) -> anyhow::Result<Running> {
         settings: Mutex::new(options.settings.clone()),
         random: Mutex::new(StdRng::seed_from_u64(options.seed)),
         stats: Stats::default(),
+        up: line::Line::default(),
+        down: line::Line::default(),
         quirks: options
             .quirks
             .as_deref()

@@ -23,6 +23,9 @@ pub struct Settings {
     /// Latency that one GET in a hundred exceeds
     #[arg(long, value_name = "MS", default_value_t = 0.0)]
     pub get_p99_ms: f64,
+    /// Megabytes a second that all connections together move, each way; 0 for no bound
+    #[arg(long, value_name = "MB", default_value_t = 0.0)]
+    pub line_mb_per_s: f64,
     /// Requests answered with 503 SlowDown and not carried out
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     pub error_503_rate: f64,
@@ -47,6 +50,7 @@ impl Settings {
             ensure!(p50.is_finite() && p50 >= 0.0, "the {name} p50 is no latency");
             ensure!(p99.is_finite() && (p50 == 0.0 || p99 >= p50), "the {name} p99 is below the p50");
         }
+        ensure!(self.line_mb_per_s.is_finite() && self.line_mb_per_s >= 0.0, "the line's megabytes are no rate");
         self.rates().check()
     }
 
