@@ -43,6 +43,8 @@ pub enum Bug {
     LastValueCleaned,
     /// Tombstones go in the first pass that sees them.
     TombstonesGoAtOnce,
+    /// Reads of the store are not bounded: as many at once as are wanted.
+    BackfillsUnbounded,
 }
 
 thread_local! {
