@@ -30,6 +30,7 @@ type FixedHash = BuildHasherDefault<DefaultHasher>;
 /// See the module.
 pub struct Cache {
     extents: quick_cache::sync::Cache<Key, Arc<Content>, Weight, FixedHash>,
+    admitted: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -55,15 +56,22 @@ impl Cache {
             .expect("capacities are set");
         let extents =
             quick_cache::sync::Cache::with_options(options, Weight, FixedHash::default(), DefaultLifecycle::default());
-        Self { extents, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        let (admitted, hits, misses) = Default::default();
+        Self { extents, admitted, hits, misses }
     }
 
     /// Takes over what this broker has just written, before anybody is told of it. Its bytes were checked on their way in.
     pub fn admit(&self, extent: &Extent, pieces: &[Bytes]) {
+        self.admitted.fetch_add(1, Ordering::Relaxed);
         match Content::new(extent, pieces, false) {
             Ok(content) => self.insert(extent.key(), Arc::new(content)),
             Err(error) => tracing::error!(?extent, %error, "an own extent is not what was applied"),
         }
+    }
+
+    /// How many extents this broker has written, since the start.
+    pub fn admitted(&self) -> u64 {
+        self.admitted.load(Ordering::Relaxed)
     }
 
     /// Keeps an extent, if it fits at all.

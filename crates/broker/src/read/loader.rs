@@ -36,6 +36,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long a failure is told without another GET.
 const FAILURE_AGE: Duration = Duration::from_secs(2);
+/// The broker is taken to be writing for so long after what it wrote was applied.
+const WRITING: Duration = Duration::from_secs(1);
 /// Failures that are remembered.
 const FAILURES_MAX: usize = 1_024;
 
@@ -84,6 +86,8 @@ struct Shared {
     pieces: Arc<Pieces>,
     queue: Mutex<Queue>,
     failures: Mutex<BTreeMap<Key, (Instant, LoadError)>>,
+    /// What the broker had written when that was last looked at, and when it was seen to grow.
+    written: Mutex<(u64, Option<Instant>)>,
     gets: AtomicU64,
     bytes: AtomicU64,
     extents: AtomicU64,
@@ -100,9 +104,22 @@ impl Loader {
         cache: Arc<Cache>,
         pieces: Arc<Pieces>,
     ) -> Self {
-        let (queue, failures, gets, bytes, extents, failed) = Default::default();
-        let shared =
-            Shared { runtime, view, store, mirror, cache, pieces, queue, failures, gets, bytes, extents, failed };
+        let (queue, failures, written, gets, bytes, extents, failed) = Default::default();
+        let shared = Shared {
+            runtime,
+            view,
+            store,
+            mirror,
+            cache,
+            pieces,
+            queue,
+            failures,
+            written,
+            gets,
+            bytes,
+            extents,
+            failed,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -150,14 +167,24 @@ impl Loader {
 
 impl Shared {
     fn start(self: &Arc<Self>) {
+        let is_writing = self.is_writing();
         loop {
-            let Some(get) = self.queue.lock().next() else { return };
+            let Some(get) = self.queue.lock().next(is_writing) else { return };
             self.gets.fetch_add(1, Ordering::Relaxed);
             self.bytes.fetch_add(get.end - get.start, Ordering::Relaxed);
             self.extents.fetch_add(get.extents.len() as u64, Ordering::Relaxed);
             let shared = Arc::clone(self);
             self.runtime.spawn("load", Box::pin(async move { shared.run(get).await }));
         }
+    }
+
+    fn is_writing(&self) -> bool {
+        let (now, admitted) = (self.runtime.now(), self.cache.admitted());
+        let mut written = self.written.lock();
+        if written.0 != admitted {
+            *written = (admitted, Some(now));
+        }
+        written.1.is_some_and(|at| now.saturating_sub(at) < WRITING)
     }
 
     async fn run(self: Arc<Self>, get: Get) {

@@ -1,8 +1,12 @@
 //! What is wanted from the store, and what is read next.
 //!
-//! Wants stand in two lines, those that somebody waits for before read-ahead, and within a line partitions take turns, so
-//! that the backfill of one cannot starve the others. A turn takes all that is wanted near the chosen extent in the same
-//! object, whosever it is: one GET for all of it. Bytes and requests in flight are bounded.
+//! Wants stand in three lines: what somebody waits for and lies where a flush put it, which is what readers of the newest
+//! records want that have fallen behind; what else somebody waits for; and read-ahead. Within a line partitions take turns,
+//! so that the backfill of one cannot starve the others. A turn takes all that is wanted near the chosen extent in the same
+//! object, whosever it is: one GET for all of it.
+//!
+//! Bytes and requests in flight are bounded. While the broker writes, reads of what is old have half of that: a PUT shares
+//! the way to the store with every GET under way.
 //!
 //! Pure bookkeeping: no I/O, no clock, no hash order.
 
@@ -19,6 +23,8 @@ use super::{Extent, Key, mailbox::Mailbox};
 const GETS_MAX: usize = 16;
 /// Bytes in flight at once; one GET that is larger goes alone.
 const IN_FLIGHT_MAX: u64 = 64 << 20;
+/// Beside writes, old records have this part of both.
+const BESIDE_WRITES: usize = 2;
 /// Bytes of one GET, unless one extent alone is larger.
 const GET_MAX: u64 = 16 << 20;
 /// Bytes between two extents that are read in vain rather than asking twice.
@@ -56,6 +62,7 @@ struct Line {
 #[derive(Default)]
 pub struct Queue {
     wants: BTreeMap<Key, Want>,
+    newest: Line,
     urgent: Line,
     ahead: Line,
     gets: usize,
@@ -83,33 +90,30 @@ impl Queue {
         let was_urgent = !want.waiting.is_empty();
         want.waiting.push(Arc::downgrade(mailbox));
         if !was_urgent && !want.is_started {
-            self.urgent.push(partition, key);
+            let line = if extent.object.level() == 0 { &mut self.newest } else { &mut self.urgent };
+            line.push(partition, key);
         }
         true
     }
 
-    /// The next GET, if the budget allows one; it counts as in flight until [`Queue::done`].
-    pub fn next(&mut self) -> Option<Get> {
-        let room = self.room()?;
+    /// The next GET, if the budget allows one; it counts as in flight until [`Queue::done`]. `is_written`: the broker is
+    /// writing at the same time.
+    pub fn next(&mut self, is_written: bool) -> Option<Get> {
         let wants = &self.wants;
         let is_open = |key: &Key| wants.get(key).is_some_and(|want| !want.is_started);
+        let (line, part) = match () {
+            () if self.newest.peek(is_open).is_some() => (&mut self.newest, 1),
+            () if self.urgent.peek(is_open).is_some() => (&mut self.urgent, BESIDE_WRITES),
+            () => (&mut self.ahead, BESIDE_WRITES),
+        };
+        let room = room(self.gets, self.bytes, if is_written { part } else { 1 })?;
         let fits = |key: &Key| self.gets == 0 || u64::from(wants[key].extent.len) <= room;
-        let line = if self.urgent.peek(is_open).is_some() { &mut self.urgent } else { &mut self.ahead };
         let first = line.peek(is_open).filter(fits)?;
         line.take_turn();
         let get = self.gather(first, room.clamp(1, GET_MAX));
         self.gets += 1;
         self.bytes += get.end - get.start;
         Some(get)
-    }
-
-    /// The bytes that may still be asked for; none if there are enough GETs.
-    fn room(&self) -> Option<u64> {
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is(crate::planted::Bug::BackfillsUnbounded) {
-            return Some(u64::MAX);
-        }
-        (self.gets < GETS_MAX).then(|| IN_FLIGHT_MAX.saturating_sub(self.bytes))
     }
 
     /// What is wanted near `first`, marked as started.
@@ -165,9 +169,19 @@ impl Queue {
 
     fn forget_abandoned(&mut self) {
         self.wants.retain(|_, want| want.is_started || want.waiting.iter().any(|mailbox| mailbox.strong_count() > 0));
+        self.newest.retain(&self.wants);
         self.urgent.retain(&self.wants);
         self.ahead.retain(&self.wants);
     }
+}
+
+/// The bytes that may be asked for beside so much under way, of this part of the budget; none if there are enough GETs.
+fn room(gets: usize, bytes: u64, part: usize) -> Option<u64> {
+    #[cfg(feature = "planted-bugs")]
+    if crate::planted::is(crate::planted::Bug::BackfillsUnbounded) {
+        return Some(u64::MAX);
+    }
+    (gets < GETS_MAX / part).then(|| (IN_FLIGHT_MAX / part as u64).saturating_sub(bytes))
 }
 
 impl Line {

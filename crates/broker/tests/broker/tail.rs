@@ -28,7 +28,7 @@ const CACHE_BYTES: u64 = 40 << 20;
 const PARTITIONS: usize = 16;
 const BATCH_BYTES: usize = 12_500;
 const EACH: Duration = Duration::from_millis(100);
-const BATCHES: usize = 200;
+const BATCHES: usize = 300;
 
 /// What was seen of one run.
 #[derive(Debug, Clone, Copy)]
@@ -119,10 +119,10 @@ fn ten_replays_leave_the_tail_alone() {
     let (alone, beside, unbounded) = told.expect("the story ends");
     let of_alone = |seen: Seen| seen.p99.as_millis() * 100 / alone.p99.as_millis();
     println!("alone {alone:?}\nbeside ten {beside:?}\nbeside ten without the budget {unbounded:?}");
-    assert!(of_alone(beside) <= 140, "p99 {:?} beside ten replays, {:?} alone", beside.p99, alone.p99);
+    assert!(of_alone(beside) <= 130, "p99 {:?} beside ten replays, {:?} alone", beside.p99, alone.p99);
     assert!(
         beside.replayed_bytes_per_second > LINE_BYTES,
         "and replays are fast, as they share what is read: {beside:?}"
     );
-    assert!(of_alone(unbounded) > 160, "without the budget it would be seen: {unbounded:?}, {alone:?} alone");
+    assert!(of_alone(unbounded) > 150, "without the budget it would be seen: {unbounded:?}, {alone:?} alone");
 }
