@@ -22,6 +22,9 @@ GETS = 16
 TOPIC = "cold"
 POINTS = 150
 REPLAYS = 10
+# Megabytes a second each way between the proxy and the broker: less than what the processor can do for all of them, so
+# that it is the line that is full, as in a cloud.
+LINE = 60
 TAIL_RATE, TAIL_S = 2_000, 40
 
 
@@ -61,9 +64,14 @@ def cold(folder, scale):
             rows.append(row)
     with stages.on_s3_like(folder / "bucket") as on:
         for form in forms(on, mib):
-            row = sequential(on, f"S3-like: {form}", mib)
-            row["raw_mib_per_s"] = raw_bucket(on, int(row["get_mib"] * MIB))
-            rows.append(row)
+            for line in (0, LINE):
+                on.proxy.change(line_mb_per_s=line)
+                width = f" of {line} MB/s" if line else ""
+                row = sequential(on, f"S3-like{width}: {form}", mib)
+                row["raw_mib_per_s"] = raw_bucket(on, int(row["get_mib"] * MIB))
+                rows.append(row)
+                stages.restart(on, stages.AT_REST)
+            on.proxy.change(line_mb_per_s=0)
     for row in rows:
         row["share_of_raw"] = row["mib_per_s"] / row["raw_mib_per_s"]
     return rows
@@ -164,6 +172,7 @@ def replays(folder, scale):
         move(on, stages.SEGMENTS, "segment", "segment_debt_partitions")
         stages.restart(on, stages.AT_REST)
         create_topic(on.broker.bootstrap, "tail", 16)
+        on.proxy.change(line_mb_per_s=LINE)
         rows.append(tail(on, "the tail alone", scale))
         for count in (1, REPLAYS):
             with Replays(on.broker.bootstrap, count, ends(mib)) as beside:

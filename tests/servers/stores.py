@@ -115,6 +115,12 @@ class Proxy(Server):
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin}/reset", method="POST")
         urllib.request.urlopen(request, timeout=10).close()
 
+    def change(self, **settings):
+        """Other latencies, rates or line, from now on."""
+        body = json.dumps(settings).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin}/settings", body, method="POST")
+        urllib.request.urlopen(request, timeout=10).close()
+
     def figures(self):
         """What was asked of the store since the last reset; latencies are those of its PUTs."""
         methods = self.stats()["methods"]

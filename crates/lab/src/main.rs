@@ -22,7 +22,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a real S3 server slow and unreliable: a reverse proxy with latency and faults
-    Proxy(proxy::Options),
+    Proxy(Box<proxy::Options>),
     /// Be one bucket of Google Cloud Storage in its own dialect, in memory, with a token service at /token
     Gcs {
         /// Address to listen on; port 0 takes a free one
