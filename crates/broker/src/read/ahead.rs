@@ -15,7 +15,7 @@ const WINDOW_MIN: u64 = 1 << 20;
 /// Largest window.
 const WINDOW_MAX: u64 = 16 << 20;
 /// All windows together are at most this part of the cache.
-const CACHE_PART: u64 = 8;
+const CACHE_PART: u64 = 4;
 /// So many steps back are looked at to tell how many partitions are read at the same time.
 const RECENT: usize = 256;
 /// Readers that are remembered.
@@ -109,7 +109,7 @@ mod tests {
         for step in 0..20 {
             for partition in 0..16 {
                 let window = ahead.advance(partition, step * 10, step * 10 + 10);
-                assert!(step < 10 || window == 2 << 20, "{window}");
+                assert!(step < 10 || window == 4 << 20, "{window}");
             }
         }
         for step in 0..300 {
@@ -122,7 +122,7 @@ mod tests {
     fn a_small_cache_and_many_readers_are_bounded() {
         let ahead = ReadAhead::new(1 << 20);
         ahead.advance(1, 0, 10);
-        assert_eq!(ahead.advance(1, 10, 20), 1 << 17);
+        assert_eq!(ahead.advance(1, 10, 20), 1 << 18);
         for offset in 0..(READERS_MAX as i64 * 2) {
             ahead.advance(9, offset * 100, offset * 100 + 1);
         }

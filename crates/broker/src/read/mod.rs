@@ -16,6 +16,8 @@
 //! Nothing here knows sockets, topics or names: the API handlers resolve these, and the simulation drives the same code.
 
 mod ahead;
+#[cfg(test)]
+mod backfills;
 mod cache;
 mod content;
 mod fetch;

@@ -24,6 +24,8 @@ use parking_lot::Mutex;
 
 use super::{Cache, Extent, Mirror, Offsets, Reader, View, Waiters};
 
+/// Bytes that reads under way pass over the line by turns.
+const LINE_PIECE: u64 = 64 << 10;
 /// Bytes before the records of an object.
 const HEAD: usize = 100;
 
@@ -224,8 +226,12 @@ pub struct FaultyStore {
     pub failures: AtomicU64,
     /// Objects whose reads never end.
     pub hung: Mutex<BTreeSet<String>>,
-    /// Time that each read takes, in milliseconds.
+    /// Time that each read takes before its first byte, in milliseconds.
     pub latency_ms: AtomicU64,
+    /// Bytes a second that all reads together bring; 0 for no bound.
+    pub line_bytes_per_s: AtomicU64,
+    /// When the line has brought what was asked of it so far.
+    line_free_at: Mutex<Instant>,
     /// A byte that is changed in whatever is read of this object.
     pub flipped: Mutex<Option<(String, u64)>>,
     /// Bytes behind this one are cut off whatever is read.
@@ -240,6 +246,22 @@ impl FaultyStore {
 
     pub fn get_count(&self) -> usize {
         self.gets.lock().len()
+    }
+
+    /// Lets bytes pass over the line, piece by piece, so that reads under way share it.
+    async fn pass(&self, bytes: u64) {
+        let rate = self.line_bytes_per_s.load(Ordering::Relaxed);
+        let mut left = if rate == 0 { 0 } else { bytes };
+        while left > 0 {
+            let piece = left.min(LINE_PIECE);
+            left -= piece;
+            let passed = {
+                let mut free_at = self.line_free_at.lock();
+                *free_at = (*free_at).max(self.clock.now()) + Duration::from_nanos(piece * 1_000_000_000 / rate);
+                *free_at
+            };
+            self.clock.sleep(passed - self.clock.now()).await;
+        }
     }
 
     fn tampered(&self, name: &str, start: u64, bytes: &Bytes) -> Bytes {
@@ -271,6 +293,7 @@ impl Store for FaultyStore {
                 return Err(ReadError::Unavailable("503".to_owned()));
             }
             let bytes = self.inner.get(name, range).await?;
+            self.pass(bytes.len() as u64).await;
             Ok(self.tampered(name, start, &bytes))
         })
     }

@@ -241,8 +241,8 @@ fn a_sequential_reader_finds_the_next_extents_in_memory() {
 
 #[test]
 fn the_next_extent_is_loaded_before_a_large_one_is_read_to_its_end() {
-    // The window is an eighth of the cache: half of an extent.
-    let world = World::with_cache(8 << 20);
+    // The window is a quarter of the cache: half of an extent.
+    let world = World::with_cache(4 << 20);
     let batches: Vec<_> = (0..20).map(|_| batch(&[0], 100_000)).collect();
     for _ in 0..6 {
         world.write(&[(1, &batches)]);
