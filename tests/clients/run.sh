@@ -51,7 +51,7 @@ suite() { # suite CLIENT: runs its program for a bounded time; 77 means that a t
         rolling) tool=$("$setup" python) && timeout 900 "$tool" "$here/rolling.py" "$bootstrap" ;;
         rolling:*) tool=$("$setup" python) && tr , '\n' <<<"${1#*:}" | timeout 300 xargs "$tool" "$here/rolling.py" "$bootstrap" ;;
         snippets) tool=$("$setup" python) && timeout 900 "$tool" "$here/snippets.py" "$bootstrap" ;;
-        tools) jars=$("$setup" kafka) && timeout 600 python3 "$here/tools/suite.py" "$jars" "$bootstrap" "$topic" ;;
+        tools) jars=$("$setup" kafka) && timeout 1200 python3 "$here/tools/suite.py" "$jars" "$bootstrap" "$topic" ;;
         connect) jars=$("$setup" kafka) && timeout 600 python3 "$here/connect/suite.py" "$jars" "$bootstrap" "$topic" ;;
         streams)
             jars=$("$setup" kafka) && timeout 600 java -cp "$jars/*" "$here/streams/WordCount.java" "$bootstrap" "$topic" \

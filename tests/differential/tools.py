@@ -44,7 +44,7 @@ ALIKE = [
     (r'"timestamp":\d+', '"timestamp":T'),
     (r"\[\d{4}-\d\d-\d\d [\d:,]+\]", "[TIME]"),
     (r"(broker|controller)[ -]?\d+", r"\1 N"),
-    (r"ADDRESS \(\d+\)", "ADDRESS (N)"),
+    (r"ADDRESS +\(\d+\)", "ADDRESS (N)"),
     # A new cluster of Apache Kafka sets this for all brokers, because it counts replicas that are out of sync (ELR).
     (r"(?m)^\s*min\.insync\.replicas=1 .*\{DYNAMIC_DEFAULT_BROKER_CONFIG:min\.insync\.replicas=1\}$", ""),
     (r"DYNAMIC_DEFAULT_BROKER_CONFIG:min\.insync\.replicas=1, ", ""),
