@@ -29,7 +29,8 @@ fn any_names_whose_deletion_is_refused_for_ever_do_not_hold_up_the_others() {
     story(rules, |bucket| async move {
         let broker = bucket.process().cluster.start().await;
         let mut producer = Producer::new(&bucket, &broker).await;
-        for _ in 0..LOCKED + 140 {
+        // Enough for two snapshots: what lies before the older one is let go.
+        for _ in 0..2 * LOCKED + 140 {
             producer.produce().await;
             bucket.sleep(Duration::from_secs(1)).await;
         }
