@@ -64,13 +64,13 @@ def cold(folder, scale):
             rows.append(row)
     with stages.on_s3_like(folder / "bucket") as on:
         for form in forms(on, mib):
-            for line in (0, LINE):
+            for line, width in ((0, ""), (LINE, f" of {LINE} MB/s")):
                 on.proxy.change(line_mb_per_s=line)
-                width = f" of {line} MB/s" if line else ""
+                if line:
+                    stages.restart(on, stages.AT_REST)
                 row = sequential(on, f"S3-like{width}: {form}", mib)
                 row["raw_mib_per_s"] = raw_bucket(on, int(row["get_mib"] * MIB))
                 rows.append(row)
-                stages.restart(on, stages.AT_REST)
             on.proxy.change(line_mb_per_s=0)
     for row in rows:
         row["share_of_raw"] = row["mib_per_s"] / row["raw_mib_per_s"]

@@ -112,13 +112,14 @@ class Proxy(Server):
             return json.load(answer)
 
     def reset(self):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.admin}/reset", method="POST")
-        urllib.request.urlopen(request, timeout=10).close()
+        self.post("reset")
 
     def change(self, **settings):
         """Other latencies, rates or line, from now on."""
-        body = json.dumps(settings).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.admin}/settings", body, method="POST")
+        self.post("settings", json.dumps(settings).encode())
+
+    def post(self, path, body=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin}/{path}", body, method="POST")
         urllib.request.urlopen(request, timeout=10).close()
 
     def figures(self):

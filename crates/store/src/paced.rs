@@ -2,11 +2,11 @@
 //! itself says by 503 and 429.
 //!
 //! Writes and reads have a bucket of tokens each. When the store refuses more than one request in ten, the rate falls a
-//! little below what it took (once in a second at the most), and grows again from there. Fewer refusals than that say nothing of the
-//! rate: large stores refuse some requests at any rate, and a rate that fell for each of them would fall to nothing. They
-//! are repeated, that is all. `Retry-After` holds back everybody until then. What must be quick goes first: the last half of a
-//! bucket is only for the log, the records of flushes, and reads; snapshots, archives, merging and deletions wait for the
-//! other half.
+//! little below what it took (once in a second at the most), and grows again from there. Fewer refusals than that say
+//! nothing of the rate: large stores refuse some requests at any rate, and a rate that fell for each of them would fall to
+//! nothing. They are repeated, that is all. `Retry-After` holds back everybody until then. What must be quick goes first:
+//! the last half of a bucket is only for the log, the records of flushes, and reads; snapshots, archives, merging and
+//! deletions wait for the other half.
 //!
 //! ```text
 //!   tokens  ██████████████░░░░░░░░░░░░░░   foreground: down to the last one
@@ -173,7 +173,7 @@ impl Bucket {
         if !is_too_much || self.cut.is_some_and(|(_, at)| now.saturating_sub(at) < EPISODE) {
             return;
         }
-        let took = self.seen.iter().map(|second| second.asked - second.refused).fold(RATE_MIN, f64::max);
+        let took = self.seen.iter().map(|second| second.asked - second.refused).fold(0.0, f64::max);
         self.rate = self.rate.min((took * CUT).max(RATE_MIN));
         self.cut = Some((self.rate, now));
         self.level = self.level.min(self.burst());

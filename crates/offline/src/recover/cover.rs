@@ -101,8 +101,9 @@ pub fn cover(start: i64, end: Option<i64>, mut candidates: Vec<Candidate>, prefe
             at = to;
             continue;
         };
-        let younger = candidates[next..].iter().find(|candidate| made(candidate) > made(best));
-        let until = younger.map_or(best.tile.end, |younger| younger.tile.first.min(best.tile.end)).min(limit);
+        let mut within = candidates[next..].iter().take_while(|candidate| candidate.tile.first < best.tile.end);
+        let younger = within.find(|candidate| made(candidate) > made(best));
+        let until = younger.map_or(best.tile.end, |younger| younger.tile.first).min(limit);
         cover.slices.push(Slice { candidate: best.clone(), from: at, until });
         at = until;
     }

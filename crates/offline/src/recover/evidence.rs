@@ -7,14 +7,17 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use kafscale_broker::cluster::{Cluster, ClusterError, Part};
+use kafscale_broker::{
+    cluster::{Cluster, ClusterError, Part},
+    config::{layers::Layers, topic::LifeConfig},
+};
 use kafscale_log::{
     Frame, Position,
     lone::{floor, names as log_names},
 };
 use kafscale_segment::names::MERGED;
 use kafscale_state::{
-    Handle, State,
+    Handle, PartitionView, State,
     entry::{self, Entry},
     rebuild::TopicSeed,
 };
@@ -29,6 +32,8 @@ use crate::{
 
 /// Offsets that are left where it is not known how many records were lost.
 pub const GAP: u64 = 1_000_000_000;
+/// The broker whose settings count where a topic has none: a lone one is called so unless it is told otherwise.
+const NODE: i32 = 0;
 /// Numbers of partitions that are left where it is not known how many were given.
 const HANDLES_GAP: u32 = 1_000_000;
 
@@ -81,10 +86,8 @@ impl Evidence {
 
     /// Which places of a partition count. Of one that nobody here has heard of it is not known whether it was compacted.
     pub fn prefer(&self, handle: Handle) -> Prefer {
-        let topic = self.state.partition(handle).map(|view| view.topic());
-        let own = topic.and_then(|topic| topic.setting("cleanup.policy"));
-        let policy = own.or_else(|| self.state.broker_defaults().get("log.cleanup.policy").map(String::as_str));
-        let is_compacted = policy.is_some_and(|policy| policy.contains("compact"));
+        let config = |view: PartitionView<'_>| LifeConfig::new(&Layers::of_topic(&self.state, NODE, view.topic()));
+        let is_compacted = self.state.partition(handle).is_some_and(|view| config(view).compact);
         if is_compacted || handle >= self.unknown_from { Prefer::Youngest } else { Prefer::Known }
     }
 }

@@ -17,7 +17,7 @@ use kafscale_segment::{
 };
 use kafscale_store::Store;
 
-use crate::common::{NOW_MS, batch};
+use crate::common::{Client, NOW_MS, batch};
 use crate::places::{Load, MINUTE, Place, Records, commit, consume, filled, lived, offsets, story};
 
 const WISH: Wish = Wish { until: Until::Tail, gap: 1_000 };
@@ -118,14 +118,13 @@ fn a_deleted_key_stays_deleted_where_its_tombstone_is_gone() {
     story(move |world| async move {
         let mut place = Place::new(&world, false);
         let broker = place.start().await;
-        let mut load = Load::new(&broker);
+        let client = Client::connect(&broker);
         let settings =
             [("cleanup.policy", "compact"), ("delete.retention.ms", "1000"), ("min.cleanable.dirty.ratio", "0.01")];
-        load.client().create_topic("orders", 2, &[]).await;
-        load.client().create_topic("table", 1, &settings).await;
+        client.create_topic("table", 1, &settings).await;
         let say = |key: &'static str, value: Option<&'static str>| {
             let bytes = BatchBuilder::new(Codec::None).record(NOW_MS, Some(key.as_bytes()), value.map(str::as_bytes));
-            load.client().produce("table", 0, bytes.build())
+            client.produce("table", 0, bytes.build())
         };
         say("deleted", Some("value")).await.offset();
         say("kept", Some("value")).await.offset();
@@ -149,7 +148,6 @@ fn a_deleted_key_stays_deleted_where_its_tombstone_is_gone() {
         recover::execute(&place.bucket(), plan, &|_, _| ()).await.expect("it is done");
         let broker = place.start().await;
         assert_eq!(keys(&consume(&broker).await), 2, "the deleted key is not back");
-        load.reconnect(&broker);
         place.is_sound().await;
     });
 }
