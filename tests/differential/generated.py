@@ -1,7 +1,7 @@
 """Programs made from a seed: a few topics, groups and members, and requests that are right, late, wrong and out of place.
 
-What is asked depends on the seed alone and never on an answer, so both brokers are asked the same; what a broker made up
-(ids of members, generations) is filled in from its own earlier answers.
+What is asked depends on the seed and on who leads, and on no other answer, so both brokers are asked the same; what a broker
+made up (ids of members, generations) is filled in from its own earlier answers.
 """
 
 import random
@@ -20,6 +20,7 @@ class Member:
     def __init__(self):
         self.id = ""
         self.generation = -1
+        self.leads = False
         self.pending = False
 
 
@@ -95,7 +96,7 @@ def join(world, choose, members):
 def take(member, answer):
     member.pending = answer is None
     if answer is not None and answer.error_code == 0:
-        member.id, member.generation = answer.member_id, answer.generation_id
+        member.id, member.generation, member.leads = answer.member_id, answer.generation_id, answer.leader == answer.member_id
 
 
 def learn(world, members, group, name):
@@ -128,7 +129,8 @@ def heartbeat(world, choose, members):
 def leave(world, choose, members):
     group, name = choose.choice(GROUPS), choose.choice(MEMBERS)
     member = members[group, name]
-    if not member.pending and member.id:
+    # Who leads after a leader is, in Apache Kafka, the first in a hash table of random ids.
+    if not member.pending and member.id and not member.leads:
         say.leave(world, "main", group, member.id, version=choose.choice([0, 1, 2, 3]))
 
 

@@ -61,7 +61,7 @@ pub struct DescribedMember {
     pub client_host: String,
     /// What it said to the chosen protocol, while the group is stable.
     pub metadata: Bytes,
-    /// What it was given, while the group is stable.
+    /// What it was given last; empty from when an assignment was asked for in vain.
     pub assignment: Bytes,
 }
 
@@ -105,7 +105,7 @@ impl Coordinator {
                 client_id: member.client_id.clone(),
                 client_host: member.client_host.clone(),
                 metadata: if stable { member.metadata(&protocol) } else { Bytes::new() },
-                assignment: if stable { member.assignment.clone() } else { Bytes::new() },
+                assignment: member.assignment.clone(),
             };
             Some(Described {
                 phase: group.phase(),

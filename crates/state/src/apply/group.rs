@@ -142,12 +142,17 @@ impl State {
 }
 
 /// By the rule of the group's type. An operator may always, and an outsider while there are no members.
+///
+/// A classic group is saved when a rebalance ends. Between two saves the coordinator alone knows who is in a generation that
+/// was formed and gave way to the next before its assignment was saved; its members may hold partitions of an earlier one and
+/// commit what they read. So a later generation than the saved one is the coordinator's to judge; an earlier one is stale.
 fn may_commit(content: Option<&Content>, by: &Committer) -> Result<(), Refused> {
     match (by, content) {
         (Committer::Operator, _) => Ok(()),
         (Committer::Outsider, Some(content)) if content.has_members() => Err(Refused::UnknownMember),
         (Committer::Outsider, _) => Ok(()),
-        (Committer::Member { .. }, None) => Err(Refused::IllegalGeneration),
+        (Committer::Member { .. }, None) => Ok(()),
+        (Committer::Member { epoch, .. }, Some(Content::Classic(classic))) if *epoch > classic.generation => Ok(()),
         (Committer::Member { id, epoch }, Some(Content::Classic(classic))) => {
             if classic.member(id).is_none() {
                 return Err(Refused::UnknownMember);

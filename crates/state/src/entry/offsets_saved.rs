@@ -22,7 +22,7 @@ pub enum Committer {
     Member {
         /// Its id.
         id: String,
-        /// Generation of a classic group.
+        /// Generation of a classic group: the saved one, or a later one that was never saved. Or its own epoch.
         epoch: i32,
     },
     /// A client that is no member (tag 1): refused while the group has some.

@@ -118,7 +118,8 @@ impl Groups {
         let offsets = places.iter().map(|(place, offset)| (place.handle, commit(*offset))).collect();
         let entry = Entry::OffsetsSaved(OffsetsSaved { group: id.clone(), by, offsets });
         let refused = match (&member, known) {
-            (Some(_), None) => Some(Refused::IllegalGeneration),
+            (Some(_), None) => None,
+            (Some(_), Some(_)) if behind < 0 => None,
             (Some(member), Some(group)) if !group.members.contains(member) => Some(Refused::UnknownMember),
             (Some(_), Some(_)) if behind != 0 => Some(Refused::IllegalGeneration),
             (None, Some(group)) if !group.members.is_empty() => Some(Refused::UnknownMember),

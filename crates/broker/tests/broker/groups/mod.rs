@@ -149,6 +149,16 @@ pub async fn leave(client: &Client, members: &[(&str, Option<&str>)]) -> Vec<Err
     answer.members.iter().map(|member| member.error_code).collect()
 }
 
+/// What DescribeGroups says that each member was given, by member id.
+pub async fn assigned(client: &Client) -> Vec<(String, String)> {
+    let request = describe_groups::Request { groups: vec!["g"].into(), ..Default::default() };
+    let reply = client.call(5, &request).await;
+    let answer: describe_groups::Response<'_> = reply.read();
+    let group = answer.groups.iter().next().expect("one group");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("as it was given");
+    group.members.iter().map(|member| (member.member_id.to_owned(), text(member.member_assignment))).collect()
+}
+
 /// Commits an offset of partition 0 of `mine`.
 pub async fn commit(client: &Client, group: &str, (member_id, generation): (&str, i32), offset: i64) -> ErrorCode {
     let partition = offset_commit::OffsetCommitRequestPartition {

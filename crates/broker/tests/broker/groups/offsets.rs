@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use kafscale_protocol::{
     ErrorCode,
     messages::{delete_groups, list_groups, offset_delete, offset_fetch},
@@ -70,6 +70,60 @@ fn members_commit_under_their_generation_only_and_their_topics_keep_their_offset
         assert_eq!(member.leave().await, ErrorCode::None);
         assert_eq!(commit(&member.client, "g", NOBODY, 9).await, ErrorCode::None);
     });
+}
+
+/// A member keeps what it reads until it joins again, and commits it under the generation that it joined last, even if that
+/// one gave way to the next before anything was assigned in it.
+#[test]
+fn members_commit_under_a_generation_that_was_never_saved() {
+    story(|world, memory| async move {
+        let process = Process::new(&world, &memory);
+        let broker = process.cluster.start().await;
+        let [one, two, three, four] = std::array::from_fn(|_| Member::new(&broker));
+        one.client.create_topic("mine", 1, &[]).await;
+        assert_eq!(one.join(RANGE).await.generation, 1);
+        let committed = during(two.join(RANGE), async {
+            process.runtime().sleep(Duration::from_secs(1)).await;
+            one.commit(1).await
+        });
+        assert_eq!(committed.await, ErrorCode::None, "the group was never saved");
+        let (joined, follows) = join(one.join(RANGE), two.join(RANGE)).await;
+        let _ = join(one.sync(&joined, ""), two.sync(&follows, "")).await;
+        let given = assigned(&one.client).await;
+        assert!(given.iter().all(|(member, assignment)| member == assignment), "{given:?}");
+
+        let of_both = during(three.join(RANGE), async {
+            process.runtime().sleep(Duration::from_secs(1)).await;
+            assigned(&one.client).await
+        });
+        assert_eq!(without(&three, of_both.await), given, "they have it until they join again");
+        let ((joined, _), _) = join(join(one.join(RANGE), two.join(RANGE)), three.join(RANGE)).await;
+        assert_eq!(joined.generation, 3);
+        assert_eq!(one.commit(2).await, ErrorCode::RebalanceInProgress);
+        assert_eq!(without(&three, assigned(&one.client).await), given, "nothing else was given yet");
+
+        let _ = during(four.join(RANGE), async {
+            process.runtime().sleep(Duration::from_secs(1)).await;
+            assert_eq!(one.commit(3).await, ErrorCode::None, "the group was saved in generation 2");
+            assert!(assigned(&one.client).await.iter().all(|(_, assignment)| assignment.is_empty()));
+            *one.generation.lock() -= 1;
+            assert_eq!(one.commit(4).await, ErrorCode::IllegalGeneration);
+            assert_eq!(fetched(&one.client, "g").await, 3);
+        })
+        .await;
+    });
+}
+
+/// Does something while a join waits, which is given up then.
+async fn during<R>(join: impl Future<Output = Join>, what: impl Future<Output = R>) -> R {
+    tokio::select! {
+        joined = join => panic!("it waits for the others: {}", joined.generation),
+        done = what => done,
+    }
+}
+
+fn without(member: &Member, assigned: Vec<(String, String)>) -> Vec<(String, String)> {
+    assigned.into_iter().filter(|(id, _)| *id != *member.id.lock()).collect()
 }
 
 #[test]
