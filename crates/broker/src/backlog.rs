@@ -51,8 +51,8 @@ mod tests {
 
     #[test]
     fn producers_are_asked_to_wait_from_three_quarters_on() {
-        let wait = |used| throttle_ms(Backlog { used, cap: 1_000 });
+        let wait = |used| throttle_ms(Backlog { used, cap: 1_000, frees: false });
         assert_eq!([0, 750, 800, 900, 1_000, 5_000].map(wait), [0, 0, 200, 600, 1_000, 1_000]);
-        assert_eq!(throttle_ms(Backlog { used: 0, cap: 0 }), 0);
+        assert_eq!(throttle_ms(Backlog { used: 0, cap: 0, frees: false }), 0);
     }
 }

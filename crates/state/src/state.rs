@@ -66,6 +66,20 @@ pub struct Backlog {
     pub used: u64,
     /// Extents that it may hold.
     pub cap: u64,
+    /// The next frame frees some of what was deleted, whatever is in it.
+    pub frees: bool,
+}
+
+impl Backlog {
+    /// The used part, 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.used as f64 / self.cap.max(1) as f64
+    }
+
+    /// Whether the next frame finds no room for another extent.
+    pub fn is_full(&self) -> bool {
+        self.used >= self.cap && !self.frees
+    }
 }
 
 impl Default for State {
@@ -136,7 +150,8 @@ impl State {
 
     /// How many extents there are and may be, for the backlog rule.
     pub fn backlog(&self) -> Backlog {
-        Backlog { used: self.extents, cap: self.limits.extents }
+        let frees = !self.trimmed.is_empty() || !self.topics.garbage.is_empty();
+        Backlog { used: self.extents, cap: self.limits.extents, frees }
     }
 
     /// Live brokers in the order of their sessions.

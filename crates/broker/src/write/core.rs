@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use kafscale_runtime::Instant;
-use kafscale_state::producer::Claim;
+use kafscale_state::{Backlog, producer::Claim};
 
 use super::{
     Append, EntryError, Error,
@@ -43,8 +43,8 @@ pub enum Judged {
 pub trait Judge {
     /// Judges an idempotent batch against what is applied.
     fn judge(&self, append: &Append, claim: Claim) -> Judged;
-    /// How much of the room for extents is used, 0 to 1.
-    fn backlog(&self) -> f64;
+    /// How much of the room for extents is used.
+    fn backlog(&self) -> Backlog;
     /// Where the next record of a partition would go, if all in flight were refused.
     #[cfg(feature = "planted-bugs")]
     fn end(&self, partition: kafscale_state::Handle) -> i64;
@@ -173,12 +173,11 @@ impl Core {
     }
 
     fn decide(&self, append: &Append, judge: &dyn Judge, now: Instant) -> Judged {
-        let stalled = Judged::Refuse { error: Error::StoreStalled, may_change: false };
+        let more = append.bytes.len() as u64;
         let out_of_order = Judged::Refuse { error: Error::OutOfOrderSequence, may_change: true };
         if let Some((id, claim)) = append.claim() {
             match self.pending.relate(append.partition, id, claim, &append.waiting) {
-                Relation::Next if self.is_closed(append.bytes.len() as u64, now) => return stalled,
-                Relation::Next => return Judged::Accept,
+                Relation::Next => return self.take_in(more, judge, now),
                 // Those who wait were moved to the batch that it repeats: nobody is left to be answered here.
                 Relation::Joined => return Judged::Refuse { error: Error::DuplicateSequence, may_change: false },
                 Relation::OlderEpoch => {
@@ -192,7 +191,17 @@ impl Core {
                 decided => return decided,
             }
         }
-        if self.is_closed(append.bytes.len() as u64, now) { stalled } else { Judged::Accept }
+        self.take_in(more, judge, now)
+    }
+
+    /// What is in order is taken in where there is room: apply would refuse every extent beyond it, after its bytes were
+    /// uploaded.
+    fn take_in(&self, more: u64, judge: &dyn Judge, now: Instant) -> Judged {
+        let refuse = |error| Judged::Refuse { error, may_change: false };
+        if judge.backlog().is_full() {
+            return refuse(Error::Backlog);
+        }
+        if self.is_closed(more, now) { refuse(Error::StoreStalled) } else { Judged::Accept }
     }
 
     /// Whether nothing new is taken in: the store confirms nothing, or too much waits for it already. While it is known to be
@@ -239,7 +248,7 @@ impl Core {
             return wait(None);
         }
         let pace = self.pace();
-        let facts = self.facts(judge.backlog(), now);
+        let facts = self.facts(judge.backlog().share(), now);
         match flush::decide(&facts, &pace, &mut self.tokens, now) {
             Decision::Flush(reason) => {
                 self.tokens.take(&pace, now);

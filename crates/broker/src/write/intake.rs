@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use kafscale_state::producer::{Claim, Judgement, Piece, Refused, judge};
+use kafscale_state::{
+    Backlog,
+    producer::{Claim, Judgement, Piece, Refused, judge},
+};
 
 use super::{Append, Appended, Error, Judge, Judged};
 use crate::replica::Replica;
@@ -44,9 +47,8 @@ impl Judge for StateJudge {
         self.0.read(|state| state.partition(partition).map_or(0, |partition| partition.high_watermark()))
     }
 
-    fn backlog(&self) -> f64 {
-        let backlog = self.0.read(|state| state.backlog());
-        backlog.used as f64 / backlog.cap as f64
+    fn backlog(&self) -> Backlog {
+        self.0.read(|state| state.backlog())
     }
 }
 

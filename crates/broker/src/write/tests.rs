@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use kafscale_log::{AppendError, BarrierError, Draft, Log, Position, Progress, TrimError};
 use kafscale_runtime::{BoxFuture, TokioRuntime};
 use kafscale_state::{
+    Backlog,
     entry::{Entry, PidBlock, Producer},
     producer::Claim,
 };
@@ -44,7 +45,9 @@ impl Log for Mute {
 }
 
 /// A state that knows nothing: sequences begin at 0.
-struct Empty;
+struct Empty {
+    extents: u64,
+}
 
 impl Judge for Empty {
     fn judge(&self, _: &Append, claim: Claim) -> Judged {
@@ -53,8 +56,8 @@ impl Judge for Empty {
             _ => Judged::Refuse { error: Error::OutOfOrderSequence, may_change: true },
         }
     }
-    fn backlog(&self) -> f64 {
-        0.0
+    fn backlog(&self) -> Backlog {
+        Backlog { used: self.extents, cap: 100, frees: false }
     }
     #[cfg(feature = "planted-bugs")]
     fn end(&self, _: kafscale_state::Handle) -> i64 {
@@ -65,11 +68,15 @@ impl Judge for Empty {
 const CONNECTION: ConnectionId = ConnectionId(1);
 
 fn writer(refuses: bool, bytes_max: u64) -> Writer {
+    writer_with(Empty { extents: 0 }, refuses, bytes_max)
+}
+
+fn writer_with(judge: Empty, refuses: bool, bytes_max: u64) -> Writer {
     let (runtime, facts) = (TokioRuntime::handle(), MemoryStore::new().facts());
     let outlet = Outlet::Frames(Arc::new(Mute { refuses }));
     let metrics = Arc::new(Metrics::default());
     let is_away = Box::new(|| false);
-    Writer::start(runtime, outlet, Arc::new(Empty), Latency::Balanced, facts, bytes_max, is_away, metrics)
+    Writer::start(runtime, outlet, Arc::new(judge), Latency::Balanced, facts, bytes_max, is_away, metrics)
 }
 
 /// A batch of one record, and what becomes of it.
@@ -121,4 +128,14 @@ async fn entries_are_refused_where_batches_are() {
     let writer = writer(false, 100);
     let entry = Entry::PidBlock(PidBlock { count: 1 });
     assert_eq!(writer.submit(Some(CONNECTION), entry, false).await, Err(EntryError::StoreStalled));
+}
+
+#[tokio::test]
+async fn nothing_is_uploaded_while_the_room_for_extents_is_full() {
+    for (extents, refused) in [(99, None), (100, Some(Err(Error::Backlog)))] {
+        let writer = writer_with(Empty { extents }, false, 1 << 20);
+        let (first, outcome) = batch(1, 0);
+        writer.produce(CONNECTION, vec![first]);
+        assert_eq!(outcome.now_or_never(), refused, "{extents}");
+    }
 }
