@@ -1,10 +1,11 @@
 //! Any store with its requests kept within a rate: the provider's limit where one is known, and below it what the store
 //! itself says by 503 and 429.
 //!
-//! Writes and reads have a bucket of tokens each. When the store refuses more than one request in ten, the rate falls a
-//! little below what it took (once in a second at the most), and grows again from there. Fewer refusals than that say
+//! Writes and reads have a bucket of tokens each. When the store refuses clearly more than one request in ten, the rate falls
+//! a little below what it took (once in a second at the most), and grows again from there. Fewer refusals than that say
 //! nothing of the rate: large stores refuse some requests at any rate, and a rate that fell for each of them would fall to
-//! nothing. They are repeated, that is all. `Retry-After` holds back everybody until then. What must be quick goes first:
+//! nothing. They are repeated, that is all. Nor do two or three of the first dozen, which may be chance: a start that sends few
+//! requests would take what it sent for all that the store takes. `Retry-After` holds back everybody until then. What must be quick goes first:
 //! the last half of a bucket is only for the log, the records of flushes, and reads; snapshots, archives, merging and
 //! deletions wait for the other half.
 //!
@@ -29,10 +30,12 @@ use crate::{
 const UNLIMITED: f64 = 20_000.0;
 /// However much a store complains, this many requests a second are sent.
 const RATE_MIN: f64 = 4.0;
-/// The rate falls when more than this part of the requests is refused ...
+/// The rate falls when more than this part of the requests is refused within the seconds that are looked at ...
 const REFUSED_PART: f64 = 0.1;
-/// ... and at least so many are, within the seconds that are looked at.
-const REFUSED_MIN: f64 = 3.0;
+/// ... by so many standard deviations ...
+const DEVIATIONS: f64 = 3.0;
+/// ... and at least so many are: of few requests many may be refused by chance.
+const REFUSED_MIN: f64 = 6.0;
 /// Seconds that are looked at, the running one among them.
 const SECONDS: usize = 4;
 /// The rate begins anew at this part of what the store took in a second.
@@ -169,7 +172,8 @@ impl Bucket {
         self.seen[0].refused += times as f64;
         let sum = |of: fn(&Second) -> f64| self.seen.iter().map(of).sum::<f64>();
         let (asked, refused) = (sum(|second| second.asked), sum(|second| second.refused));
-        let is_too_much = refused >= REFUSED_MIN && refused > asked * REFUSED_PART;
+        let deviation = (asked * REFUSED_PART * (1.0 - REFUSED_PART)).sqrt();
+        let is_too_much = refused >= REFUSED_MIN && refused > asked * REFUSED_PART + DEVIATIONS * deviation;
         if !is_too_much || self.cut.is_some_and(|(_, at)| now.saturating_sub(at) < EPISODE) {
             return;
         }
