@@ -148,7 +148,7 @@ fn a_full_backlog_refuses_until_deletion_makes_room() {
     assert_eq!(world.write(handle, p, run(1, &[1])), accepted(1));
     assert_eq!(world.write(handle, p, run(2, &[1])), refused(RunRefused::BacklogFull));
     assert_eq!(world.write(handle, p, run(1, &[1])), duplicate(1));
-    assert_eq!(world.state.backlog(), kafscale_state::Backlog { used: 2, cap: 2 });
+    assert_eq!(world.state.backlog(), kafscale_state::Backlog { used: 2, cap: 2, frees: false });
     world.say(Entry::RecordsDeleted(RecordsDeleted { starts: vec![(handle, 1)] }));
     assert_eq!(world.write(handle, p, run(2, &[1])), accepted(2));
 }
