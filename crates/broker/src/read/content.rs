@@ -1,11 +1,11 @@
 //! An extent's bytes in memory, ready to be sent.
 //!
-//! Made once per extent: the bytes are copied into one buffer (so that a small extent does not keep a large frame or
-//! object alive), and every batch gets its base offset, unless it lies in an object whose batches carry theirs; those may
-//! leave offsets out. A sparse list of marks finds the batch of an offset, and the last
-//! whole batch within a size, without walking the extent from its start.
+//! Made once per extent: the bytes are copied into one buffer, so that a small extent does not keep a large frame or object
+//! alive, and every batch gets its base offset, unless it lies in an object whose batches carry theirs; those may leave
+//! offsets out. Large ones that came alone and need no offsets stay as they are. A sparse list of marks finds the batch of
+//! an offset, and the last whole batch within a size, without walking the extent from its start.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use kafscale_records::{Batch, BatchError, Batches, batches, edit};
@@ -14,6 +14,9 @@ use super::Extent;
 
 /// One mark per so many bytes.
 const MARK_EVERY: usize = 32 << 10;
+/// What is smaller is copied even if it came alone: it may be a part of a buffer of the connection that brought it, which has
+/// some 400 KiB at most, and would keep all of it alive.
+const COPIED_BELOW: usize = 1 << 20;
 
 /// Why bytes are not the extent that the state describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +61,8 @@ pub struct Content {
     bytes: Bytes,
     marks: Box<[Mark]>,
     was_read: AtomicBool,
+    /// Of the cache that holds it, see `cache::pins`; 0 is none.
+    pub(super) pin: AtomicU64,
 }
 
 /// Whole batches that follow each other.
@@ -80,7 +85,7 @@ impl Content {
         }
         let mut bytes = BytesMut::with_capacity(have);
         pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
-        let mut marks = vec![Mark { offset: extent.base_offset, at: 0 }];
+        let mut marks = first_mark(extent);
         if extent.object.has_offsets() {
             check(&bytes, extent, verify, &mut marks)?;
         } else {
@@ -89,8 +94,23 @@ impl Content {
                 return Err(ContentError::Offsets { need: extent.end_offset, have: end });
             }
         }
-        let marks = marks.into_boxed_slice();
-        Ok(Self { end_offset: extent.end_offset, bytes: bytes.freeze(), marks, was_read: AtomicBool::new(false) })
+        Ok(Self::of(extent.end_offset, bytes.freeze(), marks))
+    }
+
+    /// Takes over bytes that came from the store and hold nothing but `extent`: without a copy, if they can stay as they are.
+    pub fn alone(extent: &Extent, bytes: Bytes) -> Result<Self, ContentError> {
+        let is_whole = bytes.len() as u64 == u64::from(extent.len);
+        if !is_whole || !extent.object.has_offsets() || bytes.len() < COPIED_BELOW {
+            return Self::new(extent, &[bytes], true);
+        }
+        let mut marks = first_mark(extent);
+        check(&bytes, extent, true, &mut marks)?;
+        Ok(Self::of(extent.end_offset, bytes, marks))
+    }
+
+    fn of(end_offset: i64, bytes: Bytes, marks: Vec<Mark>) -> Self {
+        let (was_read, pin) = Default::default();
+        Self { end_offset, bytes, marks: marks.into_boxed_slice(), was_read, pin }
     }
 
     /// Bytes that it takes in memory.
@@ -136,7 +156,7 @@ impl Content {
 
     /// Nothing: stands for what was loaded and is kept elsewhere.
     pub fn empty() -> Self {
-        Self { end_offset: i64::MIN, bytes: Bytes::new(), marks: Box::default(), was_read: AtomicBool::new(false) }
+        Self::of(i64::MIN, Bytes::new(), Vec::new())
     }
 
     /// All batches, with their offsets.
@@ -173,6 +193,10 @@ impl Content {
         let row: Batches<'_> = batches(&self.bytes[at..]);
         row.map(|batch| batch.expect("every batch was parsed when the content was made"))
     }
+}
+
+fn first_mark(extent: &Extent) -> Vec<Mark> {
+    vec![Mark { offset: extent.base_offset, at: 0 }]
 }
 
 /// Checks that batches which carry their offsets ascend within the extent, and collects the marks.

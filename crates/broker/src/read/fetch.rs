@@ -207,7 +207,13 @@ impl Reader {
             must: room.must,
         };
         self.extents(ask.partition, ask.offset, &mut |extent| match self.look_up(&extent, taking.next_offset, known) {
-            Some(Ok(content)) => taking.add(&extent, &content),
+            Some(Ok(content)) => {
+                let goes_on = taking.add(&extent, &content);
+                if taking.next_offset >= extent.end_offset {
+                    self.shared.cache.read_to_its_end(&content);
+                }
+                goes_on
+            }
             Some(Err(error)) => taking.fail(error),
             None => taking.want(ask.partition, extent, pass),
         });

@@ -202,7 +202,7 @@ impl Shared {
         for (extent, loaded) in get.extents.iter().zip(all) {
             match &loaded {
                 Ok(_) if extent.is_map() => {}
-                Ok(content) => self.cache.insert(extent.key(), Arc::clone(content)),
+                Ok(content) => self.cache.insert_unread(extent.key(), Arc::clone(content)),
                 Err(error) => self.report(extent, error),
             }
             let waiting = self.queue.lock().settle(&extent.key());
@@ -301,7 +301,11 @@ impl Shared {
 fn content(get: &Get, extent: &Extent, bytes: &Bytes) -> Loaded {
     let at = |byte: u64| usize::try_from(byte - get.start).unwrap_or(usize::MAX).min(bytes.len());
     let part = bytes.slice(at(extent.start)..at(extent.end()));
-    Ok(Arc::new(Content::new(extent, &[part], true)?))
+    let content = match get.extents.len() {
+        1 => Content::alone(extent, part)?,
+        _ => Content::new(extent, &[part], true)?,
+    };
+    Ok(Arc::new(content))
 }
 
 #[cfg(test)]

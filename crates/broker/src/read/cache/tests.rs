@@ -72,3 +72,63 @@ fn the_newest_stay_while_old_ones_are_shared() {
     let left = (1_000..1_030).filter(|number| read(&cache, *number)).count();
     assert_eq!(left, 30, "a consumer that lags a little still finds them");
 }
+
+/// Keeps what was loaded.
+fn load(cache: &Cache, number: i64) -> Arc<Content> {
+    let (extent, bytes) = extent(number);
+    let content = Arc::new(Content::new(&extent, &[bytes], true).expect("whole"));
+    cache.insert_unread(extent.key(), Arc::clone(&content));
+    content
+}
+
+#[test]
+fn what_was_loaded_stays_until_it_was_read() {
+    let cache = Cache::new(1 << 20);
+    (3_000..4_000).for_each(|number| admit(&cache, number));
+    let unread: Vec<_> = (0..40).map(|number| load(&cache, number)).collect();
+    for number in 1_000..1_150 {
+        admit(&cache, number);
+        assert!(cache.bytes() <= 1 << 20);
+    }
+    assert!((0..40).all(|number| cache.contains(&extent(number).0)), "40 are less than half");
+    unread.iter().for_each(|content| cache.read_to_its_end(content));
+    (1_150..1_200).for_each(|number| admit(&cache, number));
+    assert!(!(0..40).any(|number| cache.contains(&extent(number).0)), "and no longer");
+}
+
+#[test]
+fn what_nobody_reads_on_makes_room_first() {
+    let cache = Cache::new(1 << 20);
+    (0..1_000).for_each(|number| admit(&cache, number));
+    (1_000..1_040).for_each(|number| drop(load(&cache, number)));
+    for number in 1_040..1_100 {
+        // One reader is slow, in the middle of its extents; nobody reads the others.
+        assert!((1_000..1_010).all(|number| cache.get(&extent(number).0, number + 1).is_some()));
+        load(&cache, number);
+        admit(&cache, number + 1_000);
+        assert!(cache.bytes() <= 1 << 20);
+    }
+    assert!((1_000..1_010).all(|number| cache.contains(&extent(number).0)));
+}
+
+#[test]
+fn what_readers_have_left_behind_does_not_stay_for_ever() {
+    let cache = Cache::new(1 << 20);
+    (0..1_000).for_each(|number| admit(&cache, number));
+    (1_000..1_100).for_each(|number| drop(load(&cache, number)));
+    assert!((1_060..1_100).all(|number| cache.contains(&extent(number).0)));
+    (2_000..2_300).for_each(|number| admit(&cache, number));
+    assert!(!(1_000..1_100).any(|number| cache.contains(&extent(number).0)));
+    assert!((2_260..2_300).all(|number| cache.contains(&extent(number).0)), "the newest have the room");
+}
+
+#[test]
+fn pins_end_with_what_is_gone() {
+    let cache = Cache::new(1 << 20);
+    for number in 0..1_000 {
+        let content = load(&cache, number);
+        cache.insert(extent(number).0.key(), Arc::new(Content::empty()));
+        drop(content);
+    }
+    assert!(cache.bytes() <= 1 << 20);
+}

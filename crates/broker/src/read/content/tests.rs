@@ -1,6 +1,7 @@
 use super::*;
 use crate::read::testing::{batch, ranges};
 
+use kafscale_records::{BatchBuilder, Codec};
 use kafscale_state::Place;
 
 fn extent(pieces: &[Bytes], base_offset: i64, records: i64) -> Extent {
@@ -69,4 +70,28 @@ fn bytes_that_are_not_the_extent_are_refused() {
     let error = Content::new(&good, &damaged, true).expect_err("damaged");
     assert!(matches!(error, ContentError::Batch { at, error: BatchError::Crc { .. } } if at == pieces[0].len()));
     assert!(Content::new(&good, &damaged, false).is_ok(), "unless nobody looks");
+}
+
+#[test]
+fn many_bytes_that_came_alone_and_have_their_offsets_are_not_copied() {
+    let merged = kafscale_state::Merged { store: 0, level: 1, session: 1, number: 1, nonce: 1 };
+    let value = vec![b'v'; COPIED_BELOW];
+    let bytes = BatchBuilder::new(Codec::None).base_offset(1_000).record(5, None, Some(&value)).build();
+    let flushed = extent(std::slice::from_ref(&bytes), 1_000, 1);
+    let rewritten = Extent { object: Place::Merged(merged), ..flushed };
+    let content = Content::alone(&rewritten, bytes.clone()).expect("whole");
+    assert_eq!(content.bytes().as_ptr(), bytes.as_ptr());
+    let content = Content::alone(&flushed, bytes.clone()).expect("whole");
+    assert_ne!(content.bytes().as_ptr(), bytes.as_ptr(), "offsets are written into a copy");
+
+    let small = BatchBuilder::new(Codec::None).base_offset(1_000).record(5, None, Some(b"value")).build();
+    let few = Extent { object: rewritten.object, ..extent(std::slice::from_ref(&small), 1_000, 1) };
+    let content = Content::alone(&few, small.clone()).expect("whole");
+    assert_ne!(content.bytes().as_ptr(), small.as_ptr(), "a few may be a part of something large");
+
+    let short = Content::alone(&rewritten, bytes.slice(1..)).expect_err("cut short");
+    assert!(matches!(short, ContentError::Length { .. }));
+    let mut damaged = bytes.to_vec();
+    *damaged.last_mut().expect("not empty") ^= 1;
+    assert!(matches!(Content::alone(&rewritten, damaged.into()), Err(ContentError::Batch { .. })));
 }

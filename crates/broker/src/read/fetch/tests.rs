@@ -263,6 +263,26 @@ fn the_next_extent_is_loaded_before_a_large_one_is_read_to_its_end() {
 }
 
 #[test]
+fn what_is_read_to_the_half_stays_and_what_is_read_to_its_end_goes() {
+    let world = World::with_cache(1 << 20);
+    let batches: Vec<_> = (0..10).map(|_| batch(&[0], 10_000)).collect();
+    let many: Vec<_> = (0..32).map(|_| world.write(&[(9, &batches)])[0]).collect();
+    let scan = |extents: &[Extent]| {
+        for extent in extents {
+            let ask = Ask { bytes_max: extent.len as usize, ..ask(9, extent.base_offset) };
+            assert_eq!(found(&fetch(&world, &[ask])[0]).len(), 10);
+        }
+    };
+    scan(&many[..20]);
+    let half = world.write(&[(1, &batches)])[0];
+    let whole = world.write(&[(2, &batches)])[0];
+    fetch(&world, &[Ask { bytes_max: 50_000, ..ask(1, 0) }]);
+    fetch(&world, &[ask(2, 0)]);
+    scan(&many[20..32]);
+    assert!(world.cache.contains(&half) && !world.cache.contains(&whole));
+}
+
+#[test]
 fn an_extent_that_no_cache_can_hold_is_sent_all_the_same() {
     let world = World::with_cache(100 << 10);
     world.write(&[(1, &[batch(&[0], 90_000), batch(&[0], 90_000)])]);
