@@ -35,7 +35,7 @@ const FORMAT: u32 = 2;
 /// The format of a store that is the whole of a cluster; older versions know no other.
 const FORMAT_WHOLE: u32 = 1;
 /// A marker is small; more is not one.
-const MARKER_BYTES_MAX: u64 = 64 << 10;
+pub const MARKER_BYTES_MAX: u64 = 64 << 10;
 /// The prefix of everything that only a live cluster leaves behind.
 const LOG_PREFIX: &str = "log/";
 

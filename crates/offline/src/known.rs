@@ -5,7 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 use kafscale_broker::{
-    cluster::{Cluster, ClusterError, MARKER, Part},
+    cluster::{Cluster, ClusterError, MARKER, MARKER_BYTES_MAX, Part},
     snapshot as snapshots,
 };
 use kafscale_log::{Frame, Position};
@@ -13,8 +13,6 @@ use kafscale_state::{FrameFacts, State, snapshot};
 
 use crate::{Bucket, Error, Side, backup::manifest, frames::Frames};
 
-/// A marker is small; more is not one.
-pub const MARKER_LEN_MAX: u64 = 64 << 10;
 /// The longest snapshot that is read.
 const SNAPSHOT_LEN_MAX: u64 = 16 << 30;
 /// Bytes of one read of a snapshot.
@@ -141,7 +139,7 @@ pub fn apply(state: &mut State, frame: &Frame) -> Result<(), Error> {
 
 /// What the marker of a store says, if it has one.
 pub async fn marker(bucket: &Bucket, side: Side) -> Result<Option<(Cluster, Part)>, Error> {
-    let bytes = bucket.get_small(side, MARKER, MARKER_LEN_MAX).await?;
+    let bytes = bucket.get_small(side, MARKER, MARKER_BYTES_MAX).await?;
     Ok(bytes.map(|bytes| Cluster::parse(&bytes)).transpose()?)
 }
 

@@ -29,8 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// After a failure it is left alone for so long; each further one doubles that.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// A marker is small.
-const MARKER_BYTES_MAX: u64 = 64 << 10;
 /// Of so many of our latest objects it is known when they were written, to tell the lag.
 const RECENT_MAX: usize = 4_096;
 
@@ -166,8 +164,8 @@ impl Mirror {
         if self.trust.lock().is_ours {
             return true;
         }
-        let range = ReadRange::At { start: 0, len: MARKER_BYTES_MAX };
-        let found = match self.ask(cluster::MARKER, range, MARKER_BYTES_MAX).await {
+        let range = ReadRange::At { start: 0, len: cluster::MARKER_BYTES_MAX };
+        let found = match self.ask(cluster::MARKER, range, cluster::MARKER_BYTES_MAX).await {
             Ok(bytes) => Cluster::of_marker(&bytes).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };

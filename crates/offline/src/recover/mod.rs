@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kafscale_broker::{
-    cluster::{Cluster, MARKER, Part, noted},
+    cluster::{Cluster, MARKER, MARKER_BYTES_MAX, Part, noted},
     snapshot as snapshots,
 };
 use kafscale_log::{
@@ -50,7 +50,7 @@ pub use transfer::index_of;
 use crate::{
     Bucket, Error, Side, Until, frames,
     fsck::Progress,
-    known::{MARKER_LEN_MAX, SnapshotRow, load_snapshot},
+    known::{SnapshotRow, load_snapshot},
 };
 
 /// What to do.
@@ -385,7 +385,7 @@ async fn publish(bucket: &Bucket, cluster: Cluster, state: &State) -> Result<(),
 /// to the cluster has none. A broker or a probe that adds to the old marker at this very moment would bring it back, so in
 /// a bucket it is looked at until none of them can be under way.
 async fn mark(bucket: &Bucket, side: Side, cluster: Cluster, part: Part) -> Result<(), Error> {
-    let before = bucket.get_small(side, MARKER, MARKER_LEN_MAX).await?;
+    let before = bucket.get_small(side, MARKER, MARKER_BYTES_MAX).await?;
     let marker = cluster.encode_over(part, before.as_deref());
     bucket.replace(side, MARKER, &Body::from(marker.clone())).await?;
     if before.is_none() || bucket.store(side).facts().exclusive {
@@ -393,7 +393,7 @@ async fn mark(bucket: &Bucket, side: Side, cluster: Cluster, part: Part) -> Resu
     }
     loop {
         bucket.runtime().sleep(noted::SETTLED).await;
-        match bucket.get_small(side, MARKER, MARKER_LEN_MAX).await? {
+        match bucket.get_small(side, MARKER, MARKER_BYTES_MAX).await? {
             Some(now) if now == marker => return Ok(()),
             _ => bucket.replace(side, MARKER, &Body::from(marker.clone())).await?,
         }
