@@ -1,5 +1,7 @@
 //! One HTTP request and its answer, whole, as the doubles and the quirk layer handle them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, http::request::Parts};
 
@@ -60,6 +62,12 @@ impl Asked {
         matches!(self.method, Method::PUT | Method::POST | Method::DELETE)
     }
 
+    /// Whether it deletes: one object, or many as S3 and Azure have it.
+    pub fn deletes(&self) -> bool {
+        let many = self.parameter("delete").is_some() || self.parameter("comp") == Some("batch");
+        self.method == Method::DELETE || many && self.method == Method::POST
+    }
+
     /// Whether it lists a bucket.
     pub fn lists(&self) -> bool {
         self.method == Method::GET && self.key().is_empty()
@@ -98,6 +106,15 @@ impl Answer {
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// The same said by a clock that is so much ahead.
+    pub fn put_ahead(&mut self, ahead: Duration) {
+        for (_, value) in self.headers.iter_mut().filter(|(name, _)| name == "date") {
+            if let Ok(date) = httpdate::parse_http_date(value) {
+                *value = httpdate::fmt_http_date(date + ahead);
+            }
+        }
     }
 
     /// A header's value.

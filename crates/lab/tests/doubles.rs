@@ -1,5 +1,5 @@
-//! The double of S3 under the store's own client: it passes the suite that every real server runs, and each of its ways to
-//! be wrong is seen by it.
+//! The doubles under the store's own clients: they pass the suite that every real server runs, and each way of S3's to be
+//! wrong is seen by it.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a tool beside the product")]
 
@@ -7,11 +7,13 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use kafscale_lab::{
-    double::{Conditions, GcsDouble, S3Double, serve},
+    double::{AzureDouble, Conditions, GcsDouble, S3Double, serve},
     quirks::{NAMES, Quirks, Wire, never_sent, profile},
 };
 use kafscale_runtime::TokioRuntime;
-use kafscale_store::{CloudStore, GcsSettings, NoObserver, S3Settings, StoreSettings, conformance, gcs, s3};
+use kafscale_store::{
+    AzureSettings, CloudStore, GcsSettings, NoObserver, S3Settings, StoreSettings, azure, conformance, gcs, s3,
+};
 
 fn store(double: &Arc<S3Double>) -> (CloudStore, Arc<Quirks>) {
     let runtime = TokioRuntime::handle();
@@ -31,6 +33,25 @@ fn store(double: &Arc<S3Double>) -> (CloudStore, Arc<Quirks>) {
 async fn the_double_of_s3_conforms_and_is_asked_nothing_odd() {
     let double = Arc::new(S3Double::new(TokioRuntime::handle(), "bucket"));
     let (store, quirks) = store(&double);
+    conformance::run(&store, "suite").await;
+    assert_eq!(never_sent(&quirks.seen()), Vec::<String>::new());
+    assert_eq!(double.keys(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_double_of_azure_conforms_and_is_asked_nothing_odd() {
+    let runtime = TokioRuntime::handle();
+    let double = Arc::new(AzureDouble::new(runtime.clone(), "bucket"));
+    let quirks = Arc::new(Quirks::new(runtime.clone(), Vec::new(), 1));
+    let settings = AzureSettings {
+        account: Some("account".to_owned()),
+        key: Some("a2V5".to_owned().into()),
+        endpoint: Some("http://store.lab".to_owned()),
+        ..AzureSettings::default()
+    };
+    let settings = StoreSettings { azure: settings, ..StoreSettings::default() };
+    let wire = Arc::new(Wire::new(quirks.clone(), double.clone()));
+    let store = azure::over(wire, "bucket", "prefix", &settings, runtime, Arc::new(NoObserver)).unwrap();
     conformance::run(&store, "suite").await;
     assert_eq!(never_sent(&quirks.seen()), Vec::<String>::new());
     assert_eq!(double.keys(), Vec::<String>::new());

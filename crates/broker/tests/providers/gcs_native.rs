@@ -1,9 +1,17 @@
 //! Google Cloud Storage in its own dialect.
 
 use kafscale_broker::Ended;
-use kafscale_lab::quirks::rule;
+use kafscale_lab::quirks::{Rule, rule};
+use kafscale_store::profile::Dialect;
 
-use crate::harness::{Producer, google_story, ordinary_day, rules, ten_minutes_of};
+use crate::harness::{Bucket, Producer, ordinary_day, rules, story_in, ten_minutes_of};
+
+fn google_story<F>(rules: Vec<Rule>, tell: impl FnOnce(Bucket) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    story_in(Dialect::Gcs, rules, tell);
+}
 
 #[test]
 fn gcs_native_429_of_a_name_and_408_and_503_for_a_day() {

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::Method;
-use kafscale_broker::{Broker, Settings, StartError};
+use kafscale_broker::{Broker, Settings, StartError, Stores};
 use kafscale_lab::{
-    double::{Double, GcsDouble, S3Double},
+    double::{AzureDouble, Container, Double, GcsDouble, S3Double},
     exchange::{Answer, Asked},
     quirks::{Quirks, Rule, Wire, never_sent, profile},
 };
@@ -21,7 +21,11 @@ use kafscale_protocol::{
 use kafscale_records::batches;
 use kafscale_runtime::{Handle, Runtime};
 use kafscale_sim::executor::{EPOCH_MS, Node, World};
-use kafscale_store::{GcsSettings, NoObserver, S3Settings, Store, StoreSettings, gcs, profile::Provider, s3};
+use kafscale_store::{
+    AzureSettings, GcsSettings, NoObserver, S3Settings, Store, StoreSettings, azure, gcs,
+    profile::{ConditionalCreate, Dialect, Provider},
+    s3,
+};
 
 use crate::common::{Client, Cluster, NOW_MS, sequenced};
 
@@ -32,10 +36,19 @@ pub const MINUTE: Duration = Duration::from_secs(60);
 pub struct Bucket {
     pub world: World,
     pub double: Arc<S3Double>,
-    /// Instead, where the story is of Google's own dialect.
-    pub google: Option<Arc<GcsDouble>>,
+    /// Instead, where the story is of another dialect.
+    pub foreign: Option<Foreign>,
+    /// Another bucket, in which nothing is odd, for the log where this one cannot hold it.
+    pub of_log: Arc<S3Double>,
     pub quirks: Arc<Quirks>,
     pub region: &'static str,
+}
+
+/// A bucket that is not spoken to in S3's dialect.
+#[derive(Clone)]
+pub enum Foreign {
+    Google(Arc<GcsDouble>),
+    Azure(Arc<AzureDouble>),
 }
 
 /// Tells a story about a bucket with these rules on a virtual clock.
@@ -43,31 +56,35 @@ pub fn story<F>(rules: Vec<Rule>, tell: impl FnOnce(Bucket) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    story_on(false, rules, tell);
+    story_in(Dialect::S3, rules, tell);
 }
 
-/// The same on a bucket of Google's, in its own dialect.
-pub fn google_story<F>(rules: Vec<Rule>, tell: impl FnOnce(Bucket) -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    story_on(true, rules, tell);
-}
-
-fn story_on<F>(is_google: bool, rules: Vec<Rule>, tell: impl FnOnce(Bucket) -> F)
+/// The same on a bucket that is spoken to in this dialect.
+pub fn story_in<F>(dialect: Dialect, rules: Vec<Rule>, tell: impl FnOnce(Bucket) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let world = World::new(1);
     let server = world.node("bucket");
     server.set_wall_offset_ms(NOW_MS - EPOCH_MS);
-    let double = Arc::new(S3Double::new(server.runtime(), "bucket"));
-    let google = is_google.then(|| Arc::new(GcsDouble::new(server.runtime(), "bucket")));
-    if let Some(google) = &google {
-        google.open_to_all();
-    }
-    let quirks = Arc::new(Quirks::new(server.runtime(), rules, 1));
-    let bucket = Bucket { world: world.clone(), double, google, quirks, region: "us-east-1" };
+    let foreign = match dialect {
+        Dialect::S3 => None,
+        Dialect::Gcs => {
+            let google = GcsDouble::new(server.runtime(), "bucket");
+            google.open_to_all();
+            Some(Foreign::Google(Arc::new(google)))
+        }
+        Dialect::Azure => Some(Foreign::Azure(Arc::new(AzureDouble::new(server.runtime(), "bucket")))),
+        Dialect::Directory | Dialect::Memory => unreachable!("nothing is asked over HTTP"),
+    };
+    let bucket = Bucket {
+        world: world.clone(),
+        double: Arc::new(S3Double::new(server.runtime(), "bucket")),
+        foreign,
+        of_log: Arc::new(S3Double::new(server.runtime(), "log")),
+        quirks: Arc::new(Quirks::new(server.runtime(), rules, 1)),
+        region: "us-east-1",
+    };
     let told = world.run(Duration::from_secs(48 * 60 * 60), tell(bucket.clone()));
     told.expect("the story ends");
     bucket.asked_nothing_odd();
@@ -82,6 +99,8 @@ pub fn rules(name: &str) -> Vec<Rule> {
 pub struct Process {
     pub node: Node,
     pub store: Arc<dyn Store>,
+    /// Where the log lives if that is another one.
+    pub log: Option<Arc<dyn Store>>,
     pub cluster: Cluster,
 }
 
@@ -95,7 +114,8 @@ impl Bucket {
         self.process_with(&S3Settings { endpoint: Some(endpoint.to_owned()), ..S3Settings::default() })
     }
 
-    /// A process that speaks to the bucket as to this provider's.
+    /// A process that speaks to the bucket as to this provider's. One that cannot create only what is absent gets the
+    /// records alone, and the log lives in another bucket.
     pub fn process_as(&self, provider: Provider) -> Process {
         // Over TLS some providers are spoken to differently.
         let s3 = S3Settings { endpoint: Some("https://store.lab".to_owned()), ..S3Settings::default() };
@@ -110,20 +130,17 @@ impl Bucket {
         let node = self.world.node("broker");
         node.set_wall_offset_ms(NOW_MS - EPOCH_MS);
         let store = self.store(settings, profile, node.runtime());
+        let is_plain = profile.is_some_and(|own| own.profile().conditional_create == ConditionalCreate::None);
+        let log = is_plain.then(|| self.log(node.runtime()));
         // Snapshots often, so that a day has deletions as well.
         let settings = Settings { snapshot_frames: 6, ..Settings::default() };
         let cluster = Cluster { store: Arc::clone(&store), runtime: node.runtime(), settings };
-        Process { node, store, cluster }
+        Process { node, store, log, cluster }
     }
 
     /// Why there is no client for this endpoint.
     pub fn refuses(&self, endpoint: &str) -> String {
-        let s3 = S3Settings {
-            access_key_id: Some("id".to_owned()),
-            secret_access_key: Some("secret".to_owned().into()),
-            endpoint: Some(endpoint.to_owned()),
-            ..S3Settings::default()
-        };
+        let s3 = with_keys(&S3Settings { endpoint: Some(endpoint.to_owned()), ..S3Settings::default() });
         let settings = StoreSettings { s3, ..StoreSettings::default() };
         let wire = Arc::new(Wire::new(self.quirks.clone(), self.double.clone()));
         let runtime = self.world.node("broker").runtime();
@@ -132,25 +149,50 @@ impl Bucket {
     }
 
     fn store(&self, settings: &S3Settings, profile: Option<Provider>, runtime: Handle) -> Arc<dyn Store> {
-        if let Some(google) = &self.google {
-            let endpoint = Some("http://store.lab".to_owned());
-            let settings =
-                StoreSettings { gcs: GcsSettings { endpoint, ..GcsSettings::default() }, ..StoreSettings::default() };
-            let wire = Arc::new(Wire::new(self.quirks.clone(), Arc::clone(google) as Arc<dyn Double>));
-            let store = gcs::over(wire, "bucket", "", &settings, runtime, Arc::new(NoObserver));
-            return Arc::new(store.expect("the settings are complete"));
-        }
-        let s3 = S3Settings {
-            access_key_id: Some("id".to_owned()),
-            secret_access_key: Some("secret".to_owned().into()),
-            endpoint: Some(settings.endpoint.clone().unwrap_or_else(|| "http://store.lab".to_owned())),
-            path_style: Some(true),
-            ..settings.clone()
+        let s3 = S3Settings { path_style: Some(true), ..with_keys(settings) };
+        let gcs = GcsSettings { endpoint: Some("http://store.lab".to_owned()), ..GcsSettings::default() };
+        let azure = AzureSettings {
+            account: Some("account".to_owned()),
+            key: Some("a2V5".to_owned().into()),
+            endpoint: Some("http://store.lab".to_owned()),
+            ..AzureSettings::default()
         };
-        let settings = StoreSettings { s3, profile, ..StoreSettings::default() };
-        let wire = Arc::new(Wire::new(self.quirks.clone(), self.double.clone()));
-        let store = s3::over(wire, "bucket", "", &settings, runtime, Arc::new(NoObserver));
+        let settings = StoreSettings { s3, gcs, azure, profile, ..StoreSettings::default() };
+        let double: Arc<dyn Double> = match self.foreign.clone() {
+            None => self.double.clone(),
+            Some(Foreign::Google(google)) => google,
+            Some(Foreign::Azure(azure)) => azure,
+        };
+        let (wire, observer) = (Arc::new(Wire::new(self.quirks.clone(), double)), Arc::new(NoObserver));
+        let store = match &self.foreign {
+            None => s3::over(wire, "bucket", "", &settings, runtime, observer).expect("the settings are complete"),
+            Some(Foreign::Google(_)) => {
+                gcs::over(wire, "bucket", "", &settings, runtime, observer).expect("the settings are complete")
+            }
+            Some(Foreign::Azure(_)) => {
+                azure::over(wire, "bucket", "", &settings, runtime, observer).expect("the settings are complete")
+            }
+        };
+        Arc::new(store)
+    }
+
+    /// The other bucket, for a log.
+    fn log(&self, runtime: Handle) -> Arc<dyn Store> {
+        let s3 = S3Settings { path_style: Some(true), ..with_keys(&S3Settings::default()) };
+        let settings = StoreSettings { s3, profile: Some(Provider::Aws), ..StoreSettings::default() };
+        let quirks = Arc::new(Quirks::new(runtime.clone(), Vec::new(), 1));
+        let wire = Arc::new(Wire::new(quirks, self.of_log.clone()));
+        let store = s3::over(wire, "log", "", &settings, runtime, Arc::new(NoObserver));
         Arc::new(store.expect("the settings are complete"))
+    }
+
+    /// Deletes the bucket with all that is in it.
+    pub fn delete(&self) {
+        match &self.foreign {
+            None => self.double.set_bucket(false),
+            Some(Foreign::Google(google)) => google.set_bucket(false),
+            Some(Foreign::Azure(azure)) => azure.set_container(Container::Gone),
+        }
     }
 
     /// How many requests of ours this rule decided.
@@ -191,10 +233,24 @@ impl Bucket {
     }
 }
 
+/// The settings with keys, and an endpoint if they have none.
+fn with_keys(settings: &S3Settings) -> S3Settings {
+    S3Settings {
+        access_key_id: Some("id".to_owned()),
+        secret_access_key: Some("secret".to_owned().into()),
+        endpoint: Some(settings.endpoint.clone().unwrap_or_else(|| "http://store.lab".to_owned())),
+        ..settings.clone()
+    }
+}
+
 impl Process {
     pub async fn try_start(&self) -> Result<Arc<Broker>, StartError> {
-        let (store, runtime) = (Arc::clone(&self.cluster.store), Arc::clone(&self.cluster.runtime));
-        Broker::start(store, runtime, Arc::default(), self.cluster.settings.clone()).await
+        let stores = Stores { data: Arc::clone(&self.cluster.store), log: self.log.clone(), mirror: None };
+        Broker::start(stores, Arc::clone(&self.cluster.runtime), Arc::default(), self.cluster.settings.clone()).await
+    }
+
+    pub async fn start(&self) -> Arc<Broker> {
+        self.try_start().await.expect("it starts")
     }
 
     /// What a start that must fail says.
@@ -325,10 +381,7 @@ pub async fn ordinary_day(bucket: &Bucket) {
     producer.produce().await;
     producer.finds_everything().await;
     assert!(broker.is_ready());
-    let deletes = |seen: &kafscale_lab::quirks::Seen| {
-        seen.asked.method == Method::DELETE || seen.asked.parameter("delete").is_some()
-    };
-    assert!(bucket.quirks.seen().iter().any(deletes), "a day has deletions");
+    assert!(bucket.quirks.seen().iter().any(|seen| seen.asked.deletes()), "a day has deletions");
 }
 
 /// These rules hold for ten minutes under load; then all is well again without a restart.

@@ -1,5 +1,5 @@
-//! A whole broker over the real S3 client, on what each provider does differently: nothing acknowledged is lost, and the
-//! broker is healthy again.
+//! A whole broker over the real clients of S3, Google and Azure, on what each provider does differently: nothing
+//! acknowledged is lost, and the broker is healthy again.
 //!
 //! Below the client stand the rules of `kafscale_lab::quirks` and a bucket in memory, all on a virtual clock. Each test
 //! is named after a provider and a behaviour. What providers refuse and we never send is asserted on the requests that
@@ -13,6 +13,7 @@ mod common;
 
 mod any;
 mod aws;
+mod azure;
 mod b2;
 mod ceph;
 mod deletion;

@@ -11,7 +11,9 @@ pub fn advice(finding: &Finding) -> Option<String> {
     let text = match (&finding.verdict, finding.check) {
         (Verdict::Passed | Verdict::Skipped(_), _) => return None,
         (Verdict::Denied(_, reason), _)
-            if ["SignatureDoesNotMatch", "InvalidAccessKeyId"].iter().any(|it| reason.contains(it)) =>
+            if ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed"]
+                .iter()
+                .any(|it| reason.contains(it)) =>
         {
             "the store does not know these keys, or the secret key is another one"
         }
@@ -19,7 +21,7 @@ pub fn advice(finding: &Finding) -> Option<String> {
             return Some(format!("allow {} to these keys; the policy is below", permission.action()));
         }
         (Verdict::Unanswered(_), _) => "ask again; if it stays so, look at the endpoint, the network and proxies",
-        (Verdict::Failed(reason), _) if reason.contains("NoSuchBucket") => {
+        (Verdict::Failed(reason), _) if reason.contains("NoSuchBucket") || reason.contains("ContainerNotFound") => {
             "make the bucket, or mend its name, the endpoint or the region"
         }
         (Verdict::Failed(_), Check::Create | Check::CreateOnce | Check::CreateRace) => {
@@ -102,8 +104,12 @@ mod tests {
         assert!(denied.contains("s3:GetObject"), "{denied}");
         let ignored = of(Check::CreateRace, Verdict::Failed("two won".into())).unwrap();
         assert!(ignored.contains("--log"), "{ignored}");
-        let absent = of(Check::List, Verdict::Failed("NoSuchBucket: x (HTTP 404)".into())).unwrap();
-        assert!(absent.contains("make the bucket"), "{absent}");
+        for code in ["NoSuchBucket", "ContainerNotFound"] {
+            let absent = of(Check::Create, Verdict::Failed(format!("{code}: x (HTTP 404)"))).unwrap();
+            assert!(absent.contains("make the bucket"), "{absent}");
+        }
+        let unknown = of(Check::Put, Verdict::Denied(Permission::Put, "AuthenticationFailed: x".into())).unwrap();
+        assert!(unknown.contains("does not know these keys"), "{unknown}");
     }
 
     #[test]

@@ -65,10 +65,10 @@ const STANDS: &[Stand] = &[
     Stand { provider: "Vultr", servers: &[(SameCode, "radosgw")], rules: &["vultr"] },
     Stand { provider: "MinIO", servers: &[(Itself, "minio")], rules: &[] },
     Stand { provider: "Google, S3 dialect", servers: &[(Alike, "s3rver")], rules: &["gcs-interop"] },
-    Stand { provider: "Google, native", servers: &[(OwnEmulator, "gcs-emulator")], rules: &[] },
+    Stand { provider: "Google, native", servers: &[(OwnEmulator, "gcs-emulator")], rules: &["gcs-native"] },
     Stand { provider: "Oracle Cloud", servers: &[(Alike, "seaweedfs"), (Alike, "swift")], rules: &["oci", "oci-2026"] },
     Stand { provider: "IBM Cloud", servers: &[(Alike, "seaweedfs")], rules: &["ibm"] },
-    Stand { provider: "Azure Blob, native", servers: &[(VendorsEmulator, "azurite")], rules: &[] },
+    Stand { provider: "Azure Blob, native", servers: &[(VendorsEmulator, "azurite")], rules: &["azure"] },
     Stand { provider: "Azure Blob, by a gateway", servers: &[], rules: &[] },
     Stand { provider: "a store whose conditions are not atomic", servers: &[(Alike, "s3s-fs")], rules: &[] },
 ];

@@ -35,6 +35,7 @@ struct State {
     token_life: Duration,
     token_service_works: bool,
     asks_for_tokens: bool,
+    bucket_exists: bool,
 }
 
 struct Object {
@@ -52,6 +53,7 @@ impl GcsDouble {
             token_life: Duration::from_secs(3600),
             token_service_works: true,
             asks_for_tokens: true,
+            bucket_exists: true,
         };
         Self { runtime, bucket: bucket.to_owned(), state: Mutex::new(state) }
     }
@@ -74,6 +76,13 @@ impl GcsDouble {
     /// Serves everybody from now on, as emulators do.
     pub fn open_to_all(&self) {
         self.state.lock().asks_for_tokens = false;
+    }
+
+    /// Deletes the bucket with all that is in it, or makes an empty one.
+    pub fn set_bucket(&self, exists: bool) {
+        let mut state = self.state.lock();
+        state.bucket_exists = exists;
+        state.objects.clear();
     }
 
     /// A token as the metadata service or a test's settings would have it.
@@ -100,7 +109,9 @@ impl Double for GcsDouble {
         let answer = match state.unauthorised(asked, now) {
             _ if asked.method == Method::POST && asked.path.ends_with("/token") => state.give_token(now),
             Some(answer) => answer,
-            None if bucket != self.bucket => Answer::error(404, "NoSuchBucket", "The specified bucket does not exist."),
+            None if bucket != self.bucket || !state.bucket_exists => {
+                Answer::error(404, "NoSuchBucket", "The specified bucket does not exist.")
+            }
             None => match (&asked.method, key) {
                 (&Method::GET, "") if asked.parameter("list-type") == Some("2") => state.list(asked),
                 (_, "") => Answer::error(

@@ -2,12 +2,15 @@
 //!
 //! A [`Double`] is a function from request to answer. [`S3Double`] speaks S3 as Amazon does, and can be given the ways of
 //! others that no layer of rules could fake: conditions that are ignored, or checked without holding a lock. [`GcsDouble`]
-//! speaks Google's own XML dialect, which nothing that can be installed does. [`serve`] puts either behind a socket.
+//! speaks Google's own XML dialect, which nothing that can be installed does, and [`AzureDouble`] that of Azure Blob Storage.
+//! [`serve`] puts any of them behind a socket.
 
+mod azure;
 mod gcs;
 mod s3;
 mod serve;
 
+pub use azure::{AzureDouble, Container, error as azure_error};
 pub use gcs::GcsDouble;
 pub use s3::{Conditions, S3Double};
 pub use serve::serve;

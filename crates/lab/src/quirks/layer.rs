@@ -291,18 +291,20 @@ fn take(
     granted
 }
 
-/// A listing without the rows of these keys.
+/// A listing without the rows of these keys: S3's and Google's rows are called `Contents`, Azure's `Blob`.
 fn without(listing: &[u8], lacking: &BTreeSet<String>) -> String {
     let xml = String::from_utf8_lossy(listing).into_owned();
-    let mut rows = xml.split("<Contents>");
+    let (row, name) = if xml.contains("<Blobs>") { ("Blob", "Name") } else { ("Contents", "Key") };
+    let (begin, end) = (format!("<{row}>"), format!("</{row}>"));
+    let mut rows = xml.split(&begin);
     let mut kept = rows.next().unwrap_or_default().to_owned();
     for row in rows {
-        let key = tags(row, "Key").first().map(|key| unescaped(key)).unwrap_or_default();
+        let key = tags(row, name).first().map(|key| unescaped(key)).unwrap_or_default();
         if lacking.contains(&key) {
             // Whatever follows the last row belongs to the listing.
-            kept.push_str(row.split_once("</Contents>").map_or("", |(_, tail)| tail));
+            kept.push_str(row.split_once(&end).map_or("", |(_, tail)| tail));
         } else {
-            kept.push_str("<Contents>");
+            kept.push_str(&begin);
             kept.push_str(row);
         }
     }

@@ -8,7 +8,10 @@ use std::time::Duration;
 use hyper::Method;
 
 use super::{After, Nth, Rule, Scope, Then, error, on, rule};
-use crate::exchange::{Answer, Asked};
+use crate::{
+    double::azure_error,
+    exchange::{Answer, Asked},
+};
 
 /// The profiles.
 pub const NAMES: [&str; 19] = [
@@ -341,11 +344,6 @@ fn ibm() -> Vec<Rule> {
             "Reduce your request rate.",
         ),
     ]
-}
-
-/// Azure's codes as headers, where its client looks for them.
-fn azure_error(status: u16, code: &str) -> Answer {
-    Answer::error(status, code, "").with("x-ms-error-code", code)
 }
 
 fn azure() -> Vec<Rule> {

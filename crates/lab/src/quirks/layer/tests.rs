@@ -86,3 +86,17 @@ async fn listings_lag_and_deletions_hide() {
     status(&quirks, asked(Method::PUT, "/x/a")).await;
     assert_eq!(status(&quirks, asked(Method::GET, "/x/a")).await, 200, "written anew");
 }
+
+#[tokio::test]
+async fn azures_listings_lag_as_well() {
+    let quirks = layer(vec![rule("stale").then(Then::StaleList(1))]);
+    status(&quirks, asked(Method::PUT, "/x/b&c")).await;
+    let listing = "<E><Blobs><Blob><Name>a</Name></Blob><Blob><Name>b&amp;c</Name></Blob></Blobs><NextMarker/></E>";
+    let forward = |_| async { Some(Answer { status: 200, headers: Vec::new(), body: listing.into() }) };
+    match quirks.exchange(asked(Method::GET, "/x?restype=container&comp=list"), forward).await {
+        Outcome::Answered(answer) => {
+            assert_eq!(answer.body, "<E><Blobs><Blob><Name>a</Name></Blob></Blobs><NextMarker/></E>");
+        }
+        other => panic!("{other:?}"),
+    }
+}
