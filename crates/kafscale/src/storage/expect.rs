@@ -17,6 +17,9 @@ use serde::Serialize;
 const MONTH_S: f64 = 2_629_800.0;
 /// The share of the time in which *fast* has as many writes under way as it may.
 const FAST_SHARE: f64 = 0.8;
+/// Requests for a GiB that consumers read in order from the bucket, as measured soon after it was written; a third of that
+/// once it is merged.
+const GETS_PER_GIB: u64 = 1_000;
 
 /// What to expect at one position of the dial.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +34,23 @@ pub struct Expectation {
     pub puts_per_second: f64,
     /// What they cost in a month, in US dollars.
     pub puts_usd_per_month: f64,
+}
+
+/// What consumers that read from the bucket, not from the broker's memory, cost there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reading {
+    /// Requests for a GiB, at most about.
+    pub gets_per_gib: u64,
+    /// What they cost, in US dollars.
+    pub usd_per_gib: f64,
+}
+
+impl Reading {
+    /// At these prices.
+    pub fn of(prices: &Prices) -> Self {
+        let usd = GETS_PER_GIB as f64 / 1e3 * prices.gets_1000 as f64 / 1e6;
+        Self { gets_per_gib: GETS_PER_GIB, usd_per_gib: (usd * 1e5).round() / 1e5 }
+    }
 }
 
 /// At each position, from the latencies of small writes.
@@ -74,7 +94,7 @@ mod tests {
     fn prices(puts_1000: u64) -> Prices {
         Prices {
             puts_1000,
-            gets_1000: 0,
+            gets_1000: 400,
             lists_1000: 0,
             deletes_1000: 0,
             gb_month: 0,
@@ -91,6 +111,11 @@ mod tests {
         assert_eq!((balanced.produce_p50_ms, balanced.produce_p99_ms), (110, 320));
         assert_eq!((balanced.puts_per_second, balanced.puts_usd_per_month), (13.9, 183.0));
         assert!(fast.produce_p50_ms <= balanced.produce_p50_ms && fast.puts_per_second > 40.0);
+    }
+
+    #[test]
+    fn reading_from_the_bucket_has_a_price() {
+        assert_eq!(Reading::of(&prices(0)), Reading { gets_per_gib: 1_000, usd_per_gib: 0.0004 });
     }
 
     #[test]

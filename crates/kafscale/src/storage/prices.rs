@@ -14,6 +14,8 @@ pub struct Prices {
     pub usd_per_1000: Requests,
     /// A GB for a month.
     pub usd_per_gb_month: f64,
+    /// A GB that leaves the provider's network.
+    pub usd_per_gb_out: f64,
     /// Days for which an object is billed however early it is deleted.
     pub storage_days_min: u32,
 }
@@ -49,6 +51,7 @@ impl Prices {
                 deletes: usd(prices.deletes_1000),
             },
             usd_per_gb_month: usd(prices.gb_month),
+            usd_per_gb_out: usd(prices.egress_gb),
             storage_days_min: profile.storage_days_min,
         }
     }
@@ -56,12 +59,13 @@ impl Prices {
 
 impl Row for Prices {
     const HEADINGS: &'static [&'static str] =
-        &["PROFILE", "1000 PUT", "1000 GET", "1000 LIST", "1000 DELETE", "GB, MONTH", "DAYS AT LEAST"];
+        &["PROFILE", "1000 PUT", "1000 GET", "1000 LIST", "1000 DELETE", "GB, MONTH", "GB, OUT", "DAYS AT LEAST"];
 
     fn cells(&self) -> Vec<String> {
         let Requests { puts, gets, lists, deletes } = self.usd_per_1000;
         let prices = [puts, gets, lists, deletes].map(|usd| format!("{usd:.5}"));
-        let rest = [format!("{:.4}", self.usd_per_gb_month), self.storage_days_min.to_string()];
+        let [month, out] = [self.usd_per_gb_month, self.usd_per_gb_out].map(|usd| format!("{usd:.4}"));
+        let rest = [month, out, self.storage_days_min.to_string()];
         [vec![self.profile.to_owned()], prices.to_vec(), rest.to_vec()].concat()
     }
 }
@@ -75,7 +79,7 @@ mod tests {
         let all = all();
         let aws = all.iter().find(|prices| prices.profile == "aws").expect("it is there");
         assert_eq!((aws.usd_per_1000.puts * 1_000.0, aws.storage_days_min), (5.0, 0));
-        assert_eq!(aws.cells()[1], "0.00500");
+        assert_eq!((aws.cells()[1].as_str(), aws.cells()[6].as_str()), ("0.00500", "0.0900"));
         assert_eq!(all.iter().filter(|prices| prices.storage_days_min > 0).count(), 1);
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     advice::advice,
-    expect::{Expectation, expect},
+    expect::{Expectation, Reading, expect},
 };
 use crate::output::{self, Row};
 
@@ -39,6 +39,8 @@ pub struct Told {
     pub measured: Option<Measured>,
     /// What a broker may be expected to do here.
     pub expected: Vec<Expectation>,
+    /// What reading from it costs in requests.
+    pub reading: Reading,
     /// A GB stored for a month, in US dollars; zero where it is not billed by use.
     pub usd_per_gb_month: f64,
     /// What else should be known.
@@ -134,6 +136,7 @@ impl Told {
             requests,
             measured: report.latency.as_ref().map(Measured::from),
             expected: report.latency.iter().flat_map(|of| expect(&of.put, &profile.prices)).collect(),
+            reading: Reading::of(&profile.prices),
             usd_per_gb_month: profile.prices.gb_month as f64 / 1e6,
             notes,
         }
@@ -164,6 +167,12 @@ impl Told {
                 it.produce_p99_ms,
                 it.puts_per_second,
                 price(it)
+            ));
+        }
+        if self.reading.usd_per_gib > 0.0 {
+            let Reading { gets_per_gib, usd_per_gib } = self.reading;
+            line(format!(
+                "consumers that come late read from the bucket: up to {gets_per_gib} reads a GiB, ${usd_per_gib}"
             ));
         }
         line(format!("fit for records: {}; fit for the log: {}", word(self.fit_for_data), word(self.fit_for_log)));
