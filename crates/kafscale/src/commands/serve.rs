@@ -30,16 +30,19 @@ pub fn command() -> Command {
     settings::flags::add_to(command)
 }
 
-/// Asks the bucket once what it does by itself. Keys that may not know are no fault: a broker does not need the answer.
+/// Asks the buckets of records and log once what they do by themselves. Keys that may not know are no fault: a broker does
+/// not need the answer.
 async fn warn_of_rules(settings: Settings) {
-    let Location::S3 { bucket, prefix } = places::location(&settings) else { return };
-    match bucket_rules(&bucket, &access(&settings), &TokioRuntime::handle()).await {
-        Ok(rules) => {
-            for danger in advice::dangers(&rules, &prefix) {
-                tracing::warn!(bucket, "{danger} (docs/operations.md has the rule)");
+    for (place, access) in places::reached(&settings, access(&settings)) {
+        let Location::S3 { bucket, prefix } = place else { continue };
+        match bucket_rules(&bucket, &access, &TokioRuntime::handle()).await {
+            Ok(rules) => {
+                for danger in advice::dangers(&rules, &prefix) {
+                    tracing::warn!(bucket, "{danger} (docs/operations.md has the rule)");
+                }
             }
+            Err(error) => tracing::debug!(bucket, %error, "what the bucket does by itself is not known"),
         }
-        Err(error) => tracing::debug!(%error, "what the bucket does by itself is not known"),
     }
 }
 

@@ -29,6 +29,12 @@ pub fn log_location(settings: &Settings) -> Option<Location> {
     settings.log.clone().map(whole)
 }
 
+/// The stores of records and of the log, and how each is reached.
+pub fn reached(settings: &Settings, access: StoreSettings) -> Vec<(Location, StoreSettings)> {
+    let log = log_location(settings).map(|log| (log, access_to_log(settings, &access)));
+    [(location(settings), access)].into_iter().chain(log).collect()
+}
+
 fn whole(location: Location) -> Location {
     match location {
         Location::Directory(path) => Location::Directory(std::path::absolute(&path).unwrap_or(path)),
@@ -182,6 +188,20 @@ mod tests {
     use kafscale_store::S3Settings;
 
     use super::*;
+    use crate::settings;
+
+    #[test]
+    fn the_bucket_of_the_log_is_reached_in_its_own_way() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let lines =
+            ["store = \"s3://records/a\"", "log = \"s3://log\"", "log-endpoint-url = \"http://127.0.0.1:9000\""];
+        std::fs::write(file.path(), lines.join("\n")).expect("it is written");
+        let settings = settings::of_file(file.path()).expect("they are settings");
+        let reached = reached(&settings, StoreSettings::default());
+        let told = reached.iter().map(|(place, access)| (place.to_string(), access.s3.endpoint.as_deref()));
+        let log = ("s3://log".to_owned(), Some("http://127.0.0.1:9000"));
+        assert_eq!(told.collect::<Vec<_>>(), [("s3://records/a".to_owned(), None), log]);
+    }
 
     #[test]
     fn what_is_not_said_of_another_bucket_is_as_with_the_first() {
