@@ -4,7 +4,10 @@ use std::{io::IsTerminal, sync::OnceLock, time::SystemTime};
 
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::settings::{LogFormat, Settings};
+use crate::{
+    settings::{LogFormat, Settings},
+    text::escape::safe_lines,
+};
 
 /// The form of all lines, once the log was started.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
@@ -20,8 +23,8 @@ pub fn start(settings: &Settings) {
     tracing_subscriber::registry().with(lines.with_filter(settings.log_level.targets())).init();
 }
 
-/// Writes one line whatever the log level is: as it is, or as an object of the form of the log lines, so that stderr
-/// stays one format.
+/// Writes one line whatever the log level is: as text, or as an object of the form of the log lines, so that stderr stays
+/// one format. What a user or a broker put into the text cannot move a terminal's cursor; JSON escapes it by itself.
 pub fn say(level: &str, line: &str) {
     match FORMAT.get() {
         Some(LogFormat::Json) => {
@@ -31,6 +34,6 @@ pub fn say(level: &str, line: &str) {
                 serde_json::json!({ "timestamp": timestamp, "level": level, "fields": fields, "target": "kafscale" });
             eprintln!("{line}");
         }
-        Some(LogFormat::Text) | None => eprintln!("{line}"),
+        Some(LogFormat::Text) | None => eprintln!("{}", safe_lines(line)),
     }
 }

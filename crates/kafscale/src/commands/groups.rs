@@ -23,7 +23,7 @@ use crate::{
         offsets::{self, Offsets, Partition},
         session,
     },
-    exit::Failure,
+    exit::{Exit, Failure},
     output::{self, Format, Row},
 };
 
@@ -211,6 +211,16 @@ async fn describe(session: &Session, matches: &ArgMatches) -> Result<(), Failure
     outcome
 }
 
+/// A group that must be there.
+pub async fn existing(session: &Session, group: &str) -> Result<ConsumerGroupDescription, Failure> {
+    let what = format!("group {group}");
+    let described = session.admin.describe_consumer_groups([group], DescribeConsumerGroupsOptions::default()).await;
+    let mut described = described.map_err(failure_of(&what))?;
+    let absent = || KrafkaError::broker(ErrorCode::GroupIdNotFound, "there is no such group");
+    let described = described.remove(group).unwrap_or_else(|| Err(absent()));
+    described.and_then(alive).map_err(failure_of(what))
+}
+
 /// Kafka describes a group that does not exist as dead.
 fn alive(group: ConsumerGroupDescription) -> Result<ConsumerGroupDescription, KrafkaError> {
     if group.state.eq_ignore_ascii_case("dead") {
@@ -352,14 +362,11 @@ async fn delete_offsets(session: &Session, matches: &ArgMatches) -> Result<(), F
     let group = matches.get_one::<String>("group").expect("it is required");
     // The topic itself may be gone, so the partitions come from what is committed.
     let committed = committed_offsets(session, group).await?;
-    let mut wanted = Vec::new();
-    for text in joined(matches, "topic") {
-        let (topic, partitions) = offsets::parse_selection(&text)?;
-        match partitions {
-            Some(partitions) => wanted.extend(partitions.into_iter().map(|partition| (topic.clone(), partition))),
-            None => wanted.extend(committed.keys().filter(|(of, _)| *of == topic).cloned()),
-        }
+    if committed.is_empty() {
+        // A group that is not there is another answer than one without offsets.
+        existing(session, group).await?;
     }
+    let wanted = among(&committed, group, &joined(matches, "topic"))?;
     let asked = wanted.iter().map(|(topic, partition)| TopicPartition::new(topic, *partition));
     let options = DeleteConsumerGroupOffsetsOptions::default();
     let results = session.admin.delete_consumer_group_offsets(group, asked, options).await;
@@ -376,4 +383,28 @@ async fn delete_offsets(session: &Session, matches: &ArgMatches) -> Result<(), F
     };
     output::rows(Format::of(matches), &good.into_iter().map(row).collect::<Vec<_>>())?;
     outcome
+}
+
+/// The partitions of these selections, all of which must have a committed offset.
+fn among(committed: &Offsets, group: &str, selections: &[String]) -> Result<Vec<Partition>, Failure> {
+    let (mut wanted, mut absent) = (Vec::new(), Vec::new());
+    for text in selections {
+        let (topic, partitions) = offsets::parse_selection(text)?;
+        let of_topic: Vec<i32> =
+            committed.keys().filter(|(of, _)| *of == topic).map(|(_, partition)| *partition).collect();
+        match partitions {
+            None if of_topic.is_empty() => absent.push(topic.clone()),
+            None => wanted.extend(of_topic.into_iter().map(|partition| (topic.clone(), partition))),
+            Some(partitions) => {
+                let there = |partition: &i32| of_topic.contains(partition);
+                absent.extend(partitions.iter().filter(|at| !there(at)).map(|at| format!("{topic} [{at}]")));
+                wanted.extend(partitions.into_iter().filter(there).map(|partition| (topic.clone(), partition)));
+            }
+        }
+    }
+    if absent.is_empty() {
+        return Ok(wanted);
+    }
+    let error = anyhow::anyhow!("group {group} has no committed offset of {}; nothing was deleted", absent.join(", "));
+    Err(Failure::new(Exit::NotFound, error))
 }

@@ -171,3 +171,35 @@ fn completions_and_manuals_know_the_commands() {
     let page = std::fs::read_to_string(directory.path().join("kafscale-consume.1")).unwrap();
     assert!(page.contains("follow"), "{page}");
 }
+
+#[test]
+fn what_is_not_there_cannot_be_deleted_from_a_group() {
+    let client = Client::new();
+    client.run(&["topics", "create", "x", "-p", "2"], "");
+    client.run(&["topics", "create", "without-commits"], "");
+    client.run(&["produce", "x", "-p", "0"], "one\n");
+    client.run(&["groups", "reset-offsets", "g", "--topic", "x:0", "--to-earliest", "--execute"], "");
+    let delete = |group: &str, topics: &[&str]| {
+        let topics: Vec<&str> = topics.iter().flat_map(|topic| ["--topic", topic]).collect();
+        client.refused(&[&["groups", "delete-offsets", group], &topics[..]].concat(), 9)
+    };
+    let text = delete("nosuchgroup", &["x"]);
+    assert!(text.contains("nosuchgroup: GROUP_ID_NOT_FOUND") && text.contains("groups list"), "{text}");
+    assert!(delete("g", &["nope"]).contains("no committed offset of nope"));
+    assert!(delete("g", &["without-commits"]).contains("no committed offset of without-commits"));
+    assert!(delete("g", &["x:0-1"]).contains("no committed offset of x [1]; nothing was deleted"));
+    assert_eq!(client.json(&["groups", "describe", "g"])[0]["offsets"][0]["committed"], 0);
+    client.run(&["groups", "delete-offsets", "g", "--topic", "x"], "");
+    client.refused(&["groups", "delete-offsets", "g", "--topic", "x"], 9);
+}
+
+#[test]
+fn no_error_moves_the_cursor_of_a_terminal() {
+    let client = Client::new();
+    let name = "x\u{1b}[31my";
+    // The first is refused here; the second by the broker, whose message repeats the name.
+    for (arguments, code) in [(["topics", "create"], 2), (["groups", "describe"], 9)] {
+        let text = client.refused(&[&arguments[..], &[name]].concat(), code);
+        assert!(text.contains("x\\x1b[31my") && !text.contains('\u{1b}'), "{text:?}");
+    }
+}
