@@ -39,7 +39,6 @@ struct State {
     objects: BTreeMap<String, Object>,
     conditions: Conditions,
     bucket_exists: bool,
-    keys_valid: bool,
     clock_off_ms: i64,
     keeps_versions: bool,
     /// Objects that were deleted or overwritten, with their bytes and how long they lived.
@@ -60,7 +59,6 @@ impl S3Double {
             objects: BTreeMap::new(),
             conditions: Conditions::Honoured,
             bucket_exists: true,
-            keys_valid: true,
             clock_off_ms: 0,
             keeps_versions: false,
             former: Vec::new(),
@@ -79,11 +77,6 @@ impl S3Double {
         let mut state = self.state.lock();
         state.bucket_exists = exists;
         state.objects.clear();
-    }
-
-    /// Revokes the keys, or lets them in again.
-    pub fn set_keys_valid(&self, valid: bool) {
-        self.state.lock().keys_valid = valid;
     }
 
     /// Sets the clock of the `Date` header wrong by so much.
@@ -145,9 +138,6 @@ impl Double for S3Double {
         let (bucket, key) = asked.place();
         let answer = match unsigned(asked) {
             Some(answer) => answer,
-            None if !state.keys_valid => {
-                Answer::error(403, "InvalidAccessKeyId", "The key Id you provided does not exist in our records.")
-            }
             None if bucket != self.bucket || !state.bucket_exists => {
                 Answer::error(404, "NoSuchBucket", "The specified bucket does not exist")
             }
