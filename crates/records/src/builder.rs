@@ -105,9 +105,18 @@ impl BatchBuilder {
         self
     }
 
+    /// A batch that says that it holds `count` records of `codec`, and has `payload`, whatever that is: for those who must
+    /// refuse it.
+    pub fn claiming(count: i32, codec: Codec, payload: &[u8]) -> Bytes {
+        Self { count, ..Self::new(codec) }.build_of(payload)
+    }
+
     /// The batch, with its checksum.
     pub fn build(&self) -> Bytes {
-        let payload = self.codec.compress(&self.records);
+        self.build_of(&self.codec.compress(&self.records))
+    }
+
+    fn build_of(&self, payload: &[u8]) -> Bytes {
         let mut batch = BytesMut::with_capacity(HEADER_LEN + payload.len());
         batch.put_i64(self.base_offset);
         batch.put_i32((HEADER_LEN - LENGTH_OVERHEAD + payload.len()) as i32);
@@ -124,7 +133,7 @@ impl BatchBuilder {
         batch.put_i16(epoch);
         batch.put_i32(sequence);
         batch.put_i32(self.count);
-        batch.extend_from_slice(&payload);
+        batch.extend_from_slice(payload);
         match self.append_time {
             Some(now_ms) => edit::stamp_log_append_time(&mut batch, now_ms),
             None => edit::set_checksum(&mut batch),

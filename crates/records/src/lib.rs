@@ -1,7 +1,7 @@
 //! Kafka record batches, format version 2, as views over bytes.
 //!
 //! A batch stays what it is from the producer's socket to the consumer's: one slice. This crate reads its header,
-//! judges it ([`Batch::validate`]), changes the few fields that a broker owns ([`edit`]), and opens it only where a question
+//! judges it ([`Batch::validate`], [`check`]), changes the few fields that a broker owns ([`edit`]), and opens it only where a question
 //! is about single records ([`Batch::open`], [`search`]) or some of them go ([`retain`]). Only base offset and leader epoch lie before the range of the
 //! CRC, so these two can be changed without touching the checksum.
 //!
@@ -10,11 +10,13 @@
 
 mod batch;
 mod builder;
+mod check;
 mod codec;
 mod compress;
 pub mod edit;
 mod error;
 mod header;
+mod places;
 mod record;
 pub mod retain;
 pub mod search;
@@ -22,6 +24,7 @@ mod varint;
 
 pub use batch::{Batch, Batches, batches};
 pub use builder::BatchBuilder;
+pub use check::check;
 pub use codec::Codec;
 pub use compress::{Compression, recompress};
 pub use error::BatchError;

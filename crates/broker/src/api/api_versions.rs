@@ -53,11 +53,13 @@ fn is_valid(text: &str) -> bool {
     text.chars().all(inner) && ends(text.chars().next()) && ends(text.chars().next_back())
 }
 
-/// The answer to a version from the future: in version 0, with the range that would do.
+/// The answer to a version from the future: in version 0, with the range of this API that would do and no other, as Apache
+/// Kafka's.
 pub fn unsupported(header: &RequestHeader<'_>) -> Result<Answer, Refusal> {
+    let own = ApiKey::ApiVersions.code();
     let response = Response {
         error_code: ErrorCode::UnsupportedVersion,
-        api_keys: Array::from(api_keys(false)),
+        api_keys: Array::from(ApiKey::advertised().filter(|api| api.api_key == own).collect::<Vec<_>>()),
         ..Default::default()
     };
     let encoded = encode_response(0, header.correlation_id, &response)?;

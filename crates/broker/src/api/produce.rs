@@ -16,7 +16,7 @@ use kafscale_protocol::{
         TopicProduceResponse,
     },
 };
-use kafscale_records::{Batch, BatchError, Codec, edit, recompress, search};
+use kafscale_records::{Batch, BatchError, Codec, edit, recompress};
 use kafscale_runtime::{BoxFuture, timeout};
 use kafscale_state::{Handle, State, Topic, entry::Producer};
 
@@ -32,7 +32,7 @@ const WAIT_MIN_MS: i32 = 1_000;
 
 /// Records that one answer tells of at most where a batch is refused for some of them.
 const RECORD_ERRORS_MAX: usize = 100;
-/// Bytes to which a batch may decompress where records are looked at.
+/// Bytes to which a batch may decompress.
 const DECOMPRESSED_MAX: u64 = 256 << 20;
 
 /// Why a batch goes no further.
@@ -285,9 +285,7 @@ fn judge_batch<'a>(
     if stamp.is_none() {
         check_timestamps(header.base_timestamp, header.max_timestamp, config, now_ms)?;
     }
-    if config.compact {
-        check_keys(&batch)?;
-    }
+    check_records(&batch, config.compact)?;
     let start = bytes.as_ptr() as usize - frame.as_ptr() as usize;
     let producer = (header.producer_id >= 0).then_some((
         Producer { id: header.producer_id, epoch: header.producer_epoch, transactional: false },
@@ -310,13 +308,7 @@ fn as_wanted(batch: &Batch<'_>, config: &TopicConfig, room: usize) -> Result<Opt
     let came = batch.header().attributes.codec();
     let Some(to) = config.compression.filter(|to| came != Ok(to.codec)) else { return Ok(None) };
     let recompressed = recompress(batch, to, DECOMPRESSED_MAX, config.batch_bytes_max.min(room));
-    recompressed.map(Some).map_err(|error| {
-        let code = match error {
-            BatchError::TooLarge { .. } => ErrorCode::MessageTooLarge,
-            _ => batch_code(&error),
-        };
-        Rejected::new(code, error.to_string())
-    })
+    recompressed.map(Some).map_err(|error| Rejected::new(batch_code(&error), error.to_string()))
 }
 
 /// The rules of KIP-937. A batch without timestamps passes.
@@ -330,9 +322,10 @@ fn check_timestamps(base: i64, max: i64, config: &TopicConfig, now_ms: i64) -> R
     Ok(())
 }
 
-/// Compaction keeps the last record of each key, so every record needs one.
-fn check_keys(batch: &Batch<'_>) -> Result<(), Rejected> {
-    let keyless = search::keyless(batch, RECORD_ERRORS_MAX, DECOMPRESSED_MAX);
+/// The records are what the header says: nobody would get past a batch that cannot be read. Compaction keeps the last record
+/// of each key, so there every record needs one.
+fn check_records(batch: &Batch<'_>, need_keys: bool) -> Result<(), Rejected> {
+    let keyless = kafscale_records::check(batch, if need_keys { RECORD_ERRORS_MAX } else { 0 }, DECOMPRESSED_MAX);
     let keyless = keyless.map_err(|error| Rejected::new(batch_code(&error), error.to_string()))?;
     if keyless.is_empty() {
         return Ok(());
@@ -346,8 +339,11 @@ fn check_keys(batch: &Batch<'_>) -> Result<(), Rejected> {
 /// Kafka's code for a batch that is refused as it is.
 fn batch_code(error: &BatchError) -> ErrorCode {
     match error {
-        BatchError::Truncated { .. } | BatchError::Length { .. } | BatchError::Crc { .. } => ErrorCode::CorruptMessage,
+        BatchError::Length { .. } | BatchError::UnknownMagic { .. } | BatchError::Crc { .. } => {
+            ErrorCode::CorruptMessage
+        }
         BatchError::Codec { .. } => ErrorCode::UnsupportedCompressionType,
+        BatchError::TooLarge { .. } => ErrorCode::MessageTooLarge,
         _ => ErrorCode::InvalidRecord,
     }
 }

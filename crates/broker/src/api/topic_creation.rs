@@ -22,6 +22,9 @@ pub struct Created {
     pub partitions: u32,
 }
 
+/// The log of Kafka's controllers, which is no topic.
+const CLUSTER_METADATA: &str = "__cluster_metadata";
+
 /// Why a topic was not created: Kafka's code and words.
 pub type NotCreated = (ErrorCode, String);
 
@@ -58,6 +61,9 @@ impl Session {
     /// a topic after that.
     pub(super) fn check_free(&self, name: &str) -> Result<(), NotCreated> {
         check_name(name)?;
+        if name == CLUSTER_METADATA {
+            return Err((ErrorCode::InvalidRequest, format!("Creation of internal topic {name} is prohibited.")));
+        }
         self.broker().replica().read(|state| {
             let colliding = |name: &str| name.replace('.', "_");
             if state.topic(name).is_some() {

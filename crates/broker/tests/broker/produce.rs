@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kafscale_broker::api::Answer;
 use kafscale_protocol::{Array, ErrorCode, Records, encode_request, messages::produce};
-use kafscale_records::{BatchBuilder, Codec};
+use kafscale_records::{BatchBuilder, Codec, HEADER_LEN};
 
 use crate::{
     common::{Client, Cluster, NOW_MS, batch, sequenced},
@@ -65,11 +65,12 @@ async fn broken_batches_get_their_own_errors_and_harm_nobody() {
     let cases = [
         ("magic 0", broken(16, 0), ErrorCode::InvalidRecord),
         ("magic 1", broken(16, 1), ErrorCode::InvalidRecord),
-        ("magic 3", broken(16, 3), ErrorCode::InvalidRecord),
+        ("magic 3", broken(16, 3), ErrorCode::CorruptMessage),
         ("wrong CRC", broken(17, good[17] ^ 1), ErrorCode::CorruptMessage),
         ("a flipped payload byte", broken(70, good[70] ^ 1), ErrorCode::CorruptMessage),
-        ("truncated", good.slice(..good.len() - 1), ErrorCode::CorruptMessage),
-        ("less than a header", good.slice(..20), ErrorCode::CorruptMessage),
+        ("truncated", good.slice(..good.len() - 1), ErrorCode::InvalidRecord),
+        ("less than a header", good.slice(..20), ErrorCode::InvalidRecord),
+        ("no room for a header", broken(11, 0), ErrorCode::CorruptMessage),
         ("two batches", Bytes::from([&good[..], &good[..]].concat()), ErrorCode::InvalidRecord),
         ("no batch", Bytes::new(), ErrorCode::InvalidRecord),
         ("control", batch(1).control().build(), ErrorCode::InvalidRecord),
@@ -82,6 +83,35 @@ async fn broken_batches_get_their_own_errors_and_harm_nobody() {
     }
     assert_eq!(client.produce("nowhere", 0, good.clone()).await.error, ErrorCode::UnknownTopicOrPartition);
     assert_eq!(client.produce("t", 0, good).await.offset(), 0);
+}
+
+/// A batch that cannot be read would stop all who read its partition, and whoever asks for offsets by time.
+#[tokio::test]
+async fn batches_that_do_not_hold_what_they_say_are_refused() {
+    let broker = Cluster::new().start().await;
+    let client = Client::connect(&broker);
+    client.create_topic("t", 1, &[]).await;
+    client.create_topic("compressed", 1, &[("compression.type", "zstd")]).await;
+    client.create_topic("stamped", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
+    for topic in ["t", "compressed", "stamped"] {
+        for codec in Codec::ALL {
+            let plain = &batch(3).build()[HEADER_LEN..];
+            for (what, count, payload) in [
+                ("no record at all", 1, vec![]),
+                ("garbage", 1, vec![0xff; 3]),
+                ("one too few", 4, codec.compress(plain)),
+                ("one too many", 2, codec.compress(plain)),
+                ("bytes behind them", 3, codec.compress(&[plain, &[0; 7]].concat())),
+            ] {
+                let error = client.produce(topic, 0, BatchBuilder::claiming(count, codec, &payload)).await.error;
+                assert_eq!(error, ErrorCode::InvalidRecord, "{what}, {codec}, {topic}");
+            }
+            assert_eq!(
+                client.produce(topic, 0, BatchBuilder::claiming(3, codec, &codec.compress(plain))).await.error,
+                ErrorCode::None
+            );
+        }
+    }
 }
 
 #[tokio::test]

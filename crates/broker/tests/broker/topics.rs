@@ -184,6 +184,7 @@ async fn what_cannot_be_created_is_refused_by_its_own_error() {
         (topic("..", 1, 1), ErrorCode::InvalidTopicException),
         (topic("a/b", 1, 1), ErrorCode::InvalidTopicException),
         (topic("taken_name", 1, 1), ErrorCode::InvalidTopicException),
+        (topic("__cluster_metadata", 1, 1), ErrorCode::InvalidRequest),
         (topic("taken.name", 1, 1), ErrorCode::TopicAlreadyExists),
         (topic("t", 0, 1), ErrorCode::InvalidPartitions),
         (topic("t", -2, 1), ErrorCode::InvalidPartitions),

@@ -66,17 +66,3 @@ fn payloads_that_lie_are_errors() {
     let batch = Batch::parse(&more).expect("the header is whole");
     assert_eq!(max_timestamp(&batch, 0, LIMIT), Err(BatchError::Record { index: 5 }), "one record less than stated");
 }
-
-#[test]
-fn records_without_a_key_are_found_in_every_codec() {
-    for codec in Codec::ALL {
-        let keys: [Option<&[u8]>; 5] = [Some(b"k"), None, Some(b""), None, None];
-        let batch =
-            keys.into_iter().fold(BatchBuilder::new(codec), |batch, key| batch.record(0, key, Some(&[8; 5000])));
-        let bytes = batch.build();
-        let batch = Batch::parse(&bytes).expect("built");
-        assert_eq!(keyless(&batch, 9, LIMIT), Ok(vec![1, 3, 4]), "{codec}: an empty key is one");
-        assert_eq!(keyless(&batch, 2, LIMIT), Ok(vec![1, 3]));
-        assert_eq!(keyless(&batch, 9, 10_000), Err(BatchError::TooLarge { limit: 10_000 }));
-    }
-}
