@@ -120,7 +120,7 @@ pub struct GroupSettings {
     pub session_timeout_max: Duration,
     /// Members of one group (`group.max.size`). What a group weighs is bounded as well.
     pub max_size: u32,
-    /// Members of one KIP-848 group (`group.consumer.max.size`).
+    /// Members of one KIP-848 group (`group.consumer.max.size`). What a group weighs is bounded as well.
     pub consumer_max_size: u32,
     /// Which groups may change their protocol while they have members (`group.consumer.migration.policy`).
     pub migration: MigrationPolicy,

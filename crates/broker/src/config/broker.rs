@@ -47,6 +47,7 @@ const OWN: &[Own] = &[
     ("broker.rack", TEXT, |s| s.rack.clone(), "This broker's zone."),
     ("default.replication.factor", INT, |_| Some("1".to_owned()), "The object store replicates."),
     ("delete.topic.enable", Kind::Boolean, |_| Some("true".to_owned()), "Whether topics may be deleted."),
+    ("group.consumer.max.size", INT, |s| Some(s.groups.consumer_max_size.to_string()), "Members of one KIP-848 group."),
     (
         "group.consumer.migration.policy",
         TEXT,

@@ -31,6 +31,7 @@ mod error;
 mod group;
 mod migration;
 mod offsets;
+mod removed;
 mod retention;
 pub mod subscription;
 mod views;

@@ -11,7 +11,10 @@ use kafscale_protocol::{
     },
 };
 
-use crate::common::{Client, Cluster};
+use crate::{
+    common::{Client, Cluster},
+    settings,
+};
 
 /// A member that does as it is told.
 pub struct Member {
@@ -197,6 +200,20 @@ async fn members_share_what_they_subscribe_to_and_a_restart_changes_nothing() {
     two.client = Client::connect(&broker);
     assert_eq!(two.leave().await.epoch, -1);
     assert_eq!(one.beat().await, Beaten { error: ErrorCode::None, epoch: 3, assigned: Some(4) });
+}
+
+#[tokio::test]
+async fn a_group_is_full_at_its_size() {
+    let mut cluster = Cluster::new();
+    cluster.settings.groups.consumer_max_size = 1;
+    let broker = cluster.start().await;
+    let client = Client::connect(&broker);
+    client.create_topic("t", 4, &[]).await;
+    let name = "group.consumer.max.size";
+    assert_eq!(settings::shown(&client, settings::BROKER, "0", name).await, settings::value("1", 4));
+    assert_eq!(ask(&client, &join("one", &["t"])).await, ErrorCode::None);
+    assert_eq!(ask(&client, &join("two", &["t"])).await, ErrorCode::GroupMaxSizeReached);
+    assert_eq!(ask(&client, &alive("one", 1)).await, ErrorCode::None);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use kafscale_records::{BatchBuilder, Codec};
 use crate::common::{Client, Cluster, NOW_MS, batch};
 
 const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub const BROKER: i8 = 4;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
@@ -52,7 +52,7 @@ async fn alter_all(
 }
 
 /// Value and source of a setting.
-async fn shown(client: &Client, resource_type: i8, resource_name: &str, name: &str) -> (Option<String>, i8) {
+pub async fn shown(client: &Client, resource_type: i8, resource_name: &str, name: &str) -> (Option<String>, i8) {
     let resource = describe_configs::DescribeConfigsResource {
         resource_type,
         resource_name,
@@ -67,7 +67,7 @@ async fn shown(client: &Client, resource_type: i8, resource_name: &str, name: &s
     (config.value.map(str::to_owned), config.config_source)
 }
 
-fn value(text: &str, source: i8) -> (Option<String>, i8) {
+pub fn value(text: &str, source: i8) -> (Option<String>, i8) {
     (Some(text.to_owned()), source)
 }
 

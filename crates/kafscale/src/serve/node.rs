@@ -142,6 +142,7 @@ fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Sett
             session_timeout_min: settings.group_min_session_timeout,
             session_timeout_max: settings.group_max_session_timeout,
             max_size: settings.group_max_size,
+            consumer_max_size: settings.group_consumer_max_size,
             migration: match settings.group_consumer_migration_policy {
                 MigrationPolicy::Disabled => kafscale_broker::MigrationPolicy::Disabled,
                 MigrationPolicy::Upgrade => kafscale_broker::MigrationPolicy::Upgrade,

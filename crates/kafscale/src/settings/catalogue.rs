@@ -168,6 +168,8 @@ settings! {
         group_max_session_timeout: Duration = "30m", "TIME";
         /// Members of one group, as Kafka's `group.max.size`. What a group weighs is bounded as well.
         group_max_size: u32 = "2147483647", "N";
+        /// Members of one KIP-848 group, as Kafka's `group.consumer.max.size`. What a group weighs is bounded as well.
+        group_consumer_max_size: u32 = "2147483647", "N";
         /// Which groups may change between the classic protocol and KIP-848's while they have members, as Kafka's
         /// `group.consumer.migration.policy`.
         group_consumer_migration_policy: MigrationPolicy = "bidirectional", "POLICY";
@@ -231,6 +233,9 @@ impl Settings {
         }
         if self.group_max_size == 0 || self.group_max_size > i32::MAX as u32 {
             return conflict("group-max-size must be 1 to 2147483647");
+        }
+        if self.group_consumer_max_size == 0 || self.group_consumer_max_size > i32::MAX as u32 {
+            return conflict("group-consumer-max-size must be 1 to 2147483647");
         }
         if self.offset_metadata_max_bytes > 32_767 / 3 {
             return conflict("offset-metadata-max-bytes must be at most 10922");

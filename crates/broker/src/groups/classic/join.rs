@@ -96,7 +96,7 @@ impl Group {
         if !self.has_room(&request, settings) {
             if !request.member_id.is_empty() {
                 self.invited.remove(&request.member_id);
-                self.remove(&request.member_id, now, settings);
+                self.remove([request.member_id.clone()], now, settings);
             }
             let _ = answer.send(Err((Error::GroupFull, String::new())));
             return;

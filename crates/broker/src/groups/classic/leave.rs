@@ -47,15 +47,20 @@ impl Group {
         Ok(())
     }
 
-    /// A member is removed, and the others rebalance.
-    pub(super) fn remove(&mut self, id: &str, now: Instant, settings: &GroupSettings) {
-        let Some(mut member) = self.take(id) else { return };
-        if let Some(join) = member.join.take() {
-            // So that a client that still waits begins anew.
-            let _ = join.send(Err((Error::UnknownMember, String::new())));
+    /// Members are removed, and the others rebalance.
+    pub(super) fn remove(&mut self, ids: impl IntoIterator<Item = String>, now: Instant, settings: &GroupSettings) {
+        let mut changed = false;
+        for mut member in ids.into_iter().filter_map(|id| self.take(&id)) {
+            changed = true;
+            if let Some(join) = member.join.take() {
+                // So that a client that still waits begins anew.
+                let _ = join.send(Err((Error::UnknownMember, String::new())));
+            }
+            member.refuse(Error::UnknownMember);
         }
-        member.refuse(Error::UnknownMember);
-        self.members_changed(now, settings);
+        if changed {
+            self.members_changed(now, settings);
+        }
     }
 
     fn members_changed(&mut self, now: Instant, settings: &GroupSettings) {

@@ -36,7 +36,7 @@ pub use member::{Member, Protocols};
 use supported::Supported;
 pub use sync::{SyncAnswer, SyncRequest, Synced};
 
-use super::{Error, migration::Succession};
+use super::{Error, migration::Succession, removed};
 use crate::settings::GroupSettings;
 
 /// Where a group is between two rebalances.
@@ -363,11 +363,10 @@ impl Group {
 
     fn remove_silent(&mut self, now: Instant, settings: &GroupSettings) {
         let due = |member: &&Member| member.removed_at().is_some_and(|at| at <= now);
-        let silent: Vec<String> = self.members.values().filter(due).map(|member| member.id.clone()).collect();
-        for id in silent {
-            tracing::info!(group = self.id, member = id, "a member was silent for too long");
-            self.remove(&id, now, settings);
-        }
+        let silent = self.members.values().filter(due);
+        let silent: Vec<_> = silent.map(|member| (member.id.clone(), "silent for too long")).collect();
+        removed::note(&self.id, &silent);
+        self.remove(silent.into_iter().map(|(id, _)| id), now, settings);
         self.silence = self.members.values().filter_map(Member::removed_at).min();
     }
 

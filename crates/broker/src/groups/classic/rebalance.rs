@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use kafscale_runtime::Instant;
 
 use super::{Group, Joining, Member, Phase};
-use crate::{groups::Error, settings::GroupSettings};
+use crate::{
+    groups::{Error, removed},
+    settings::GroupSettings,
+};
 
 impl Group {
     /// Begins a rebalance where none is under way; ends the one that is if everybody is there.
@@ -133,8 +136,11 @@ impl Group {
 
     /// The members that never asked for their assignment are removed.
     pub(super) fn give_up_on_unsynced(&mut self, now: Instant, settings: &GroupSettings) {
-        for id in std::mem::take(&mut self.unsynced) {
-            tracing::info!(group = self.id, member = id, "a member did not ask for its assignment");
+        let unsynced = std::mem::take(&mut self.unsynced);
+        let unsynced: Vec<_> =
+            unsynced.into_iter().map(|id| (id, "the assignment was not asked for in time")).collect();
+        removed::note(&self.id, &unsynced);
+        for (id, _) in unsynced {
             if let Some(mut member) = self.take(&id) {
                 member.refuse(Error::UnknownMember);
             }

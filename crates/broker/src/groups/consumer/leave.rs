@@ -9,7 +9,7 @@ use kafscale_state::{
 };
 
 use super::{Answer, Error, Group, Heartbeat, Turn};
-use crate::settings::GroupSettings;
+use crate::{groups::removed, settings::GroupSettings};
 
 impl Group {
     /// A member leaves: for good, or as a static member that will be back within its session timeout.
@@ -81,16 +81,17 @@ impl Group {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         for (id, deadlines) in &self.deadlines {
             let why = match deadlines {
-                _ if deadlines.session <= now => "it was silent for too long",
-                _ if is_due(deadlines.revocation) => "it did not give up its partitions in time",
-                _ if is_due(deadlines.join) => "it did not join again in time",
-                _ if is_due(deadlines.sync) => "it did not ask for its assignment in time",
+                _ if deadlines.session <= now => "silent for too long",
+                _ if is_due(deadlines.revocation) => "partitions were not given up in time",
+                _ if is_due(deadlines.join) => "not joined again in time",
+                _ if is_due(deadlines.sync) => "the assignment was not asked for in time",
                 _ => continue,
             };
-            tracing::info!(group = self.id, member = id, "a member is removed: {why}");
-            late.push(id.clone());
+            late.push((id.clone(), why));
         }
+        removed::note(&self.id, &late);
         if !late.is_empty() {
+            let late: Vec<String> = late.into_iter().map(|(id, _)| id).collect();
             self.remove(&late, state, now, settings);
         }
     }

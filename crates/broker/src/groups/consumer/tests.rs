@@ -11,7 +11,10 @@ use kafscale_state::{
 use proptest::{collection::vec, prelude::*};
 
 use super::{Answer, Error, Group, Heartbeat, Phase, Reply};
-use crate::{groups::migration::Succession, settings::GroupSettings};
+use crate::{
+    groups::{migration::Succession, removed::tests::lines},
+    settings::GroupSettings,
+};
 
 /// As a group has it that nobody configured.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
@@ -291,6 +294,16 @@ fn who_does_not_give_up_in_time_is_removed() {
     assert_eq!(world.beat("m1", &beat), Err(Error::UnknownMember));
     world.live("m2", false);
     assert_eq!(world.owned("m2"), 5);
+}
+
+#[test]
+fn a_group_that_expires_writes_one_line() {
+    let mut world = World::new();
+    for index in 0..5 {
+        world.join(&format!("m{index}"), names(&["a"]));
+    }
+    assert_eq!(lines(|| world.pass(SESSION_TIMEOUT)), 1);
+    assert_eq!(world.group.phase(), Phase::Empty);
 }
 
 #[test]

@@ -120,6 +120,8 @@ fn values_that_cannot_go_together_are_refused() {
     assert!(Sources { flags, ..Sources::default() }.error().contains("must not exceed request-memory"));
     let flags = vec![("advertise", "0.0.0.0:9092")];
     assert!(Sources { flags, ..Sources::default() }.error().contains("advertise must be an address"));
+    let variables = vec![("KAFSCALE_GROUP_CONSUMER_MAX_SIZE", "0")];
+    assert!(Sources { variables, ..Sources::default() }.error().contains("group-consumer-max-size must be 1 to"));
     let variables = vec![("AWS_ACCESS_KEY_ID", "key")];
     assert!(Sources { variables, ..Sources::default() }.error().contains("must be given together"));
 }
