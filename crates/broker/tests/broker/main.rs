@@ -2,6 +2,7 @@
 
 mod administration;
 mod apart;
+mod cleaning;
 mod common;
 mod connections;
 mod consumer_groups;

@@ -69,7 +69,7 @@ async fn what_is_no_increase_is_refused_in_kafkas_words() {
 }
 
 /// What DeleteRecords answers for partitions of one topic: error and low watermark.
-async fn delete(client: &Client, name: &str, offsets: &[(i32, i64)]) -> Vec<(ErrorCode, i64)> {
+pub async fn delete(client: &Client, name: &str, offsets: &[(i32, i64)]) -> Vec<(ErrorCode, i64)> {
     let partition =
         |&(partition_index, offset): &(i32, i64)| delete_records::DeleteRecordsPartition { partition_index, offset };
     let topic = delete_records::DeleteRecordsTopic { name, partitions: offsets.iter().map(partition).collect() };

@@ -48,6 +48,9 @@ pub enum Reads {
     FifthHangs,
 }
 
+/// How often it is looked, on the virtual clock, whether a create may go on.
+const HELD_LOOK: Duration = Duration::from_millis(10);
+
 struct Script {
     /// Every second name that is to be deleted is not, and the answer is 503.
     half_deletes: bool,
@@ -59,6 +62,9 @@ struct Script {
     reads_begun: u64,
     snapshots_take: Duration,
     creates_take: Duration,
+    /// Creates of such names wait, and so many do.
+    held: Option<fn(&str) -> bool>,
+    waiting: usize,
     date: Option<StoreDate>,
     costs_money: bool,
 }
@@ -81,6 +87,8 @@ impl Scripted {
             reads_begun: 0,
             snapshots_take: Duration::ZERO,
             creates_take: Duration::ZERO,
+            held: None,
+            waiting: 0,
             date: None,
             costs_money: false,
         };
@@ -95,6 +103,35 @@ impl Scripted {
     /// How long it takes to write anything else.
     pub fn creates_take(&self, duration: Duration) {
         self.script.lock().creates_take = duration;
+    }
+
+    /// Creates of names like these wait until all are let go.
+    pub fn hold(&self, names: fn(&str) -> bool) {
+        self.script.lock().held = Some(names);
+    }
+
+    /// Creates that were held go on.
+    pub fn let_go(&self) {
+        self.script.lock().held = None;
+    }
+
+    /// Until a create is held.
+    pub async fn is_holding(&self) {
+        while self.script.lock().waiting == 0 {
+            self.runtime.sleep(HELD_LOOK).await;
+        }
+    }
+
+    async fn wait_while_held(&self, name: &str) {
+        let is_held = |script: &Script| script.held.is_some_and(|names| names(name));
+        if !is_held(&self.script.lock()) {
+            return;
+        }
+        self.script.lock().waiting += 1;
+        while is_held(&self.script.lock()) {
+            self.runtime.sleep(HELD_LOOK).await;
+        }
+        self.script.lock().waiting -= 1;
     }
 
     /// From now on every second name that is to be deleted is not, and the answer is 503.
@@ -170,6 +207,7 @@ impl Store for Scripted {
                 if name.starts_with("snapshot/") { script.snapshots_take } else { script.creates_take }
             };
             self.runtime.sleep(duration).await;
+            self.wait_while_held(name).await;
             match self.next_create() {
                 Creates::Fine => self.memory.create(name, body).await,
                 Creates::Unavailable => Err(CreateError::Unavailable { reason: "503".to_owned(), retry_after: None }),
