@@ -33,6 +33,7 @@ use kafscale_state::State;
 use kafscale_store::{Body, CreateError, ReadError, ReadRange, ReplaceError, Store};
 use parking_lot::Mutex;
 
+pub use cleaner::Changed;
 pub use debt::{Debt, Grown};
 
 use crate::{
@@ -84,6 +85,8 @@ pub struct Context {
     pub settings: LifeSettings,
     /// Partitions that grew, as the applier tells.
     pub grown: Arc<Grown>,
+    /// Partitions that changed, as the applier tells.
+    pub changed: Arc<Changed>,
     /// How far the numbers of this session's merged objects are settled.
     pub settled: Mutex<Settled>,
 }

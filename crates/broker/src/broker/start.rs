@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use super::{Broker, Ended, wait_ended};
 use crate::{
     Settings,
-    background::{self, Grown},
+    background::{self, Changed, Grown},
     cluster::{self, Cluster, ClusterError},
     groups::Coordinator,
     listing::Barriers,
@@ -148,6 +148,7 @@ struct ReadPath {
     view: Arc<dyn View>,
     cache: Arc<Cache>,
     grown: Arc<Grown>,
+    changed: Arc<Changed>,
 }
 
 impl Begun {
@@ -155,7 +156,8 @@ impl Begun {
     fn read_path(&self, own: &Arc<OnceLock<Own>>) -> (ReadPath, Audience) {
         let Self { stores, asked, settings, cluster, runtime, replica, .. } = self;
         let cache = Arc::new(Cache::new(settings.cache_bytes));
-        let (waiters, grown) = (Arc::new(Waiters::default()), Arc::<Grown>::default());
+        let waiters = Arc::new(Waiters::default());
+        let (grown, changed) = (Arc::<Grown>::default(), Arc::<Changed>::default());
         let (replica, own) = (Arc::clone(replica), Arc::clone(own));
         let view: Arc<dyn View> = Arc::new(ReplicaView { replica, own, cluster: *cluster, asked: asked.clone() });
         let mirror = stores.mirror.clone().map(|mirror| Mirror::new(mirror, Arc::clone(runtime), cluster.id));
@@ -165,10 +167,11 @@ impl Begun {
             waiters: Arc::clone(&waiters),
             mirror: mirror.clone(),
             grown: Arc::clone(&grown),
+            changed: Arc::clone(&changed),
         };
         let (known, data, memory) = (Arc::clone(&view), Arc::clone(&stores.data), Arc::clone(&cache));
         let reader = Reader::new(Arc::clone(runtime), known, data, mirror, memory, waiters);
-        (ReadPath { reader, view, cache, grown }, audience)
+        (ReadPath { reader, view, cache, grown, changed }, audience)
     }
 
     /// Takes the log over and applies its tail; the write path into it, and what tells when it is over.
@@ -274,6 +277,7 @@ impl Begun {
             node_id: self.settings.node_id,
             settings: self.settings.life.clone(),
             grown: Arc::clone(&read.grown),
+            changed: Arc::clone(&read.changed),
             settled: Mutex::default(),
         }
     }

@@ -82,7 +82,7 @@ impl Applier {
             cluster_time_ms: header.cluster_time_ms,
             payload_at: u32::try_from(payload_at).expect("the log bounds entries to 64 MiB"),
         };
-        let (applied, progress) = {
+        let (mut applied, progress) = {
             let mut state = self.replica.state.write();
             let expected = header.progress;
             if expected.position == state.position() && expected.position > 0 && expected.digest != state.digest() {
@@ -98,11 +98,11 @@ impl Applier {
             own.lone.applied(progress);
             let is_ours = header.session == own.opened.session && header.position > own.opened.tail;
             if is_ours && header.kind == Kind::Entries {
-                self.land(own, frame, applied.verdicts);
+                self.land(own, frame, std::mem::take(&mut applied.verdicts));
             }
         }
         self.replica.applied.modify(|applied| applied.position = header.position);
-        self.readers.grown(&applied.touched);
+        self.readers.applied(&applied);
         Ok(())
     }
 

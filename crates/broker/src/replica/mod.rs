@@ -8,7 +8,7 @@ mod view;
 
 use kafscale_log::{BarrierError, Log, Position};
 use kafscale_runtime::Watched;
-use kafscale_state::{Handle, Place, State};
+use kafscale_state::{Place, State};
 use parking_lot::RwLock;
 
 pub use applier::{Applier, Own, Stopped};
@@ -22,8 +22,8 @@ pub trait Readers: Send + Sync {
     /// before anybody is answered or woken.
     fn written(&self, object: Place, records_at: u64, written: Written);
 
-    /// These partitions grew.
-    fn grown(&self, partitions: &[Handle]);
+    /// A frame was applied: partitions grew, or changed otherwise.
+    fn applied(&self, applied: &kafscale_state::Applied);
 }
 
 /// See the module.

@@ -5,11 +5,11 @@ use std::sync::{Arc, OnceLock};
 use kafscale_log::{BarrierError, data::DataId, lone::names};
 use kafscale_runtime::BoxFuture;
 use kafscale_segment::names::{File, MergedId, merged, segment};
-use kafscale_state::{Handle, Merged, Place, topic::path_namespace};
+use kafscale_state::{Applied, Handle, Merged, Place, topic::path_namespace};
 
 use super::{Own, Readers, Replica};
 use crate::{
-    background::Grown,
+    background::{Changed, Grown},
     cluster::Cluster,
     read::{Cache, Extent, Mirror, Offsets, View, Waiters},
     stores::Asked,
@@ -102,6 +102,8 @@ pub struct Audience {
     pub mirror: Option<Arc<Mirror>>,
     /// Notes what is to be rewritten.
     pub grown: Arc<Grown>,
+    /// Notes what may be due to be cleaned.
+    pub changed: Arc<Changed>,
 }
 
 impl Readers for Audience {
@@ -121,8 +123,9 @@ impl Readers for Audience {
         self.cache.admit(&extent, &written.batches);
     }
 
-    fn grown(&self, partitions: &[Handle]) {
-        self.waiters.wake(partitions);
-        self.grown.note(partitions);
+    fn applied(&self, applied: &Applied) {
+        self.waiters.wake(&applied.touched);
+        self.grown.note(&applied.touched);
+        self.changed.note(applied);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Frame;
 use crate::entry::Cleaned;
 use crate::partition::Clean;
 use crate::verdict::Verdict;
@@ -9,7 +10,8 @@ use crate::{State, slot};
 
 impl State {
     /// Partitions that are gone, and offsets that there are not or that are clean already, are passed over.
-    pub(super) fn apply_cleaned(&mut self, entry: &Cleaned) -> Verdict {
+    pub(super) fn apply_cleaned(&mut self, frame: &mut Frame, entry: &Cleaned) -> Verdict {
+        frame.changed.extend(entry.partitions.iter().map(|cleaned| cleaned.partition));
         for cleaned in &entry.partitions {
             let Ok(to) = u64::try_from(cleaned.to) else { continue };
             let Some(view) = self.partition(cleaned.partition) else { continue };

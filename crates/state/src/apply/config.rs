@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Frame;
 use crate::State;
 use crate::entry::{Change, ConfigSet, NamedConfigSet, Resource};
 use crate::limits::{BROKERS_MAX, NAMED_SETTINGS_MAX, SETTING_NAME_BYTES_MAX, SETTING_VALUE_BYTES_MAX, SETTINGS_MAX};
@@ -9,10 +10,12 @@ use crate::topic::Settings;
 use crate::verdict::{Refused, Verdict};
 
 impl State {
-    pub(super) fn apply_config_set(&mut self, entry: &ConfigSet) -> Result<Verdict, Refused> {
+    pub(super) fn apply_config_set(&mut self, frame: &mut Frame, entry: &ConfigSet) -> Result<Verdict, Refused> {
+        frame.defaults_changed |= !matches!(entry.resource, Resource::Topic(_));
         match entry.resource {
             Resource::Topic(id) => {
                 let topic = self.topic_by_id(id).ok_or(Refused::UnknownTopic)?;
+                frame.changed.extend(topic.handles());
                 let (number, settings) = (topic.number, changed(&topic.settings, &entry.changes)?);
                 if let Some(topic) = Arc::make_mut(&mut self.topics).by_number.get_mut(&number) {
                     Arc::make_mut(topic).settings = settings;

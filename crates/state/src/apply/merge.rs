@@ -13,7 +13,7 @@ use crate::verdict::{Refused, SwapRefused, Verdict};
 use crate::{State, slot};
 
 impl State {
-    pub(super) fn apply_merged(&mut self, frame: &Frame, entry: &Merged) -> Result<Verdict, Refused> {
+    pub(super) fn apply_merged(&mut self, frame: &mut Frame, entry: &Merged) -> Result<Verdict, Refused> {
         let place = Place::Merged(entry.object);
         if self.knows(place) {
             return Err(Refused::ObjectCommitted);
@@ -25,6 +25,7 @@ impl State {
         let mut object = Object { place, extents: 0, bytes: 0 };
         let swap = |swap| self.apply_swap(id, &mut object, swap);
         let outcomes: Vec<_> = entry.swaps.iter().map(swap).collect();
+        frame.changed.extend(entry.swaps.iter().map(|swap| swap.partition));
         self.next_data_object += 1;
         self.add_object(frame.facts.position, id, object);
         Ok(Verdict::Merged(outcomes))

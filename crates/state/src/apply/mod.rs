@@ -41,6 +41,11 @@ pub struct Applied {
     pub verdicts: Vec<Verdict>,
     /// Partitions that grew or ceased to exist.
     pub touched: Vec<Handle>,
+    /// Partitions whose records lie elsewhere now, begin later, or are cleaner, or whose topics have other settings or are
+    /// gone. May name one twice.
+    pub changed: Vec<Handle>,
+    /// Settings of brokers changed, which count for topics that have none of their own.
+    pub defaults_changed: bool,
     /// The frame's session was over: it kept its position and changed nothing.
     pub void: bool,
 }
@@ -93,6 +98,8 @@ struct Frame {
     /// Its payload belongs to a commit already.
     payload_taken: bool,
     touched: Vec<Handle>,
+    changed: Vec<Handle>,
+    defaults_changed: bool,
 }
 
 impl State {
@@ -108,11 +115,13 @@ impl State {
         }
         let entries = Self::understand(facts.position, entries)?;
         self.cluster_time_ms = self.cluster_time_ms.max(facts.cluster_time_ms);
-        let mut frame = Frame { facts, payload_taken: false, touched: Vec::new() };
+        let (payload_taken, touched, changed, defaults_changed) = Default::default();
+        let mut frame = Frame { facts, payload_taken, touched, changed, defaults_changed };
         let verdicts: Vec<_> = entries.iter().map(|entry| self.apply_entry(&mut frame, entry)).collect();
         self.free_garbage();
         self.advance(facts.position, &verdicts);
-        Ok(Applied { verdicts, touched: frame.touched, void: false })
+        let Frame { touched, changed, defaults_changed, .. } = frame;
+        Ok(Applied { verdicts, touched, changed, defaults_changed, void: false })
     }
 
     fn understand(position: Position, entries: &[u8]) -> Result<Vec<Entry>, ApplyError> {
@@ -143,20 +152,20 @@ impl State {
             Entry::TopicCreated(entry) => self.apply_topic_created(frame.facts, entry),
             Entry::TopicDeleted(entry) => self.apply_topic_deleted(frame, entry),
             Entry::PartitionsAdded(entry) => self.apply_partitions_added(entry),
-            Entry::ConfigSet(entry) => self.apply_config_set(entry),
+            Entry::ConfigSet(entry) => self.apply_config_set(frame, entry),
             Entry::NamedConfigSet(entry) => self.apply_named_config_set(entry),
             Entry::Commit(entry) => self.apply_commit(frame, entry),
-            Entry::RecordsDeleted(entry) => Ok(self.apply_records_deleted(entry)),
-            Entry::Retained(entry) => Ok(self.apply_retained(entry)),
+            Entry::RecordsDeleted(entry) => Ok(self.apply_records_deleted(frame, entry)),
+            Entry::Retained(entry) => Ok(self.apply_retained(frame, entry)),
             Entry::PidBlock(entry) => self.apply_pid_block(frame.facts, entry),
             Entry::GroupSaved(entry) => self.apply_group_saved(entry),
             Entry::OffsetsSaved(entry) => self.apply_offsets_saved(entry),
             Entry::GroupDeleted(entry) => self.apply_group_deleted(entry),
             Entry::Merged(entry) => self.apply_merged(frame, entry),
             Entry::SegmentClaimed(entry) => self.apply_segment_claimed(frame, entry),
-            Entry::SegmentPublished(entry) => self.apply_segment_published(entry),
+            Entry::SegmentPublished(entry) => self.apply_segment_published(frame, entry),
             Entry::ObjectsDeleted(entry) => Ok(self.apply_objects_deleted(entry)),
-            Entry::Cleaned(entry) => Ok(self.apply_cleaned(entry)),
+            Entry::Cleaned(entry) => Ok(self.apply_cleaned(frame, entry)),
         };
         outcome.unwrap_or_else(Verdict::Refused)
     }
@@ -171,11 +180,13 @@ impl State {
         first.map(|first| Verdict::PidBlock { first }).ok_or(Refused::InvalidPidBlock)
     }
 
-    fn apply_records_deleted(&mut self, entry: &entry::RecordsDeleted) -> Verdict {
+    fn apply_records_deleted(&mut self, frame: &mut Frame, entry: &entry::RecordsDeleted) -> Verdict {
+        frame.changed.extend(entry.starts.iter().map(|(handle, _)| *handle));
         Verdict::RecordsDeleted(entry.starts.iter().map(|(handle, start)| self.move_start(*handle, *start)).collect())
     }
 
-    fn apply_retained(&mut self, entry: &entry::Retained) -> Verdict {
+    fn apply_retained(&mut self, frame: &mut Frame, entry: &entry::Retained) -> Verdict {
+        frame.changed.extend(entry.cuts.iter().map(|cut| cut.partition));
         let cut = |cut| self.apply_cut(entry.node_id, cut);
         Verdict::Retained(entry.cuts.iter().map(cut).collect())
     }

@@ -15,7 +15,12 @@ use crate::{Handle, State, slot};
 const GRAVE_MS: i64 = 60 * 60 * 1_000;
 
 impl State {
-    pub(super) fn apply_segment_claimed(&mut self, frame: &Frame, entry: &SegmentClaimed) -> Result<Verdict, Refused> {
+    pub(super) fn apply_segment_claimed(
+        &mut self,
+        frame: &mut Frame,
+        entry: &SegmentClaimed,
+    ) -> Result<Verdict, Refused> {
+        frame.changed.push(entry.partition);
         let view = self.partition(entry.partition).ok_or(Refused::UnknownPartition)?;
         let (topic, partition) = (view.topic, view.partition);
         let range = u64::try_from(entry.first).ok().zip(u64::try_from(entry.end).ok());
@@ -49,7 +54,12 @@ impl State {
         Ok(Verdict::Done)
     }
 
-    pub(super) fn apply_segment_published(&mut self, entry: &SegmentPublished) -> Result<Verdict, Refused> {
+    pub(super) fn apply_segment_published(
+        &mut self,
+        frame: &mut Frame,
+        entry: &SegmentPublished,
+    ) -> Result<Verdict, Refused> {
+        frame.changed.push(entry.partition);
         let partition = self.partition(entry.partition).ok_or(Refused::UnknownPartition)?.partition;
         let claim = partition.claim.as_ref().filter(|claim| claim.position == entry.claim);
         let claim = **claim.ok_or(Refused::ClaimUnknown)?;

@@ -64,6 +64,7 @@ impl State {
             Arc::make_mut(&mut self.dead).graves.insert(topic.number, Arc::new(grave));
         }
         frame.touched.extend(topic.handles());
+        frame.changed.extend(topic.handles());
         self.sweep_offsets_anew();
         Ok(Verdict::Done)
     }

@@ -1,6 +1,8 @@
 //! Log compaction: of each key of a compacted topic the last value stays.
 //!
 //! ```text
+//!  agenda: whom to look at
+//!     ▼
 //!  plan: what is due ──▶ pass: note keys of the dirty part ──▶ steps: sift everything from the log start on
 //!                                                                │ (sieve)
 //!              Cleaned: how far ◀── swaps taken ◀── merged object ◀┘
@@ -13,16 +15,18 @@
 //! Time is cluster time as the state has it. Where nothing is written it stands still; if something would be due by the
 //! time of the log, an entry without content brings it in.
 
+mod agenda;
 mod keys;
 mod pass;
 mod plan;
 mod sieve;
+#[cfg(test)]
+mod testing;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use kafscale_runtime::Instant;
 use kafscale_state::{
-    Handle, State,
+    Handle,
     entry::{Cleaned, CleanedTo, Entry},
 };
 
@@ -33,6 +37,8 @@ use super::{
     plan::Part,
 };
 use crate::read::Extent;
+use agenda::Agenda;
+pub use agenda::Changed;
 use pass::Pass;
 use plan::{Job, Work};
 
@@ -45,8 +51,7 @@ const STORE_REST: Duration = Duration::from_secs(60);
 pub struct Cleaner {
     context: Arc<Context>,
     pace: Pace,
-    /// Partitions that are left alone until then.
-    rests: BTreeMap<Handle, Instant>,
+    agenda: Agenda,
     /// What is to be written next.
     draft: Draft,
 }
@@ -61,7 +66,9 @@ struct Draft {
 
 impl Cleaner {
     pub fn new(context: Arc<Context>, pace: Pace) -> Self {
-        Self { context, pace, rests: BTreeMap::new(), draft: Draft::default() }
+        let mut agenda = Agenda::default();
+        agenda.add(context.replica.read(|state| plan::compacted(state, context.node_id)));
+        Self { context, pace, agenda, draft: Draft::default() }
     }
 
     /// Runs as long as the process, or until nothing more is applied.
@@ -78,8 +85,6 @@ impl Cleaner {
 
     /// Does all that is due, the dirtiest first.
     async fn round(&mut self) -> Result<(), Undone> {
-        let now = self.context.runtime.now();
-        self.rests.retain(|_, until| *until > now);
         let mut due = self.due().await?;
         if due.is_empty() {
             return Ok(());
@@ -96,40 +101,42 @@ impl Cleaner {
                         }
                         _ => tracing::debug!(%error, partition = work.partition, "records were not compacted"),
                     }
-                    self.rests.insert(work.partition, self.context.runtime.now() + REST);
+                    self.agenda.rest(work.partition, self.context.runtime.now() + REST);
                 }
             }
         }
         self.flush().await?;
-        self.tell(&self.look(|state| state.cluster_time_ms()));
+        self.look();
         Ok(())
     }
 
     /// What is due by the time of the state, which may have to be told what time it is.
-    async fn due(&self) -> Result<Vec<Work>, Undone> {
-        let due = self.look(|state| state.cluster_time_ms());
-        self.tell(&due);
-        let now_ms = self.context.log.cluster_time_ms();
-        if !due.is_empty() || self.look(|_| now_ms).is_empty() {
-            return Ok(due);
+    async fn due(&mut self) -> Result<Vec<Work>, Undone> {
+        if self.look() && self.agenda.due().next().is_none() {
+            self.context.writer.submit(None, Entry::Cleaned(Cleaned { partitions: Vec::new() }), true).await?;
+            self.look();
         }
-        self.context.writer.submit(None, Entry::Cleaned(Cleaned { partitions: Vec::new() }), true).await?;
-        Ok(self.look(|state| state.cluster_time_ms()))
+        Ok(self.agenda.due().copied().collect())
     }
 
-    /// The lock is taken for one partition at a time: applying goes on in between.
-    fn look(&self, now_ms: impl Fn(&State) -> i64) -> Vec<Work> {
-        let (replica, node_id) = (&self.context.replica, self.context.node_id);
-        let handles = replica.read(|state| plan::compacted(state, node_id));
-        let handles = handles.into_iter().filter(|handle| !self.rests.contains_key(handle));
-        handles.filter_map(|handle| replica.read(|state| plan::work(state, handle, node_id, now_ms(state)))).collect()
-    }
-
-    fn tell(&self, due: &[Work]) {
-        let metrics = &self.context.metrics;
-        metrics.reading("compaction_debt_partitions", due.len() as u64);
-        metrics.reading("compaction_debt_bytes", due.iter().map(|work| work.dirty_bytes).sum());
-        metrics.reading("compaction_resting_partitions", self.rests.len() as u64);
+    /// Looks at what may be due. The lock is taken for one partition at a time: applying goes on in between. Whether something
+    /// would be due if the state knew what time it is.
+    fn look(&mut self) -> bool {
+        let context = &self.context;
+        let (replica, node_id) = (&context.replica, context.node_id);
+        let changes = context.changed.take();
+        if changes.defaults {
+            self.agenda.add(replica.read(|state| plan::compacted(state, node_id)));
+        }
+        self.agenda.add(changes.partitions);
+        let (now, now_ms) = (context.runtime.now(), context.log.cluster_time_ms());
+        let outlook = |handle| replica.read(|state| plan::outlook(state, handle, node_id, now_ms));
+        let waits = self.agenda.look(now, now_ms, outlook);
+        let metrics = &context.metrics;
+        metrics.reading("compaction_debt_partitions", self.agenda.due().count() as u64);
+        metrics.reading("compaction_debt_bytes", self.agenda.due().map(|work| work.dirty_bytes).sum());
+        metrics.reading("compaction_resting_partitions", self.agenda.resting() as u64);
+        waits
     }
 
     async fn work(&mut self, work: &Work) -> Result<(), Undone> {

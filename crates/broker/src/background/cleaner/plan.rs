@@ -62,22 +62,53 @@ pub fn compacted(state: &State, node_id: i32) -> Vec<Handle> {
     state.topics().filter(is_compacted).flat_map(|topic| topic.handles()).collect()
 }
 
-/// What is due in a partition at this cluster time. While a segment is claimed, nothing is.
-pub fn work(state: &State, partition: Handle, node_id: i32, now_ms: i64) -> Option<Work> {
-    let view = state.partition(partition)?;
-    let config = config(state, &view, node_id)?;
-    if view.claim().is_some() {
-        return None;
+/// What a look at a partition came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Outlook {
+    /// Something is to be done.
+    Due(Work),
+    /// Something would be, if the state knew what time it is.
+    DueByTheLog,
+    /// Nothing, unless the partition changes.
+    Idle {
+        /// And not before that cluster time, if ever.
+        again_ms: Option<i64>,
+    },
+}
+
+/// Looks at a partition by the time of the state, and by that of the log.
+pub fn outlook(state: &State, partition: Handle, node_id: i32, log_ms: i64) -> Outlook {
+    let state_ms = state.cluster_time_ms();
+    match outlook_at(state, partition, node_id, state_ms) {
+        Outlook::Idle { again_ms: Some(at) } if at <= log_ms => match outlook_at(state, partition, node_id, log_ms) {
+            Outlook::Idle { again_ms } => Outlook::Idle { again_ms },
+            Outlook::Due(_) | Outlook::DueByTheLog => Outlook::DueByTheLog,
+        },
+        outlook => outlook,
     }
+}
+
+/// What is due in a partition at this cluster time, or when to look again. While a segment is claimed, nothing is.
+fn outlook_at(state: &State, partition: Handle, node_id: i32, now_ms: i64) -> Outlook {
+    let never = Outlook::Idle { again_ms: None };
+    let Some(view) = state.partition(partition) else { return never };
+    let Some(config) = config(state, &view, node_id).filter(|_| view.claim().is_none()) else { return never };
     if view.segment_count() > 0 {
-        return Some(Work { partition, job: Job::Unsegment, dirty_bytes: view.bytes(), urgency: f64::INFINITY });
+        let (dirty_bytes, urgency) = (view.bytes(), f64::INFINITY);
+        return Outlook::Due(Work { partition, job: Job::Unsegment, dirty_bytes, urgency });
     }
     let clean = view.clean();
     let log_start = view.log_start_offset();
     let clean_to = clean.map_or(0, |clean| clean.to as i64).max(log_start);
     let (mut bytes, mut dirty_bytes, mut limit, mut oldest_ms) = (0, 0, clean_to, None);
+    let mut old_enough_ms = None;
     for extent in view.extents_from(log_start) {
-        if !may_be_cleaned(&view, &extent, &config, now_ms) {
+        if !is_settled(&view, &extent) {
+            break;
+        }
+        let old_ms = extent.max_timestamp.saturating_add(config.min_lag_ms);
+        if config.min_lag_ms > 0 && old_ms > now_ms {
+            old_enough_ms = Some(old_ms);
             break;
         }
         bytes += u64::from(extent.len);
@@ -87,30 +118,31 @@ pub fn work(state: &State, partition: Handle, node_id: i32, now_ms: i64) -> Opti
             oldest_ms = oldest_ms.or(Some(extent.max_timestamp).filter(|time| *time >= 0));
         }
     }
-    let is_late = dirty_bytes > 0 && {
+    let late_ms = {
         let since = clean.map(|clean| clean.time_ms);
-        let oldest = oldest_ms.into_iter().chain(since).min();
-        oldest.is_some_and(|since| now_ms.saturating_sub(since) >= config.max_lag_ms)
+        let oldest = oldest_ms.into_iter().chain(since).min().filter(|_| dirty_bytes > 0);
+        oldest.map(|since| since.saturating_add(config.max_lag_ms))
     };
-    let drops_tombstones =
-        clean_to > log_start && clean.and_then(|clean| clean.horizon_ms).is_some_and(|at| at <= now_ms);
+    let horizon_ms = clean.and_then(|clean| clean.horizon_ms).filter(|_| clean_to > log_start);
+    let has_come = |at: Option<i64>| at.is_some_and(|at| at <= now_ms);
     let ratio = dirty_bytes as f64 / (bytes.max(1)) as f64;
     let urgency = match () {
-        () if is_late => 1.0 + ratio,
+        () if has_come(late_ms) => 1.0 + ratio,
         () if dirty_bytes > 0 && ratio > config.dirty_ratio_min => ratio,
-        () if drops_tombstones => ratio,
-        () => return None,
+        () if has_come(horizon_ms) => ratio,
+        () => {
+            let times = [old_enough_ms, late_ms, horizon_ms].into_iter().flatten();
+            return Outlook::Idle { again_ms: times.filter(|at| *at < i64::MAX).min() };
+        }
     };
     let delete_retention_ms = config.delete_retention_ms;
     let job = Job::Clean(Range { clean_to, limit, delete_retention_ms });
-    Some(Work { partition, job, dirty_bytes, urgency })
+    Outlook::Due(Work { partition, job, dirty_bytes, urgency })
 }
 
-fn may_be_cleaned(view: &PartitionView<'_>, extent: &ExtentView, config: &CleaningConfig, now_ms: i64) -> bool {
-    let is_merged = (1..u8::MAX).contains(&extent.place.level());
-    let is_decided = extent.end_offset <= view.last_stable_offset();
-    let is_old = config.min_lag_ms == 0 || extent.max_timestamp <= now_ms.saturating_sub(config.min_lag_ms);
-    is_merged && is_decided && is_old
+/// Whether an extent is merged, and no transaction holds it back.
+fn is_settled(view: &PartitionView<'_>, extent: &ExtentView) -> bool {
+    (1..u8::MAX).contains(&extent.place.level()) && extent.end_offset <= view.last_stable_offset()
 }
 
 /// Adjacent extents that one step of a pass replaces.

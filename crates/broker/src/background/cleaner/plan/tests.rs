@@ -1,82 +1,9 @@
 use kafscale_state::{
-    FrameFacts, Merged, Verdict,
-    entry::{
-        self, Change, Cleaned, CleanedTo, Commit, ConfigSet, Entry, Extent as Written, ObjectRef, RecordsDeleted,
-        Resource, Run, SegmentClaimed, SegmentPublished, Swap, SwapExtent, TopicCreated,
-    },
+    Verdict,
+    entry::{Entry, RecordsDeleted, SegmentClaimed, SegmentPublished},
 };
 
-use super::*;
-
-const TOPIC: u128 = 9;
-
-/// A topic of one partition, frame by frame; records are as old as their frames.
-struct Made {
-    state: State,
-    now_ms: i64,
-}
-
-impl Made {
-    fn new(settings: &[(&str, &str)]) -> Self {
-        let mut made = Self { state: State::new(), now_ms: 1_000 };
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let settings = [("cleanup.policy", "compact")].iter().chain(settings).map(own).collect();
-        let created = TopicCreated { namespace: String::new(), name: "t".into(), id: TOPIC, partitions: 1, settings };
-        made.say(Entry::TopicCreated(created));
-        made
-    }
-
-    fn say(&mut self, entry: Entry) -> Verdict {
-        let position = self.state.position() + 1;
-        let facts = FrameFacts { position, session: 1, cluster_time_ms: self.now_ms, payload_at: 0 };
-        self.state.apply(facts, &entry::encode(&[entry])).expect("it can be applied").verdicts.remove(0)
-    }
-
-    fn set(&mut self, name: &str, value: &str) {
-        let changes = vec![Change { name: name.into(), value: Some(value.into()) }];
-        self.say(Entry::ConfigSet(ConfigSet { resource: Resource::Topic(TOPIC), changes }));
-    }
-
-    /// Ten records of so many bytes.
-    fn write(&mut self, bytes: u32) {
-        let run = Run { producer: None, base_sequence: -1, records: 10, bytes, batches: vec![] };
-        let extents = vec![Written { partition: 0, max_timestamp: self.now_ms, runs: vec![run] }];
-        self.say(Entry::Commit(Commit { object: ObjectRef::ThisFrame, producers: vec![], extents }));
-    }
-
-    /// The newest extent moves into a merged object.
-    fn merge(&mut self) {
-        let view = self.state.partition(0).expect("it exists");
-        let last = view.unsegmented().last().expect("it has records");
-        let (first, end) = (last.base_offset, last.end_offset);
-        let sources = view.sources(first, end).expect("they are there");
-        let extents = vec![SwapExtent { end, bytes: last.len, max_timestamp: last.max_timestamp }];
-        let object = Merged { store: 0, level: 1, session: 1, number: self.state.position(), nonce: 0 };
-        let swaps = vec![Swap { partition: 0, first, sources, position: 0, extents }];
-        assert_eq!(self.say(Entry::Merged(entry::Merged { object, swaps })), Verdict::Merged(vec![Ok(())]));
-    }
-
-    fn merged(&mut self, bytes: u32) {
-        self.write(bytes);
-        self.merge();
-    }
-
-    fn clean(&mut self, to: i64, horizon_ms: Option<i64>) {
-        self.say(Entry::Cleaned(Cleaned { partitions: vec![CleanedTo { partition: 0, to, horizon_ms }] }));
-    }
-
-    fn work(&self) -> Option<Work> {
-        work(&self.state, 0, 0, self.now_ms)
-    }
-
-    /// From where to where it is to be cleaned.
-    fn range(&self) -> Option<(i64, i64)> {
-        match self.work()?.job {
-            Job::Clean(range) => Some((range.clean_to, range.limit)),
-            Job::Unsegment => None,
-        }
-    }
-}
+use super::{super::testing::Made, *};
 
 #[test]
 fn what_was_merged_is_cleaned_and_what_was_flushed_is_left_alone() {
