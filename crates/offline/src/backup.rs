@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Bucket, Error, Known, Side, Until,
     fsck::Progress,
-    known::whole,
+    known::in_parts,
     recover::{Path, candidates::all_names},
     tile::tiles,
 };
@@ -202,13 +202,12 @@ async fn copy_missing(
 
 /// Copies one object; one that went meanwhile is passed over.
 async fn copy(from: &Bucket, to: &Bucket, side: Side, name: &str, size: u64) -> Result<(u64, bool), Error> {
-    let bytes = match whole(from, side, name, size, OBJECT_LEN_MAX).await {
-        Ok(bytes) if bytes.len() as u64 == size => bytes,
-        Ok(_) => return Err(Error::damaged(name, "its length changed while it was copied")),
+    let parts = match in_parts(from, side, name, size, OBJECT_LEN_MAX).await {
+        Ok(parts) => parts,
         Err(Error::Missing(_)) => return Ok((size, false)),
         Err(error) => return Err(error),
     };
-    to.create(Side::Data, name, &Body::from(bytes)).await?;
+    to.create(Side::Data, name, &Body::new(parts)).await?;
     Ok((size, true))
 }
 

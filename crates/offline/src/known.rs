@@ -202,15 +202,72 @@ pub async fn load_snapshot(bucket: &Bucket, row: &SnapshotRow) -> Result<State, 
     }
 }
 
-/// A whole object in parts, of which a listing told the length.
+/// A whole object of which a listing told the length, in one piece.
 pub async fn whole(bucket: &Bucket, side: Side, name: &str, size: u64, size_max: u64) -> Result<Bytes, Error> {
-    if size > size_max {
-        return Err(Error::damaged(name, format!("{size} bytes are more than it can have")));
-    }
     let mut bytes = BytesMut::new();
-    for start in (0..size).step_by(PART as usize) {
-        let part = bucket.get(side, name, start, PART.min(size - start)).await?;
-        bytes.extend_from_slice(&part.ok_or_else(|| Error::Missing(name.to_owned()))?);
+    for start in starts(name, size, size_max)? {
+        let part = part(bucket, side, name, start, size).await?;
+        // Once and for all: a buffer that grows is copied each time, and is there twice meanwhile.
+        bytes.reserve(usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(bytes.len()));
+        bytes.extend_from_slice(&part);
     }
     Ok(bytes.freeze())
+}
+
+/// The same in the parts in which it came, so that it is in memory once.
+pub async fn in_parts(bucket: &Bucket, side: Side, name: &str, size: u64, size_max: u64) -> Result<Vec<Bytes>, Error> {
+    let mut parts = Vec::new();
+    for start in starts(name, size, size_max)? {
+        parts.push(part(bucket, side, name, start, size).await?);
+    }
+    Ok(parts)
+}
+
+fn starts(name: &str, size: u64, size_max: u64) -> Result<impl Iterator<Item = u64> + use<>, Error> {
+    match size <= size_max {
+        true => Ok((0..size).step_by(PART as usize)),
+        false => Err(Error::damaged(name, format!("{size} bytes are more than it can have"))),
+    }
+}
+
+async fn part(bucket: &Bucket, side: Side, name: &str, start: u64, size: u64) -> Result<Bytes, Error> {
+    let len = PART.min(size - start);
+    let part = bucket.get(side, name, start, len).await?.ok_or_else(|| Error::Missing(name.to_owned()))?;
+    match part.len() as u64 == len {
+        true => Ok(part),
+        false => Err(Error::damaged(name, format!("it ends at byte {} of {size}", start + part.len() as u64))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use kafscale_sim::executor::World;
+    use kafscale_store::{Body, MemoryStore, Store};
+
+    use super::*;
+
+    #[test]
+    fn a_large_object_comes_in_parts_and_in_one_piece() {
+        let world = World::new(1);
+        let runtime = world.node("tool").runtime();
+        let story = async move {
+            let memory = Arc::new(MemoryStore::new());
+            let bytes: Bytes = (0..2 * PART + 5).map(|at| (at % 251) as u8).collect::<Vec<u8>>().into();
+            memory.create("large", Body::from(bytes.clone())).await.expect("it is free");
+            let store: Arc<dyn Store> = memory;
+            let bucket = Bucket::new(store, runtime);
+            let size = bytes.len() as u64;
+            let parts = in_parts(&bucket, Side::Data, "large", size, size).await.expect("it is there");
+            assert_eq!(parts.iter().map(|part| part.len() as u64).collect::<Vec<_>>(), [PART, PART, 5]);
+            assert_eq!(parts.concat(), bytes);
+            assert_eq!(whole(&bucket, Side::Data, "large", size, size).await.expect("it is there"), bytes);
+            for (size, size_max) in [(size + 1, size + 1), (size, size - 1)] {
+                let wrong = in_parts(&bucket, Side::Data, "large", size, size_max).await;
+                assert!(matches!(wrong, Err(Error::Damaged { .. })), "{wrong:?}");
+            }
+        };
+        world.run(Duration::from_secs(60), story).expect("the story ends");
+    }
 }

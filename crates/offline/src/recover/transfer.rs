@@ -12,7 +12,11 @@ use kafscale_state::{Place, rebuild::Laid, topic::path_namespace};
 use kafscale_store::Body;
 
 use super::{cover::Slice, rewrite::Whose};
-use crate::{Bucket, Error, Side, known::whole, object::size_of};
+use crate::{
+    Bucket, Error, Side,
+    known::{in_parts, whole},
+    object::size_of,
+};
 
 /// The longest object that is taken over.
 const OBJECT_LEN_MAX: u64 = 4 << 30;
@@ -43,15 +47,17 @@ impl<'a> Transfer<'a> {
         let base_offset = u64::try_from(tile.first).map_err(|_| damaged("a negative offset".to_owned()))?;
         if !matches!(tile.place, Place::Segment { .. }) {
             if !self.done.contains(&tile.name) {
-                let bytes = self.read(tile.side, &tile.name).await?;
-                self.write(&tile.name, Body::from(bytes)).await?;
+                let size = size_of(self.from, tile.side, &tile.name).await?;
+                let parts = in_parts(self.from, tile.side, &tile.name, size, OBJECT_LEN_MAX).await?;
+                self.write(&tile.name, Body::new(parts)).await?;
             }
             let fits = u32::try_from(tile.start).ok().zip(u32::try_from(tile.len).ok());
             let (position, len) = fits.ok_or_else(|| damaged("it is too long".to_owned()))?;
             let (place, max_timestamp) = (tile.place, tile.max_timestamp);
             return Ok(Laid::Extent { base_offset, place, position, len, max_timestamp });
         }
-        let bytes = self.read(tile.side, &tile.name).await?;
+        let size = size_of(self.from, tile.side, &tile.name).await?;
+        let bytes = whole(self.from, tile.side, &tile.name, size, kfs::LEN_MAX).await?;
         let segment = kfs::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
         let crc = kfs::checksum(&bytes);
         if slice.candidate.kfs.is_some_and(|kfs| kfs.crc.is_some_and(|published| published != crc)) {
@@ -64,15 +70,6 @@ impl<'a> Transfer<'a> {
         self.write(&name(File::Index), Body::from(index_of(&segment.batches))).await?;
         let max_timestamp = segment.sum.max_timestamp.unwrap_or(i64::MIN);
         Ok(Laid::Segment { base_offset, len, crc, records: segment.header.records, max_timestamp })
-    }
-
-    async fn read(&self, side: Side, name: &str) -> Result<Bytes, Error> {
-        let size = size_of(self.from, side, name).await?;
-        let bytes = whole(self.from, side, name, size, OBJECT_LEN_MAX).await?;
-        match bytes.len() as u64 == size {
-            true => Ok(bytes),
-            false => Err(Error::damaged(name, format!("{} of {size} bytes", bytes.len()))),
-        }
     }
 
     async fn write(&mut self, name: &str, body: Body) -> Result<(), Error> {
