@@ -108,7 +108,7 @@ pub async fn plan(from: &Bucket, to: &Bucket, wish: &Wish, progress: Progress<'_
                 match check(from, &source, row, handle, wish.ignore_indexes).await {
                     Ok((tile, kfs)) => {
                         import.follow(&label, row, &tile, &mut end, wish.gaps);
-                        let candidate = Candidate { tile, is_known: false, kfs: Some(kfs) };
+                        let candidate = Candidate { tile, is_known: false, is_past: false, kfs: Some(kfs) };
                         found.of.entry(handle).or_default().push(candidate);
                     }
                     Err(Error::Damaged { name, reason }) => import.wrong.push((name, reason)),

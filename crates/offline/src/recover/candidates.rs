@@ -56,12 +56,17 @@ pub struct Found {
 impl Found {
     /// Takes a place in, unless what an object says of it cannot be.
     fn add(&mut self, handle: Handle, tile: Tile, is_known: bool, kfs: Option<Kfs>) {
+        self.take(handle, Candidate { tile, is_known, is_past: false, kfs });
+    }
+
+    fn take(&mut self, handle: Handle, candidate: Candidate) {
+        let tile = &candidate.tile;
         let possible = 0 <= tile.first && tile.first < tile.end && tile.end <= OFFSET_MAX && tile.len > 0;
         if !possible {
             let reason = format!("it says that it holds offsets {} to {}", tile.first, tile.end);
-            return self.unreadable.push((tile.name, reason));
+            return self.unreadable.push((candidate.tile.name, reason));
         }
-        self.of.entry(handle).or_default().push(Candidate { tile, is_known, kfs });
+        self.of.entry(handle).or_default().push(candidate);
     }
 
     fn unreadable(&mut self, error: Error) -> Result<(), Error> {
@@ -185,8 +190,9 @@ async fn merged_objects(
             let Some(handle) = topic.and_then(|topic| topic.handle(part.partition)) else { continue };
             let size = all.get(*name).copied().unwrap_or(0);
             for told in merged_tiles(Side::Data, name, header, std::slice::from_ref(part)) {
+                let is_past = evidence.state.knows(told.tile.place);
                 match told.tile.bytes_end() <= size {
-                    true => found.add(handle, told.tile, false, None),
+                    true => found.take(handle, Candidate { tile: told.tile, is_known: false, is_past, kfs: None }),
                     false => found.unreadable.push(((*name).clone(), format!("it has {size} bytes"))),
                 }
             }

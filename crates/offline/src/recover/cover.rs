@@ -2,7 +2,9 @@
 //!
 //! Places overlap: what was merged still lies where it was before, and an object of which the log does not speak may hold
 //! what another one holds as well. Wherever an offset lies, its record is the same; only log compaction leaves some out, and
-//! then it matters which place is the youngest.
+//! then it matters which places go together. Those that the log knows do, as long as they are all there and nothing lies
+//! behind them. Else the youngest count, which may be one that the lost end of the log refused: it may have a value again
+//! that was superseded or deleted, and never lacks one that counts.
 
 use std::cmp::Reverse;
 
@@ -28,6 +30,8 @@ pub struct Candidate {
     pub tile: Tile,
     /// The log says so; else the object alone does.
     pub is_known: bool,
+    /// The log knows the object, and refers to it no more or never did: it counts where there is nothing else.
+    pub is_past: bool,
     /// Of a segment.
     pub kfs: Option<Kfs>,
 }
@@ -69,12 +73,27 @@ pub enum Prefer {
     Youngest,
 }
 
+/// What the log knows of a compacted partition, if that is all there and nothing lies behind it: then no other object can
+/// know better. `gaps` are offsets that were left for lost records.
+pub fn as_known(start: i64, known_end: i64, candidates: &[Candidate], gaps: &[(i64, i64)]) -> Option<Cover> {
+    if candidates.iter().any(|candidate| candidate.tile.end > known_end) {
+        return None;
+    }
+    let known = candidates.iter().filter(|candidate| candidate.is_known).cloned().collect();
+    let cover = cover(start, Some(known_end), known, Prefer::Known);
+    let is_left = |(from, to): &(i64, i64)| gaps.iter().any(|gap| gap.0 <= *from && *to <= gap.1);
+    cover.lost.iter().all(is_left).then_some(cover)
+}
+
 /// Covers `start..end` as far as candidates go; without an `end` as far as there are any.
 pub fn cover(start: i64, end: Option<i64>, mut candidates: Vec<Candidate>, prefer: Prefer) -> Cover {
     candidates.sort_by_key(|candidate| candidate.tile.first);
     let made = |candidate: &Candidate| match prefer {
-        Prefer::Known => (0, 0),
-        Prefer::Youngest => age(candidate.tile.place),
+        Prefer::Known => (true, 0, 0),
+        Prefer::Youngest => {
+            let (session, number) = age(candidate.tile.place);
+            (!candidate.is_past, session, number)
+        }
     };
     let limit = end.unwrap_or(i64::MAX);
     let (mut cover, mut at, mut next) = (Cover::default(), start, 0);
@@ -89,7 +108,15 @@ pub fn cover(start: i64, end: Option<i64>, mut candidates: Vec<Candidate>, prefe
             let tile = &candidate.tile;
             let is_cut = tile.first != at && !cover.slices.is_empty();
             let age = age(tile.place);
-            (Reverse(made(candidate)), is_cut, !candidate.is_known, -tile.end, level(tile.place), Reverse(age))
+            (
+                Reverse(made(candidate)),
+                candidate.is_past,
+                is_cut,
+                !candidate.is_known,
+                -tile.end,
+                level(tile.place),
+                Reverse(age),
+            )
         });
         let Some(best) = best else {
             // Nothing is here: on to the next place, or to the end.
@@ -135,7 +162,7 @@ mod tests {
     fn at(place: Place, first: i64, end: i64, is_known: bool) -> Candidate {
         let (side, name) = (Side::Data, String::new());
         let tile = Tile { place, side, name, start: 0, len: 1, first, end, max_timestamp: 0 };
-        Candidate { tile, is_known, kfs: None }
+        Candidate { tile, is_known, is_past: false, kfs: None }
     }
 
     fn merged(number: u64) -> Place {
@@ -172,6 +199,32 @@ mod tests {
         assert_eq!(of(Prefer::Youngest), [(0, 10), (10, 20), (20, 30), (40, 45)]);
         let older = vec![at(SEGMENT, 0, 10, true), at(merged(7), 0, 20, false), at(merged(5), 5, 30, true)];
         assert_eq!(taken(&cover(0, None, older, Prefer::Youngest)), [(0, 20), (20, 30)]);
+    }
+
+    #[test]
+    fn what_the_log_refused_or_replaced_counts_where_nothing_else_is() {
+        let past = |first, end| Candidate { is_past: true, ..at(merged(9), first, end, false) };
+        let candidates = vec![past(0, 40), at(merged(3), 0, 10, true), at(FRAME, 10, 20, true)];
+        for prefer in [Prefer::Known, Prefer::Youngest] {
+            let cover = cover(0, None, candidates.clone(), prefer);
+            assert_eq!(taken(&cover), [(0, 10), (10, 20), (20, 40)], "{prefer:?}");
+            assert_eq!(cover.slices[0].candidate.tile.place, merged(3));
+        }
+    }
+
+    #[test]
+    fn what_is_known_suffices_if_all_of_it_is_there_and_nothing_lies_behind_it() {
+        let known = [at(merged(3), 0, 10, true), at(FRAME, 10, 20, true), at(merged(7), 0, 10, false)];
+        let cover = as_known(0, 20, &known, &[]).expect("it is all there");
+        assert_eq!((taken(&cover), cover.slices[0].candidate.tile.place), (vec![(0, 10), (10, 20)], merged(3)));
+        assert_eq!(as_known(0, 21, &known, &[]), None, "one is missing");
+        assert!(as_known(0, 21, &known, &[(20, 21)]).is_some(), "which nobody knows");
+        assert_eq!(
+            as_known(0, 20, &[&known[..], &[at(merged(8), 15, 21, false)]].concat(), &[]),
+            None,
+            "there is more"
+        );
+        assert_eq!(as_known(0, 20, &known[1..], &[]), None, "the other one stands in for it");
     }
 
     #[test]

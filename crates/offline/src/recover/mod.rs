@@ -41,7 +41,7 @@ use kafscale_store::Body;
 use ahead::{Ahead, is_small};
 pub use candidates::{Found, Path};
 pub use cover::Kfs;
-use cover::{Cover, cover};
+use cover::{Cover, Prefer, as_known, cover};
 pub use evidence::Evidence;
 use rewrite::{Batches, Done, Rewriter, Whose};
 use transfer::Transfer;
@@ -137,15 +137,21 @@ impl Plan {
                 if known_end == 0 {
                     start = places.iter().map(|candidate| candidate.tile.first).min().unwrap_or(0);
                 }
-                let mut cover = cover(start, exact.then_some(known_end), places, evidence.prefer(handle));
+                let of_handle = evidence.gaps.iter().filter(|(of, ..)| *of == handle);
+                let gaps: Vec<(i64, i64)> = of_handle.map(|(_, from, to)| (*from, *to)).collect();
+                let prefer = evidence.prefer(handle);
+                let known = match prefer {
+                    Prefer::Known => None,
+                    Prefer::Youngest => as_known(start, known_end, &places, &gaps),
+                };
+                let mut cover = known.unwrap_or_else(|| cover(start, exact.then_some(known_end), places, prefer));
                 let reached = cover.slices.last().map_or(start, |slice| slice.until);
                 let reached = cover.lost.last().map_or(reached, |(_, to)| reached.max(*to));
                 let end = reached.max(known_end).max(committed.get(&handle).copied().unwrap_or(0)).max(start);
                 if reached < end {
                     cover.lost.push((reached, end));
                 }
-                let gaps = evidence.gaps.iter().filter(|(of, ..)| *of == handle);
-                gaps.for_each(|(_, from, to)| cover.lost = without(&cover.lost, *from, *to));
+                gaps.iter().for_each(|(from, to)| cover.lost = without(&cover.lost, *from, *to));
                 let whose = Whose {
                     handle,
                     topic_id: topic.id(),

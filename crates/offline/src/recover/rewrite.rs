@@ -114,7 +114,7 @@ impl<'a> Rewriter<'a> {
 
     /// Lets a slice stay where it is, once its bytes were compared; producers that wrote behind `known_end` are told of.
     pub async fn keep(&mut self, from: &Bucket, slice: &Slice, known_end: i64) -> Result<Done, Error> {
-        let Candidate { tile, is_known, kfs } = &slice.candidate;
+        let Candidate { tile, is_known, kfs, .. } = &slice.candidate;
         let mut done = Done::default();
         let (mut max_timestamp, mut crc) = (tile.max_timestamp, kfs.and_then(|kfs| kfs.crc));
         if !is_known || slice.until > known_end {
