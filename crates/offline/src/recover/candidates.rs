@@ -201,6 +201,28 @@ async fn merged_objects(
     Ok(())
 }
 
+/// What all merged objects say of themselves, as far as they can be read.
+pub async fn told(bucket: &Bucket, cluster: u128) -> Result<Vec<merged::Part>, Error> {
+    let mut all = Vec::new();
+    for row in bucket.list(Side::Data, &names::merged_of(cluster)).await? {
+        let front = bucket.get(Side::Data, &row.name, 0, merged::HEADER_LEN as u64).await?.unwrap_or_default();
+        match merged_parts(bucket, Side::Data, &row.name, &front).await {
+            Ok((header, parts)) if header.cluster == cluster => all.extend(parts),
+            Ok(_) | Err(Error::Damaged { .. } | Error::Missing(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
+}
+
+/// Takes in the topic of a partition of which only the number is known, if a merged object tells which one that is. Whether
+/// the partition is known now.
+pub fn adopt_told(evidence: &mut Evidence, told: &[merged::Part], handle: Handle) -> bool {
+    let Some(part) = told.iter().find(|part| part.handle == handle) else { return false };
+    let of_topic = told.iter().filter(|other| other.topic_id == part.topic_id);
+    adopt_topics(evidence, of_topic).is_ok() && evidence.state.partition(handle).is_some()
+}
+
 /// Topics and partitions that only merged objects tell of. Those whose numbers are below what was unknown were deleted.
 fn adopt_topics<'a>(evidence: &mut Evidence, parts: impl Iterator<Item = &'a merged::Part>) -> Result<(), Error> {
     let mut told: BTreeMap<u128, (&merged::Part, BTreeMap<u32, Handle>)> = BTreeMap::new();

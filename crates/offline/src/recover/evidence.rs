@@ -2,8 +2,8 @@
 //!
 //! Behind a hole nobody knows how many records a partition got there, nor which numbers new partitions have. So a partition
 //! that grows behind one leaves a gap of offsets, which consumers pass over as they do in compacted topics: none of them
-//! misses a record because an offset was given twice. And partitions of which only the number is known get a topic of
-//! their own.
+//! misses a record because an offset was given twice. And partitions of which only the number is known get the topic that a
+//! merged object names, or else one of their own.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -15,14 +15,17 @@ use kafscale_log::{
     Frame, Position,
     lone::{floor, names as log_names},
 };
-use kafscale_segment::names::MERGED;
+use kafscale_segment::{merged, names::MERGED};
 use kafscale_state::{
     Handle, PartitionView, State,
     entry::{self, Entry},
     rebuild::TopicSeed,
 };
 
-use super::cover::Prefer;
+use super::{
+    candidates::{adopt_told, told},
+    cover::Prefer,
+};
 use crate::{
     Bucket, Error, Side, Until,
     backup::manifest,
@@ -223,7 +226,7 @@ impl Evidence {
         let last = frames::logged(bucket, self.cluster.generation, self.state.position().saturating_sub(1)).await?;
         self.is_end_known = !last.is_empty();
         // Frames that were read to judge a hole, and partitions that grew since the last one.
-        let (mut ahead, mut grown) = (VecDeque::new(), BTreeSet::new());
+        let (mut ahead, mut grown, mut of_objects) = (VecDeque::new(), BTreeSet::new(), None);
         loop {
             let next = match ahead.pop_front() {
                 Some(next) => Some(next),
@@ -242,7 +245,7 @@ impl Evidence {
             }
             self.session = self.session.max(frame.header.session);
             if !self.holes.is_empty() {
-                self.prepare(&frame, &mut grown)?;
+                self.prepare(bucket, &frame, &mut grown, &mut of_objects).await?;
             }
             match apply(&mut self.state, &frame) {
                 Ok(()) => self.frames += 1,
@@ -300,16 +303,32 @@ impl Evidence {
         Ok(false)
     }
 
-    /// Behind a hole: gaps before what partitions get, and topics for partitions that nobody has heard of.
-    fn prepare(&mut self, frame: &Frame, grown: &mut BTreeSet<Handle>) -> Result<(), Error> {
+    /// Behind a hole: gaps before what partitions get, and topics for partitions that nobody has heard of. What merged objects
+    /// tell of is read once, when it is needed.
+    async fn prepare(
+        &mut self,
+        bucket: &Bucket,
+        frame: &Frame,
+        grown: &mut BTreeSet<Handle>,
+        of_objects: &mut Option<Vec<merged::Part>>,
+    ) -> Result<(), Error> {
         let Ok(entries) = entry::decode(&frame.entries) else { return Ok(()) };
         let commits = entries.iter().filter_map(|entry| match entry {
             Entry::Commit(commit) => Some(commit),
             _ => None,
         });
-        for handle in commits.flat_map(|commit| commit.extents.iter().map(|extent| extent.partition)) {
+        let handles: Vec<Handle> =
+            commits.flat_map(|commit| commit.extents.iter().map(|extent| extent.partition)).collect();
+        for handle in handles {
             if self.state.partition(handle).is_none() && handle >= self.unknown_from {
-                adopt_unnamed(&mut self.state, self.cluster.id, handle)?;
+                let told = match of_objects.take() {
+                    Some(told) => told,
+                    None => told(bucket, self.cluster.id).await?,
+                };
+                if !adopt_told(self, &told, handle) {
+                    adopt_unnamed(&mut self.state, self.cluster.id, handle)?;
+                }
+                *of_objects = Some(told);
             }
             if grown.insert(handle) {
                 let end = |state: &State| state.partition(handle).map_or(0, |view| view.high_watermark());

@@ -265,6 +265,38 @@ fn an_object_that_the_log_refused_does_not_bring_a_deleted_key_back() {
 }
 
 #[test]
+fn a_topic_keeps_its_name_if_a_merged_object_tells_it_though_the_log_lost_it() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        let (broker, load) = lived(&mut place).await;
+        broker.snapshotter().take().await.expect("memory");
+        let before = place.names(place.log(), "log/").await;
+        load.client().create_topic("late", 2, &[]).await;
+        let created: Vec<String> =
+            place.names(place.log(), "log/").await.into_iter().filter(|name| !before.contains(name)).collect();
+        for _ in 0..2 {
+            load.client().produce("late", 1, batch(2).build()).await.offset();
+            world.sleep(3 * MINUTE).await;
+        }
+        // These lie in frames alone.
+        load.client().produce("late", 1, batch(3).build()).await.offset();
+        for _ in 0..8 {
+            load.client().produce("events", 0, batch(1).build()).await.offset();
+        }
+        place.kill();
+        place.log().delete(&created).await.expect("memory");
+        let plan = recover::plan(&place.bucket(), WISH).await.expect("there is enough");
+        assert!(!plan.evidence.holes.is_empty());
+        recover::execute(&place.bucket(), plan, &|_, _| ()).await.expect("it is done");
+        place.is_sound().await;
+        let records = consume(&place.start().await).await;
+        let topics: std::collections::BTreeSet<&str> = records.keys().map(|(topic, _)| topic.as_str()).collect();
+        assert_eq!(topics.into_iter().collect::<Vec<_>>(), ["events", "late", "orders"]);
+        assert_eq!(records[&("late".to_owned(), 1)].len(), 7, "merged or not");
+    });
+}
+
+#[test]
 fn a_log_in_a_store_of_its_own_takes_no_record_with_it() {
     story(|world| async move {
         let mut place = Place::new(&world, true);
