@@ -13,7 +13,7 @@ pub enum Exit {
     StoreUnusable = 3,
     /// Another broker took over this store.
     Fenced = 4,
-    /// Something that was in the store is missing or damaged: nothing was changed.
+    /// Something that was in the store is missing or damaged: nothing was changed, or records cannot be read.
     DataLoss = 5,
     /// The store was written by a newer version.
     NewerVersion = 6,
@@ -27,6 +27,10 @@ pub enum Exit {
     Refused = 10,
     /// A check found something that is not as it should be, and no record is touched by it.
     Flawed = 11,
+    /// An address where the broker shall listen cannot be had.
+    AddressUnusable = 12,
+    /// A second Ctrl-C: shells call the end by that signal so.
+    Interrupted = 130,
 }
 
 /// The list for help and documentation.
@@ -39,13 +43,21 @@ pub const TABLE: &[(u8, &str)] = &[
         "the store cannot be opened: no such place, keys refused, or in use by another process",
     ),
     (Exit::Fenced as u8, "fenced: another broker took over this store"),
-    (Exit::DataLoss as u8, "part of the store is missing or damaged: refused to start; nothing was changed"),
+    (
+        Exit::DataLoss as u8,
+        "part of the store is missing or damaged: refused to start, nothing was changed; or records cannot be read from a store",
+    ),
     (Exit::NewerVersion as u8, "the store was written by a newer version"),
     (Exit::Unreachable as u8, "no Kafka answered: nobody listens there, or not in time"),
     (Exit::Denied as u8, "the Kafka refused the credentials, or does not allow this to whom they belong"),
     (Exit::NotFound as u8, "what was named is not there: a topic, a partition, a group"),
     (Exit::Refused as u8, "the Kafka refused what it was asked; the message says why"),
     (Exit::Flawed as u8, "a check found something that is not as it should be, and no record is touched by it"),
+    (
+        Exit::AddressUnusable as u8,
+        "the broker cannot listen where it shall: the port is taken, or no address of this machine",
+    ),
+    (Exit::Interrupted as u8, "ended at once by a second Ctrl-C; a group's last offsets may not be committed"),
 ];
 
 impl From<Exit> for ExitCode {

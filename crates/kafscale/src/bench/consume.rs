@@ -16,7 +16,7 @@ use super::{
     progress,
     report::{self, Frame, Report},
     tally::{self, Tally},
-    topic::{self, Bounds},
+    topic::{self, Age, Bounds},
 };
 use crate::{
     client::{self, AbsentTopic, catalogue::Part},
@@ -39,9 +39,9 @@ pub struct Reader {
 
 impl Reader {
     /// Asks for the bounds of all partitions; nothing is assigned yet. Errors are noted in the tally.
-    pub async fn connect(options: &Options, tally: Arc<Tally>) -> Result<Self, Failure> {
+    pub async fn connect(options: &Options, age: Age, tally: Arc<Tally>) -> Result<Self, Failure> {
         let kafka = client::connect(&options.properties, AbsentTopic::Leave).await?;
-        let bounds = topic::bounds(&kafka, options).await?;
+        let bounds = topic::bounds(&kafka, options, age).await?;
         let consumer = client::consumer(&kafka, &options.properties)?.max_buffered_records(0).build().await;
         let consumer = consumer.map_err(client::failure_of("the client refuses its settings"))?;
         Ok(Self { consumer, topic: options.topic.clone(), bounds, tally })
@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> Result<Report, Failure> {
     let runtime = super::runtime()?;
     let epoch = Instant::now();
     let tally = Arc::new(Tally::new(epoch));
-    let reader = runtime.block_on(Reader::connect(options, Arc::clone(&tally)))?;
+    let reader = runtime.block_on(Reader::connect(options, Age::Old, Arc::clone(&tally)))?;
     let partitions = reader.bounds.len();
     let expected: u64 = reader.bounds.values().map(|(start, end)| end.saturating_sub(*start).max(0) as u64).sum();
 

@@ -18,6 +18,7 @@ use super::{
     progress,
     report::{Frame, Report},
     tally::{self, Tally},
+    topic::Age,
 };
 use crate::{client::catalogue::Part, exit::Failure};
 
@@ -35,7 +36,7 @@ pub fn run(options: &Options, load: &Load) -> Result<Report, Failure> {
     let partitions = workers.partitions;
     let sent = workers.tallies.clone();
     let seen = Arc::new(Tally::new(epoch));
-    let reader = runtime.block_on(Reader::connect(options, Arc::clone(&seen)))?;
+    let reader = runtime.block_on(Reader::connect(options, Age::New, Arc::clone(&seen)))?;
     let ends = reader.bounds.iter().map(|(partition, (_, end))| (*partition, *end)).collect();
     runtime.block_on(reader.assign(&ends))?;
 

@@ -84,7 +84,7 @@ pub fn producing(command: Command) -> Command {
 }
 
 fn text(name: &'static str, placeholder: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(placeholder).help(help)
+    Arg::new(name).long(name).value_name(placeholder).help(help).allow_negative_numbers(true)
 }
 
 /// Reads what every kind is told. `shorts` are flags that stand for a property.
@@ -99,6 +99,9 @@ pub fn read(matches: &ArgMatches, shorts: &[(&str, &str)]) -> Result<Options, Fa
         properties.prefer(name, value);
     }
     let limit = Limit { records: value(matches, "records")?, duration: value(matches, "duration")? };
+    if limit.records == Some(0) || limit.duration == Some(Duration::ZERO) {
+        return Err(usage("--records and --duration: a run of nothing measures nothing"));
+    }
     let required = |name| matches.get_one::<String>(name).expect("it has a default").clone();
     Ok(Options { topic: required("topic"), limit, properties })
 }
@@ -184,6 +187,9 @@ mod tests {
             ["--record-size", "15"],
             ["--producers", "0"],
             ["--records", "many"],
+            ["--records", "0"],
+            ["--records", "-1"],
+            ["--duration", "0s"],
             ["--set", "acks"],
             ["--rate", "0"],
             ["--duration", "10"],

@@ -45,16 +45,25 @@ pub async fn create(options: &Options, partitions: u32) -> Result<(), Failure> {
 /// First offset and the offset after the last, of every partition.
 pub type Bounds = BTreeMap<i32, (i64, i64)>;
 
+/// Whether a topic that nobody knows may become known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// It was there before the run, or it is not there.
+    Old,
+    /// The run itself has asked for it just now.
+    New,
+}
+
 /// Asks for the bounds of all partitions, once every one has a leader.
-pub async fn bounds(kafka: &Kafka, options: &Options) -> Result<Bounds, Failure> {
+pub async fn bounds(kafka: &Kafka, options: &Options, age: Age) -> Result<Bounds, Failure> {
     let admin = client::admin(kafka, &options.properties)?;
-    let partitions = partitions(&admin, &options.topic).await?;
+    let partitions = partitions(&admin, &options.topic, age).await?;
     let starts = offsets(&admin, &options.topic, &partitions, OffsetSpec::Earliest).await?;
     let ends = offsets(&admin, &options.topic, &partitions, OffsetSpec::Latest).await?;
     Ok(starts.into_iter().zip(ends.into_values()).map(|((partition, start), end)| (partition, (start, end))).collect())
 }
 
-async fn partitions(admin: &AdminClient, topic: &str) -> Result<Vec<i32>, Failure> {
+async fn partitions(admin: &AdminClient, topic: &str, age: Age) -> Result<Vec<i32>, Failure> {
     let started = Instant::now();
     loop {
         let described = admin.describe_topics([topic], DescribeTopicsOptions::default()).await;
@@ -64,7 +73,7 @@ async fn partitions(admin: &AdminClient, topic: &str) -> Result<Vec<i32>, Failur
             Ok(known) if known.partitions.iter().all(|partition| partition.leader.is_some()) => {
                 return Ok(known.partitions.iter().map(|partition| partition.partition).collect());
             }
-            Err(error) if started.elapsed() > PATIENCE || !error.is_retriable() => {
+            Err(error) if started.elapsed() > PATIENCE || is_final(&error, age) => {
                 return Err(client::failure(error, &format!("topic {topic} is not known")));
             }
             Ok(_) if started.elapsed() > PATIENCE => {
@@ -73,6 +82,15 @@ async fn partitions(admin: &AdminClient, topic: &str) -> Result<Vec<i32>, Failur
             Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
+}
+
+/// An absent topic is told at once, unless it is being made.
+fn is_final(error: &KrafkaError, age: Age) -> bool {
+    let absent = matches!(
+        error,
+        KrafkaError::UnknownTopic { .. } | KrafkaError::Broker { code: ErrorCode::UnknownTopicOrPartition, .. }
+    );
+    if absent { age == Age::Old } else { !error.is_retriable() }
 }
 
 async fn offsets(
@@ -88,4 +106,18 @@ async fn offsets(
         listed.map(|listed| (at.partition, listed.offset)).map_err(client::failure_of(what()))
     };
     listed.into_iter().map(offset).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_topic_that_is_being_made_is_waited_for() {
+        let absent = KrafkaError::broker(ErrorCode::UnknownTopicOrPartition, "");
+        assert_eq!([Age::Old, Age::New].map(|age| is_final(&absent, age)), [true, false]);
+        let unready = KrafkaError::broker(ErrorCode::LeaderNotAvailable, "");
+        let denied = KrafkaError::broker(ErrorCode::TopicAuthorizationFailed, "");
+        assert_eq!([&unready, &denied].map(|error| is_final(error, Age::Old)), [false, true]);
+    }
 }

@@ -67,6 +67,7 @@ fn exit(error: &KrafkaError) -> Exit {
             | ErrorCode::GroupAuthorizationFailed
             | ErrorCode::ClusterAuthorizationFailed
             | ErrorCode::SaslAuthenticationFailed => Exit::Denied,
+            ErrorCode::KafkaStorageException => Exit::DataLoss,
             ErrorCode::RequestTimedOut | ErrorCode::CoordinatorNotAvailable => Exit::Unreachable,
             _ => Exit::Refused,
         },
@@ -89,6 +90,19 @@ fn advice(error: &KrafkaError) -> Option<&'static str> {
         KrafkaError::Broker { code: ErrorCode::GroupIdNotFound, .. } => {
             Some("`kafscale groups list` shows what is there.")
         }
+        KrafkaError::Broker { code: ErrorCode::KafkaStorageException, .. } => Some(
+            "The Kafka cannot read these records from its store now: its log says why, and `kafscale fsck` checks a store.",
+        ),
+        KrafkaError::Broker { code: ErrorCode::InvalidRecord, .. } => Some(
+            "Records of compacted topics need keys: give --key or --key-delimiter, or a \"key\" in each object of \
+             --format json.",
+        ),
+        KrafkaError::Config { message } if message.contains("exceeds max_request_size") => {
+            Some("Set -X max.request.size=BYTES; the topic's own bound is its setting max.message.bytes.")
+        }
+        KrafkaError::Broker { code: ErrorCode::MessageTooLarge, .. } => Some(
+            "How large a batch may be is the topic's setting max.message.bytes: `kafscale configs` shows and changes it.",
+        ),
         _ => None,
     }
 }

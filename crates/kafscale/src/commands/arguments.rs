@@ -1,6 +1,6 @@
 //! Arguments that several client commands share, and how their values are read.
 
-use std::str::FromStr;
+use std::{fmt::Display, str::FromStr};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use kafscale_protocol::Uuid;
@@ -16,9 +16,9 @@ pub fn client(command: Command) -> Command {
     flags::add_to(command.arg(output::flag()))
 }
 
-/// A flag with one value.
+/// A flag with one value. A negative number is a value too, so that it is refused in our words and not as an unknown flag.
 pub fn one(name: &'static str, placeholder: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(placeholder).help(help)
+    Arg::new(name).long(name).value_name(placeholder).help(help).allow_negative_numbers(true)
 }
 
 /// A flag with a value that may be given several times.
@@ -58,6 +58,18 @@ pub fn number<T: FromStr>(matches: &ArgMatches, name: &str) -> Result<Option<T>,
         text.parse().map_err(|_| usage(format!("--{name} {text}: expected a whole number in its range")))
     };
     matches.get_one::<String>(name).map(parse).transpose()
+}
+
+/// A number that may not be smaller than this.
+pub fn at_least<T: FromStr + PartialOrd + Display>(
+    matches: &ArgMatches,
+    name: &str,
+    least: T,
+) -> Result<Option<T>, Failure> {
+    match number(matches, name)? {
+        Some(number) if number < least => Err(usage(format!("--{name} {number}: expected at least {least}"))),
+        number => Ok(number),
+    }
 }
 
 /// A value that a function reads.

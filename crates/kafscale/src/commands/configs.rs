@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::arguments::{dry_run, joined, positional_many, switch, usage};
 use crate::{
     client::{Session, failure, failure_of, session},
-    exit::Failure,
+    exit::{Exit, Failure},
     output::{self, Format, Row},
 };
 
@@ -71,10 +71,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 fn resource(matches: &ArgMatches) -> Result<ConfigResource, Failure> {
-    let text = |name: &str| matches.get_one::<String>(name).expect("it is required").as_str();
-    let name = text("name");
+    let (kind, name) = named(matches);
     let id = || name.parse::<i32>().map_err(|_| usage(format!("{name}: expected the id of a broker, or default")));
-    Ok(match text("kind") {
+    Ok(match kind {
         "topic" => ConfigResource::topic(name),
         "broker" if name == "default" => ConfigResource::broker_default(),
         "broker" => ConfigResource::broker(id()?),
@@ -102,12 +101,25 @@ struct Setting {
 }
 
 impl Row for Setting {
-    const HEADINGS: &'static [&'static str] = &["SETTING", "VALUE", "SOURCE", "READ-ONLY", "MEANING"];
+    const HEADINGS: &'static [&'static str] = &["SETTING", "VALUE", "SOURCE", "READ-ONLY"];
     fn cells(&self) -> Vec<String> {
         let value = if self.sensitive { "(secret)".to_owned() } else { self.value.clone().unwrap_or_default() };
         let read_only = if self.read_only { "yes" } else { "" };
-        let meaning = self.documentation.clone().unwrap_or_default();
-        vec![self.name.clone(), value, self.source.into(), read_only.into(), meaning]
+        vec![self.name.clone(), value, self.source.into(), read_only.into()]
+    }
+}
+
+/// A setting with what it means.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Documented(Setting);
+
+impl Row for Documented {
+    const HEADINGS: &'static [&'static str] = &["SETTING", "VALUE", "SOURCE", "READ-ONLY", "MEANING"];
+    fn cells(&self) -> Vec<String> {
+        let mut cells = self.0.cells();
+        cells.push(self.0.documentation.clone().unwrap_or_default());
+        cells
     }
 }
 
@@ -144,27 +156,69 @@ fn source(number: i8) -> &'static str {
 }
 
 async fn describe(session: &Session, matches: &ArgMatches, resource: ConfigResource) -> Result<(), Failure> {
-    let keys = joined(matches, "key");
-    let mut options = DescribeConfigsOptions::default().include_documentation(matches.get_flag("documentation"));
-    if !keys.is_empty() {
-        options = options.config_names(keys.clone());
+    let (keys, documented) = (joined(matches, "key"), matches.get_flag("documentation"));
+    let all = matches.get_flag("all") || !keys.is_empty();
+    let mut entries = entries(session, matches, resource, &keys, documented).await?;
+    entries.retain(|entry| all || entry.config_source != SOURCE_DEFAULT);
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let outcome = all_there(matches, &keys, &entries);
+    let settings = entries.into_iter().map(Setting::from);
+    if documented {
+        output::rows(Format::of(matches), &settings.map(Documented).collect::<Vec<_>>())?;
+    } else {
+        output::rows(Format::of(matches), &settings.collect::<Vec<_>>())?;
     }
-    let what = format!("cannot describe {}", told(&resource));
-    let described = session.admin.describe_configs([resource], options).await.map_err(failure_of(&what))?;
-    let mut settings: Vec<Setting> = Vec::new();
-    for entries in described.into_values() {
-        let entries = entries.map_err(|error| failure(error, &what))?;
-        let all = matches.get_flag("all") || !keys.is_empty();
-        let wanted = entries.into_iter().filter(|entry| all || entry.config_source != SOURCE_DEFAULT);
-        settings.extend(wanted.map(Setting::from));
-    }
-    settings.sort_by(|a, b| a.name.cmp(&b.name));
-    output::rows(Format::of(matches), &settings)
+    outcome
 }
 
-fn told(resource: &ConfigResource) -> String {
-    let kind = format!("{:?}", resource.resource_type).to_lowercase();
-    if resource.name.is_empty() { format!("all {kind}s") } else { format!("{kind} {}", resource.name) }
+/// The settings with these names, or all of them.
+async fn entries(
+    session: &Session,
+    matches: &ArgMatches,
+    resource: ConfigResource,
+    keys: &[String],
+    documented: bool,
+) -> Result<Vec<ConfigEntry>, Failure> {
+    let mut options = DescribeConfigsOptions::default().include_documentation(documented);
+    if !keys.is_empty() {
+        options = options.config_names(keys.to_vec());
+    }
+    let what = format!("cannot describe {}", told(matches));
+    let described = session.admin.describe_configs([resource], options).await.map_err(failure_of(&what))?;
+    let mut entries = Vec::new();
+    for answered in described.into_values() {
+        entries.extend(answered.map_err(|error| failure(error, &what))?);
+    }
+    Ok(entries)
+}
+
+/// Kafka passes over names that it does not know, so their absence from the answer is what tells.
+fn all_there(matches: &ArgMatches, keys: &[String], entries: &[ConfigEntry]) -> Result<(), Failure> {
+    let absent: Vec<&str> =
+        keys.iter().map(String::as_str).filter(|key| !entries.iter().any(|entry| entry.name == *key)).collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let (kind, name) = named(matches);
+    let (told, absent) = (told(matches), absent.join(", "));
+    let advice = format!("`kafscale configs describe {kind} {name} --all` shows what is there.");
+    let text = format!("{told} has no setting {absent}\n{advice}");
+    Err(Failure::new(Exit::NotFound, anyhow::anyhow!(text)))
+}
+
+const ALL_BROKERS: &str = "the default of all brokers";
+
+/// What the settings belong to, in the words of the command line.
+fn told(matches: &ArgMatches) -> String {
+    match named(matches) {
+        ("broker", "default") => ALL_BROKERS.to_owned(),
+        (kind, name) => format!("{kind} {name}"),
+    }
+}
+
+fn named(matches: &ArgMatches) -> (&str, &str) {
+    let text = |name: &str| matches.get_one::<String>(name).expect("it is required").as_str();
+    (text("kind"), text("name"))
 }
 
 /// What became of a setting.
@@ -188,7 +242,14 @@ async fn change(
     ops: Vec<ConfigOp>,
 ) -> Result<(), Failure> {
     let dry = matches.get_flag("dry-run");
-    let what = format!("cannot change {}", told(&resource));
+    let what = format!("cannot change {}", told(matches));
+    let unset: Vec<String> = ops.iter().filter(|op| matches!(op, ConfigOp::Delete { .. })).map(name_of).collect();
+    // The default of all brokers holds only what was set there; of what was not there is nothing to say.
+    let known_whole = told(matches) != ALL_BROKERS;
+    if known_whole && !unset.is_empty() {
+        let there = entries(session, matches, resource.clone(), &unset, false).await?;
+        all_there(matches, &unset, &there)?;
+    }
     let rows: Vec<Changed> = ops
         .iter()
         .map(|op| match (op, dry) {

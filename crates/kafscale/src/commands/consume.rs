@@ -28,7 +28,7 @@ pub fn command() -> Command {
         ))
         .arg(positional_many("topic", "TOPIC", "Topics to read").required(true))
         .args(form_flags())
-        .arg(one("partition", "LIST", "Only these partitions, such as 0,2-4").short('p'))
+        .arg(one("partition", "LIST", "Only these partitions, such as 0,2-4").short('p').allow_hyphen_values(true))
         .arg(one("from", "POINT", "Where to begin; with a group, where it has no offset").allow_hyphen_values(true))
         .arg(one("to", "POINT", "Where to end").allow_hyphen_values(true).conflicts_with("group"))
         .arg(switch("follow", "Go on with what is written from now on").conflicts_with("to"))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser};
 use krafka::{
     admin::{
         ConsumerGroupDescription, DeleteConsumerGroupOffsetsOptions, DeleteConsumerGroupsOptions,
@@ -25,14 +25,26 @@ use crate::{
     },
     exit::{Exit, Failure},
     output::{self, Format, Row},
+    text::count::counted,
 };
+
+/// The states of groups, as Kafka names them.
+const STATES: [&str; 8] =
+    ["Stable", "Empty", "PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling", "NotReady", "Dead"];
+/// The types of groups.
+const TYPES: [&str; 4] = ["classic", "consumer", "share", "streams"];
+
+/// A flag for some of these words, in upper or lower case. Kafka answers a filter that it does not know with nothing.
+fn any_of(name: &'static str, placeholder: &'static str, help: &'static str, words: &[&'static str]) -> Arg {
+    many(name, placeholder, help).value_parser(PossibleValuesParser::new(words.iter().copied())).ignore_case(true)
+}
 
 /// The command with its subcommands.
 pub fn command() -> Command {
     let list = Command::new("list")
         .about("List groups")
-        .arg(many("state", "STATE", "Only groups in this state (Stable, Empty, ...); may be given several times"))
-        .arg(many("type", "TYPE", "Only groups of this type (classic, consumer, ...); may be given several times"));
+        .arg(any_of("state", "STATE", "Only groups in this state; may be given several times", &STATES))
+        .arg(any_of("type", "TYPE", "Only groups of this type; may be given several times", &TYPES));
     let describe = Command::new("describe")
         .about("Show the members of groups, their committed offsets and their lag")
         .arg(positional_many("group", "GROUP", "Groups to show; all if none is given"))
@@ -309,18 +321,15 @@ pub async fn committed_offsets(session: &Session, group: &str) -> Result<Offsets
     Ok(committed(session, group).await?.into_iter().map(|(at, (offset, _))| (at, offset)).collect())
 }
 
-fn print(format: Format, members: bool, described: &[Described]) -> Result<(), Failure> {
+fn print(format: Format, with_members: bool, described: &[Described]) -> Result<(), Failure> {
     if format == Format::Json {
         return output::json(&described);
     }
     for (index, group) in described.iter().enumerate() {
         let assignor = group.assignor.as_ref().map_or(String::new(), |name| format!(", assignor {name}"));
-        let (gap, count) = (if index > 0 { "\n" } else { "" }, group.members.len());
-        output::line(&format!(
-            "{gap}group {}, {}, {}{assignor}, {count} members",
-            group.group, group.kind, group.state
-        ))?;
-        if members {
+        let (gap, members) = (if index > 0 { "\n" } else { "" }, counted(group.members.len(), "member"));
+        output::line(&format!("{gap}group {}, {}, {}{assignor}, {members}", group.group, group.kind, group.state))?;
+        if with_members {
             output::rows(format, &group.members)?;
         } else {
             output::rows(format, &group.offsets)?;

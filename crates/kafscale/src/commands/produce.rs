@@ -22,12 +22,13 @@ use krafka::{
 };
 use tokio::sync::mpsc;
 
-use super::arguments::{many, number, one, pairs, parsed, positional_many, switch, usage};
+use super::arguments::{at_least, many, number, one, pairs, parsed, positional_many, switch, usage};
 use crate::{
-    client::{self, AbsentTopic, Properties, failure, failure_of, flags},
+    client::{self, AbsentTopic, Properties, failure, failure_of, flags, offsets},
     exit::Failure,
     logging,
     text::{
+        count::counted,
         escape::unescape,
         record::{self, Content},
         time,
@@ -111,7 +112,7 @@ impl Shape {
             null: matches.get_flag("null"),
             key: text("key").map(Bytes::from),
             headers,
-            partition: number(matches, "partition")?,
+            partition: at_least(matches, "partition", 0)?,
             timestamp: parsed(matches, "timestamp", time::parse_ms)?,
         })
     }
@@ -216,7 +217,11 @@ async fn produce(
     let outcomes = Arc::new(Outcomes::default());
     let producer = client::producer(&kafka, &properties)?.interceptor(Arc::clone(&outcomes)).build().await;
     let producer = producer.map_err(failure_of("cannot start a producer"))?;
-    // An error of the topic is told before anything is read.
+    // An error of the topic is told before anything is read. The producer waits for a topic that is not there, and one that
+    // shall not be created will not come.
+    if absent == AbsentTopic::Leave {
+        offsets::partitions(&client::admin(&kafka, &properties)?, std::slice::from_ref(&shape.topic)).await?;
+    }
     producer.partitions_for(&shape.topic).await.map_err(failure_of(&what))?;
 
     let (records, mut read) = mpsc::channel(READ_AHEAD);
@@ -227,9 +232,10 @@ async fn produce(
     producer.close().await.map_err(failure_of(&what))?;
     bar.finish_and_clear();
     let (written, failed) = (outcomes.written.load(Ordering::Relaxed), outcomes.failed.load(Ordering::Relaxed));
-    logging::say("INFO", &format!("{written} {} written", if written == 1 { "record" } else { "records" }));
+    logging::say("INFO", &format!("{} written", counted(written, "record")));
     if let Some(error) = outcomes.first() {
-        return Err(failure(error, &format!("{failed} records were not written")));
+        let were = if failed == 1 { "was" } else { "were" };
+        return Err(failure(error, &format!("{} {were} not written", counted(failed, "record"))));
     }
     sent
 }

@@ -6,8 +6,8 @@ use krafka::admin::{AlterConsumerGroupOffsetsOptions, OffsetSpec, TopicPartition
 use serde::Serialize;
 
 use super::{
-    arguments::{joined, many, number, one, parsed, switch, usage},
-    groups::committed_offsets,
+    arguments::{at_least, joined, many, number, one, parsed, switch, usage},
+    groups::{self, committed_offsets},
 };
 use crate::{
     client::{
@@ -18,7 +18,7 @@ use crate::{
     exit::{Exit, Failure},
     logging,
     output::{self, Format, Row},
-    text::time,
+    text::{count::counted, time},
 };
 
 const TARGETS: [&str; 7] =
@@ -41,7 +41,7 @@ pub fn command() -> Command {
         .arg(one("to-offset", "OFFSET", "To this offset"))
         .arg(one("to-datetime", "TIME", "To the first record from this time on (2026-11-23T10:00:00Z)"))
         .arg(one("by-duration", "SPAN", "To the first record of the last so much (1h, PT1H)"))
-        .arg(one("shift-by", "N", "Forward by N records, or back where N is negative").allow_negative_numbers(true))
+        .arg(one("shift-by", "N", "Forward by N records, or back where N is negative"))
         .group(ArgGroup::new("where").args(TARGETS).required(true))
         .arg(switch("execute", "Do it"))
         .arg(switch("dry-run", "Only show it, which is the default").conflicts_with("execute"))
@@ -84,7 +84,7 @@ fn target(matches: &ArgMatches) -> Result<Target, Failure> {
     if matches.get_flag("to-current") {
         return Ok(Target::Current);
     }
-    if let Some(offset) = number(matches, "to-offset")? {
+    if let Some(offset) = at_least(matches, "to-offset", 0)? {
         return Ok(Target::Offset(offset));
     }
     if let Some(shift) = number(matches, "shift-by")? {
@@ -102,6 +102,7 @@ fn target(matches: &ArgMatches) -> Result<Target, Failure> {
 pub async fn run(session: &Session, matches: &ArgMatches) -> Result<(), Failure> {
     let group = matches.get_one::<String>("group").expect("it is required");
     let target = target(matches)?;
+    refuse_members(session, group).await?;
     let committed = committed_offsets(session, group).await?;
     let partitions: Vec<Partition> = if matches.get_flag("all-topics") {
         committed.keys().cloned().collect()
@@ -119,6 +120,21 @@ pub async fn run(session: &Session, matches: &ArgMatches) -> Result<(), Failure>
     output::rows(Format::of(matches), &moves)?;
     logging::say("INFO", "nothing was changed; give --execute to do it");
     Ok(())
+}
+
+/// A group that somebody reads with goes on from where its members are. Both forms of the command look, so that what is
+/// shown is what can be done. A group that is not there is made by its first offset.
+async fn refuse_members(session: &Session, group: &str) -> Result<(), Failure> {
+    let found = match groups::existing(session, group).await {
+        Err(Failure { exit: Exit::NotFound, .. }) => return Ok(()),
+        found => found?,
+    };
+    if found.members.is_empty() && found.state.eq_ignore_ascii_case("empty") {
+        return Ok(());
+    }
+    let (members, state) = (counted(found.members.len(), "member"), found.state);
+    let text = format!("cannot reset group {group}, which must have no members: it has {members} and is {state}");
+    Err(Failure::new(Exit::Refused, anyhow::anyhow!(text)))
 }
 
 async fn moves(
@@ -167,7 +183,7 @@ async fn execute(session: &Session, matches: &ArgMatches, group: &str, moves: Ve
     let options = AlterConsumerGroupOffsetsOptions::default();
     let results = session.admin.alter_consumer_group_offsets(group, asked, options).await;
     let results = results.map_err(failure_of(&what))?;
-    // A group that has members refuses every partition alike: that is said once.
+    // A group that somebody joined meanwhile refuses every partition alike: that is said once.
     if results.values().all(Result::is_err)
         && let Some(Err(error)) = results.values().next()
     {

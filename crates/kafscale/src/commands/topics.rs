@@ -13,7 +13,7 @@ use krafka::{
 };
 use serde::Serialize;
 
-use super::arguments::{dry_run, joined, many, number, one, pairs, positional_many, switch};
+use super::arguments::{at_least, dry_run, joined, many, one, pairs, positional_many, switch};
 use crate::{
     client::{self, Session, failure_of, offsets, session},
     exit::{Exit, Failure},
@@ -83,8 +83,8 @@ impl Row for Outcome {
 }
 
 async fn create(session: &Session, matches: &ArgMatches) -> Result<(), Failure> {
-    let partitions = number::<i32>(matches, "partitions")?.unwrap_or(-1);
-    let replicas = number::<i16>(matches, "replication-factor")?.unwrap_or(-1);
+    let partitions = at_least::<i32>(matches, "partitions", 1)?.unwrap_or(-1);
+    let replicas = at_least::<i16>(matches, "replication-factor", 1)?.unwrap_or(-1);
     let configs = pairs(matches, "config")?;
     let mut topics = Vec::new();
     for name in joined(matches, "name") {
@@ -319,7 +319,7 @@ async fn changed_configs(
 
 async fn alter(session: &Session, matches: &ArgMatches) -> Result<(), Failure> {
     let name = matches.get_one::<String>("name").expect("it is required");
-    let partitions = number::<i32>(matches, "partitions")?;
+    let partitions = at_least::<i32>(matches, "partitions", 1)?;
     let dry = matches.get_flag("dry-run");
     let sets = pairs(matches, "config")?.into_iter().map(|(key, value)| ConfigOp::set(key, value));
     let ops: Vec<ConfigOp> = sets.chain(joined(matches, "delete-config").into_iter().map(ConfigOp::delete)).collect();

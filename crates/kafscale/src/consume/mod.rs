@@ -2,6 +2,7 @@
 
 mod point;
 mod print;
+mod refusals;
 
 use std::{
     collections::BTreeMap,
@@ -12,11 +13,12 @@ use anyhow::Context;
 use krafka::{
     admin::OffsetSpec,
     consumer::{Consumer, ConsumerRecord, OffsetAndMetadata, TopicPartition},
-    error::KrafkaError,
+    error::{ErrorCode, KrafkaError},
 };
 
 pub use point::Point;
 pub use print::{Form, Printer};
+use refusals::{GIVEN_UP_AFTER, Refusals};
 
 use crate::{
     client::{
@@ -76,6 +78,9 @@ struct Reader {
     /// The next offset of each partition of which something was printed since the last commit.
     printed: Offsets,
     committed_at: Instant,
+    refusals: Refusals,
+    /// Partitions of whose errors a word was said.
+    told: Vec<(Partition, ErrorCode)>,
     group: bool,
     left: u64,
 }
@@ -99,6 +104,8 @@ impl Reader {
             open: Vec::new(),
             printed: Offsets::new(),
             committed_at: Instant::now(),
+            refusals: Refusals::listen(),
+            told: Vec::new(),
             group,
             left,
         };
@@ -138,12 +145,15 @@ impl Reader {
                     // A second one does not wait for the commit.
                     tokio::spawn(async {
                         _ = tokio::signal::ctrl_c().await;
-                        std::process::exit(130);
+                        std::process::exit(Exit::Interrupted as i32);
                     });
                     return Ok(());
                 }
                 polled = self.consumer.poll(POLL) => polled,
             };
+            if let Some(failure) = polled.as_ref().err().and_then(refusals::undecodable) {
+                return Err(failure);
+            }
             let records = match polled {
                 Ok(records) => records,
                 Err(error) if error.is_retriable() => {
@@ -161,8 +171,26 @@ impl Reader {
             if !self.print(records)? {
                 return Ok(());
             }
+            self.heed_refusals().await?;
             if self.group && self.committed_at.elapsed() >= COMMIT_INTERVAL {
                 self.commit().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which partitions answer with errors again and again. Who follows waits on, and who wants an end gives up.
+    async fn heed_refusals(&mut self) -> Result<(), Failure> {
+        for (at, refusal) in self.refusals.standing() {
+            let offset = self.consumer.position(&at.0, at.1).await;
+            let failure = refusals::told(&at, offset, refusal);
+            if self.plan.to.is_some() && refusal.times >= GIVEN_UP_AFTER {
+                return Err(failure);
+            }
+            let one = (at, refusal.code);
+            if !self.told.contains(&one) {
+                logging::say("WARN", &format!("asking again: {failure}"));
+                self.told.push(one);
             }
         }
         Ok(())
@@ -180,6 +208,7 @@ impl Reader {
                 return Ok(false);
             }
             self.left -= 1;
+            self.refusals.forget(&at);
             self.printed.insert(at, record.offset + 1);
         }
         self.printer.flush()

@@ -5,12 +5,16 @@ use std::{io, net::SocketAddr};
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use crate::settings::Address;
+use crate::{
+    exit::{Exit, Failure},
+    settings::Address,
+};
 
 /// Binds a listening socket; `setting` names the setting in the error.
-pub async fn bind(setting: &str, address: &Address) -> anyhow::Result<TcpListener> {
+pub async fn bind(setting: &str, address: &Address) -> Result<TcpListener, Failure> {
     let bound: io::Result<TcpListener> = TcpListener::bind((address.host.as_str(), address.port)).await;
-    bound.with_context(|| format!("cannot listen on {address} (--{setting})"))
+    let bound = bound.with_context(|| format!("cannot listen on {address} (--{setting})"));
+    bound.map_err(|error| Failure::new(Exit::AddressUnusable, error))
 }
 
 /// The address that clients are given in answers: `advertise` if set, else the host of `listen`, else (where that stands

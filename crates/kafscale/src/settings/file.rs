@@ -26,6 +26,10 @@ pub fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, String>, Error>
     let known: Vec<String> = DEFINITIONS.iter().map(Definition::name).collect();
     let mut keys = BTreeMap::new();
     for (name, value) in table {
+        if !known.contains(&name) && value.is_table() {
+            let reason = format!("[{name}]: there are no sections; every setting is a key of its own at the top");
+            return Err(Error::File { file, reason });
+        }
         if !known.contains(&name) {
             let nearest = nearest::of(&name, known.iter());
             return Err(Error::UnknownKey { file, name, nearest });

@@ -6,6 +6,9 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+/// What headers of another form are told.
+const HEADERS: &str = "headers: expected a list of {\"key\": ..., \"value\": ...}";
+
 /// The parts of a record that both directions share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
@@ -53,7 +56,7 @@ pub fn from_json(text: &[u8]) -> Result<Content, String> {
             ("headers", Value::Array(headers)) => {
                 content.headers = headers.into_iter().map(header).collect::<Result<_, _>>()?;
             }
-            ("headers", _) => return Err("headers: expected a list of {\"key\": ..., \"value\": ...}".into()),
+            ("headers", _) => return Err(HEADERS.into()),
             (other, _) => return Err(format!("unknown field {other}")),
         }
     }
@@ -69,7 +72,7 @@ fn timestamp(value: &Value) -> Result<i64, String> {
 }
 
 fn header(value: Value) -> Result<(String, Option<Bytes>), String> {
-    let Value::Object(mut fields) = value else { return Err("headers: expected objects".into()) };
+    let Value::Object(mut fields) = value else { return Err(HEADERS.into()) };
     let Some(Value::String(key)) = fields.remove("key") else { return Err("headers: key: expected a string".into()) };
     let value = bytes_from_json("headers", fields.remove("value").unwrap_or(Value::Null))?;
     Ok((key, value))

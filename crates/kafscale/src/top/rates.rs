@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::sample::Sample;
-use crate::output::Row;
+use crate::{output::Row, text::count::counted};
 
 /// The cluster at the later of two looks, with what it did since the earlier.
 #[derive(Debug, Clone, Serialize)]
@@ -158,13 +158,13 @@ impl Rates {
 
     /// One line about all of it.
     pub fn summary(&self) -> String {
-        let (topics, partitions, groups) = (self.topics.len(), self.partitions.len(), self.groups.len());
-        let brokers = self.brokers;
-        let written = rate(self.written_per_s);
-        format!(
-            "cluster {}: {brokers} brokers, {topics} topics, {partitions} partitions, {groups} groups, {written} records/s",
-            self.cluster
-        )
+        let counts = [
+            counted(self.brokers, "broker"),
+            counted(self.topics.len(), "topic"),
+            counted(self.partitions.len(), "partition"),
+            counted(self.groups.len(), "group"),
+        ];
+        format!("cluster {}: {}, {} records/s", self.cluster, counts.join(", "), rate(self.written_per_s))
     }
 }
 

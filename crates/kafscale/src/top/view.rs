@@ -171,7 +171,7 @@ mod tests {
         let mut view = View::new();
         let screen = drawn(&mut view, Some(&rates()));
         assert!(
-            screen.starts_with("cluster c: 1 brokers, 2 topics, 2 partitions, 1 groups, 100 records/s\n"),
+            screen.starts_with("cluster c: 1 broker, 2 topics, 2 partitions, 1 group, 100 records/s\n"),
             "{screen}"
         );
         let lines: Vec<Vec<&str>> = screen.lines().map(|line| line.split_whitespace().collect()).collect();

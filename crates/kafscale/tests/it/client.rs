@@ -3,6 +3,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -50,7 +51,11 @@ impl Client {
 
     /// What a command says that ends with this code.
     fn refused(&self, arguments: &[&str], code: i32) -> String {
-        let output = self.output(arguments, "");
+        self.refused_with(arguments, "", code)
+    }
+
+    fn refused_with(&self, arguments: &[&str], stdin: &str, code: i32) -> String {
+        let output = self.output(arguments, stdin);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
         String::from_utf8(output.stderr).unwrap()
     }
@@ -144,6 +149,8 @@ fn the_cluster_is_described_and_watched() {
     assert_eq!(cluster["brokers"].as_array().unwrap().len(), 1);
     let apis = cluster["api_versions"].as_array().unwrap();
     assert!(apis.iter().any(|api| api["api"] == "Fetch" && api["max"].as_i64() > Some(10)), "{apis:?}");
+    let summary = client.run(&["top", "--once", "--interval", "100ms"], "");
+    assert!(summary.contains(": 1 broker, 1 topic, 1 partition, 0 groups, "), "{summary}");
     let top = client.json(&["top", "--once", "--interval", "100ms"]);
     assert_eq!((&top["topics"][0]["topic"], &top["topics"][0]["records"]), (&json!("t"), &json!(2)));
     assert!(client.refused(&["top"], 2).contains("--once"), "stdout is no terminal here");
@@ -201,5 +208,118 @@ fn no_error_moves_the_cursor_of_a_terminal() {
     for (arguments, code) in [(["topics", "create"], 2), (["groups", "describe"], 9)] {
         let text = client.refused(&[&arguments[..], &[name]].concat(), code);
         assert!(text.contains("x\\x1b[31my") && !text.contains('\u{1b}'), "{text:?}");
+    }
+}
+
+#[test]
+fn an_absent_topic_is_told_at_once() {
+    let client = Client::new();
+    // The library's own patience is longer than anybody's.
+    let produce = ["produce", "absent", "--no-create", "-X", "max.block.ms=86400000"];
+    let text = client.refused_with(&produce, "one\n", 9);
+    assert!(text.contains("absent: UNKNOWN_TOPIC_OR_PARTITION") && text.contains("topics list"), "{text}");
+    assert_eq!(client.run(&["topics", "list"], ""), "", "it was not created");
+    assert!(client.refused(&["bench", "consume", "--topic", "absent"], 9).contains("absent"));
+}
+
+#[test]
+fn a_group_with_members_is_not_reset_and_a_dry_run_says_so() {
+    let client = Client::new();
+    client.run(&["produce", "t"], "one\n");
+    let mut command = client.command(&["consume", "t", "-g", "g", "--follow"]);
+    let mut member = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(member.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let reset = ["groups", "reset-offsets", "g", "--topic", "t", "--to-earliest"];
+    for more in [&[][..], &["--execute"]] {
+        let text = client.refused(&[&reset[..], more].concat(), 10);
+        assert!(text.contains("it has 1 member and is Stable"), "{text}");
+    }
+    let sent = Command::new("kill").args(["-INT", &member.id().to_string()]).status().unwrap();
+    assert!(sent.success() && member.wait().unwrap().success());
+    client.run(&[&reset[..], &["--execute"]].concat(), "");
+}
+
+#[test]
+fn records_that_are_refused_are_counted_with_advice() {
+    let client = Client::new();
+    client.run(&["topics", "create", "compacted", "-c", "cleanup.policy=compact"], "");
+    let text = client.refused_with(&["produce", "compacted"], "hello\n", 10);
+    assert!(text.contains("1 record was not written: INVALID_RECORD"), "{text}");
+    assert!(text.contains("need keys") && text.contains("--key-delimiter"), "{text}");
+    client.run(&["topics", "create", "small", "-c", "max.message.bytes=100"], "");
+    let text = client.refused_with(&["produce", "small"], &"x".repeat(1000), 10);
+    assert!(text.contains("MESSAGE_TOO_LARGE") && text.contains("max.message.bytes: `kafscale"), "{text}");
+    let text = client.refused_with(&["produce", "small"], &"x".repeat(2_000_000), 2);
+    assert!(text.contains("-X max.request.size=BYTES") && text.contains("max.message.bytes"), "{text}");
+}
+
+#[test]
+fn what_nobody_knows_by_that_name_is_no_empty_answer() {
+    let client = Client::new();
+    client.run(&["topics", "create", "t"], "");
+    assert!(client.refused(&["groups", "list", "--state", "bogus"], 2).contains("PreparingRebalance"));
+    assert!(client.refused(&["groups", "list", "--type", "bogus"], 2).contains("classic"));
+    client.run(&["groups", "list", "--state", "stable", "--type", "Classic"], "");
+    for configs in [["configs", "describe"], ["configs", "unset"]] {
+        let text = client.refused(&[&configs[..], &["topic", "t", "retention.ms", "nosuchkey"]].concat(), 9);
+        assert!(text.contains("topic t has no setting nosuchkey\n"), "{text}");
+    }
+    assert!(client.run(&["configs", "unset", "topic", "t", "retention.ms"], "").contains("unset"));
+}
+
+#[test]
+fn settings_are_told_in_the_words_of_the_command_line() {
+    let client = Client::new();
+    client.run(&["topics", "create", "t"], "");
+    let text = client.refused(&["configs", "set", "client-metrics", "cm", "interval.ms=soon"], 10);
+    assert!(text.contains("cannot change client-metrics cm: INVALID_CONFIG"), "{text}");
+    let describe = ["configs", "describe", "topic", "t", "--all"];
+    assert!(!client.run(&describe, "").contains("MEANING"));
+    assert!(client.run(&[&describe[..], &["--documentation"]].concat(), "").contains("MEANING"));
+}
+
+#[test]
+fn wrong_values_are_told_what_was_expected() {
+    let client = Client::new();
+    assert!(client.refused(&["produce", "t", "-p", "-1"], 2).contains("--partition -1: expected at least 0"));
+    assert!(client.refused(&["topics", "create", "t", "-p", "-2"], 2).contains("--partitions -2: expected at least 1"));
+    assert!(client.refused(&["consume", "t", "-p", "-1"], 2).contains("expected partitions such as"));
+    let reset = ["groups", "reset-offsets", "g", "--topic", "t", "--to-offset", "-5"];
+    assert!(client.refused(&reset, 2).contains("--to-offset -5: expected at least 0"));
+    let text = client.refused_with(&["produce", "t", "--format", "json"], "{\"headers\":[1]}\n", 2);
+    assert!(text.contains("expected a list of {\"key\""), "{text}");
+}
+
+#[test]
+fn records_that_cannot_be_read_are_named_and_end_with_5() {
+    let directory = tempfile::tempdir().unwrap();
+    let serve = Serve::start(directory.path(), &[]).ready();
+    let client = Client { serve, _directory: directory };
+    client.run(&["produce", "t"], "swordfish\n");
+    client.serve.signal("-TERM");
+    let Client { serve, _directory: directory } = client;
+    serve.end();
+    // What was written just now is held in memory, so another process reads it.
+    let client = Client { serve: Serve::start(directory.path(), &[]).ready(), _directory: directory };
+    damage(client._directory.path(), b"swordfish");
+    let text = client.refused(&["consume", "t"], 5);
+    assert!(text.contains("t [0] at offset 0 gives no records, 7 times in a row: KAFKA_STORAGE_ERROR"), "{text}");
+    assert!(text.starts_with("asking again: t [0] at offset 0"), "{text}");
+}
+
+/// Changes one bit of these bytes wherever a file has them.
+fn damage(directory: &Path, bytes: &[u8]) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            damage(&path, bytes);
+            continue;
+        }
+        let mut content = std::fs::read(&path).unwrap();
+        if let Some(at) = content.windows(bytes.len()).position(|window| window == bytes) {
+            content[at] ^= 1;
+            std::fs::write(&path, content).unwrap();
+        }
     }
 }

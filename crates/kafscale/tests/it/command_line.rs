@@ -70,6 +70,9 @@ fn a_file_is_read_where_flag_or_variable_names_it() {
     std::fs::write(path, "latencie = \"fast\"\n").unwrap();
     let text = refused(&kafscale(&["serve", "--config", path], &[]), 2);
     assert!(text.contains("unknown key \"latencie\"; the nearest known one is \"latency\""), "{text}");
+    std::fs::write(path, "[serve]\nlatency = \"fast\"\n").unwrap();
+    let text = refused(&kafscale(&["serve", "--config", path], &[]), 2);
+    assert!(text.contains("[serve]: there are no sections"), "{text}");
     std::fs::write(path, "latency = \n").unwrap();
     assert!(refused(&kafscale(&["serve", "--config", path], &[]), 2).contains("kafscale.toml"));
     assert!(refused(&kafscale(&["serve", "--config", "absent.toml"], &[]), 2).contains("absent.toml"));
@@ -89,6 +92,7 @@ fn wrong_usage_ends_with_code_2() {
 #[test]
 fn help_lists_settings_and_exit_codes() {
     let help = stdout(&kafscale(&["serve", "--help"], &[]));
+    assert!(help.contains("  130  ended at once by a second Ctrl-C"), "{help}");
     for expected in ["--data <DIR>", "[env: KAFSCALE_LISTEN] [default: 127.0.0.1:9092]", "Exit codes:", "fenced"] {
         assert!(help.contains(expected), "{expected} is missing in:\n{help}");
     }

@@ -184,3 +184,14 @@ fn a_broker_that_was_taken_over_ends_with_4() {
     assert_eq!(status.code(), Some(4), "{said}");
     assert!(said.contains("another broker has taken over"), "{said}");
 }
+
+#[test]
+fn a_port_that_is_taken_ends_with_12() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = kafscale(&["serve", "--listen", &address, "--data"], &[]).arg(directory.path()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(12), "{said}");
+    assert!(said.contains(&format!("cannot listen on {address} (--listen)")), "{said}");
+}
