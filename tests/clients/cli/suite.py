@@ -83,6 +83,8 @@ def configs():
     equal(told["retention.ms"], ("604800000", "default"), "the default again")
     assert "INVALID_CONFIG" in run("configs", "set", "topic", topic, "retention.ms=soon", status=REFUSED)
     assert "INVALID_CONFIG" in run("configs", "set", "topic", topic, "no.such.key=1", status=REFUSED)
+    for change in ["describe", "unset"]:
+        assert "no setting no.such.key" in run("configs", change, "topic", topic, "no.such.key", status=NOT_FOUND)
 
 
 # Records.
@@ -124,6 +126,8 @@ def copied():
 def refused():
     assert "partition" in run("consume", topic, "-p", 9, status=NOT_FOUND)
     run("consume", f"{topic}-absent", status=NOT_FOUND)
+    run("produce", f"{topic}-absent", "--no-create", stdin=b"x\n", status=NOT_FOUND)
+    run("bench", "consume", "--topic", f"{topic}-absent", status=NOT_FOUND)
     run("produce", topic, "--format", "json", stdin=b"no json\n", status=USAGE)
     run("topics", "list", "-X", "no.such.property=1", status=USAGE)
     nowhere = {**environment, "KAFSCALE_BOOTSTRAP": "127.0.0.1:1"}
@@ -168,6 +172,9 @@ def followed():
     try:
         run("produce", topic, "-p", 0, stdin=b"later\n")
         equal(member.stdout.readline(), b"later\n", "what is written meanwhile")
+        for more in [], ["--execute"]:
+            told = run("groups", "reset-offsets", group, "--topic", topic, "--to-earliest", *more, status=REFUSED)
+            assert "it has 1 member and is Stable" in told, told
         member.send_signal(signal.SIGINT)
         equal(member.wait(30), 0, "exit code")
     finally:
@@ -191,12 +198,16 @@ def reset():
 
 
 def deleted():
+    run("groups", "delete-offsets", group, "--topic", f"{topic}-absent", status=NOT_FOUND)
     run("groups", "delete-offsets", group, "--topic", f"{topic}:0")
     assert (topic, 0) not in positions(), "the offset is gone"
     equal(data("groups", "delete", group)[0]["outcome"], "deleted", "delete")
     assert group not in [row["group"] for row in data("groups", "list")]
     assert "GROUP_ID_NOT_FOUND" in run("groups", "delete", group, status=NOT_FOUND)
     assert "GROUP_ID_NOT_FOUND" in run("groups", "describe", group, status=NOT_FOUND)
+    assert "GROUP_ID_NOT_FOUND" in run("groups", "delete-offsets", group, "--topic", topic, status=NOT_FOUND)
+    told = data("groups", "reset-offsets", group, "--topic", f"{topic}:0", "--to-earliest")
+    equal([row["old"] for row in told], [None], "a group that is not there can be given offsets")
 
 
 # The cluster.

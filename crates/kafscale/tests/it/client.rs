@@ -142,6 +142,26 @@ fn ctrl_c_ends_a_follower_cleanly() {
 }
 
 #[test]
+fn a_second_ctrl_c_does_not_wait_for_the_commit() {
+    let client = Client::new();
+    client.run(&["produce", "t"], "one\n");
+    let mut command = client.command(&["consume", "t", "--follow", "-g", "g"]);
+    let mut follower = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(follower.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    // A broker that does not answer keeps the commit waiting.
+    client.serve.signal("-STOP");
+    let exit = loop {
+        if let Some(exit) = follower.try_wait().unwrap() {
+            break exit;
+        }
+        // It may have ended just now.
+        let _ = Command::new("kill").args(["-INT", &follower.id().to_string()]).status().unwrap();
+    };
+    assert_eq!(exit.code(), Some(130));
+}
+
+#[test]
 fn the_cluster_is_described_and_watched() {
     let client = Client::new();
     client.run(&["produce", "t"], "one\ntwo\n");
