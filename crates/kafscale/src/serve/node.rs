@@ -152,7 +152,6 @@ fn translate(settings: &Settings, advertised: &Address) -> kafscale_broker::Sett
             offset_metadata_max: settings.offset_metadata_max_bytes as usize,
             offsets_retention: settings.offsets_retention,
             offsets_retention_check: settings.offsets_retention_check_interval,
-            ..kafscale_broker::GroupSettings::default()
         },
         life: kafscale_broker::LifeSettings {
             merge_interval: settings.merge_interval,
