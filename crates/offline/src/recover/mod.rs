@@ -139,7 +139,8 @@ impl Plan {
                 }
                 let of_handle = evidence.gaps.iter().filter(|(of, ..)| *of == handle);
                 let gaps: Vec<(i64, i64)> = of_handle.map(|(_, from, to)| (*from, *to)).collect();
-                let prefer = evidence.prefer(handle);
+                // Younger objects lack what was superseded only after the point that is wanted.
+                let prefer = if exact { Prefer::Known } else { evidence.prefer(handle) };
                 let known = match prefer {
                     Prefer::Known => None,
                     Prefer::Youngest => as_known(start, known_end, &places, &gaps),

@@ -10,7 +10,9 @@ use kafscale_offline::{
 use kafscale_sim::executor::World;
 use kafscale_store::{ReadRange, Store};
 
+use crate::common::Client;
 use crate::places::{MINUTE, Place, Records, commit, consume, lived, offsets, story};
+use crate::recovery::{CLEANED, write};
 
 /// A place with nothing but copies.
 fn copies(world: &World) -> Place {
@@ -80,6 +82,34 @@ fn a_store_is_made_from_any_point_of_its_backup() {
             assert!(beyond.to_string().contains("cannot be had"), "{beyond}");
         });
     }
+}
+
+/// What was compacted later lacks values that were the last ones then.
+#[test]
+fn a_compacted_topic_has_at_any_point_the_values_of_then() {
+    story(|world| async move {
+        let (mut place, copy_of) = (Place::new(&world, false), copies(&world));
+        let broker = place.start().await;
+        let client = Client::connect(&broker);
+        client.create_topic("table", 1, &CLEANED).await;
+        write(&client, "a", Some("then")).await;
+        write(&client, "b", Some("then")).await;
+        world.sleep(3 * MINUTE).await;
+        let then = (broker.replica().applied(), consume(&broker).await);
+        copy(&place, &copy_of).await;
+        for _ in 0..3 {
+            write(&client, "a", Some("later")).await;
+            world.sleep(3 * MINUTE).await;
+        }
+        let later = (broker.replica().applied(), consume(&broker).await);
+        assert_eq!(later.1[&("table".to_owned(), 0)].len(), 2, "the value of then is compacted away");
+        copy(&place, &copy_of).await;
+        for (position, records) in [then, later] {
+            let until = Until::Position(position);
+            let mut at = restored(&copy_of.bucket(), &world, false, until).await.expect("it is made");
+            assert_eq!(served(&mut at).await.0, records, "at {position}");
+        }
+    });
 }
 
 #[test]

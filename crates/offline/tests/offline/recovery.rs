@@ -157,13 +157,15 @@ fn a_deleted_key_stays_deleted_where_its_tombstone_is_gone() {
     });
 }
 
+/// Settings of a topic that is compacted whenever there is something to compact.
+pub const CLEANED: [(&str, &str); 3] =
+    [("cleanup.policy", "compact"), ("delete.retention.ms", "1000"), ("min.cleanable.dirty.ratio", "0.01")];
+
 /// A table of which `deleted` is gone, tombstone and all; the bytes of an object that still has its value are given.
 async fn table(place: &mut Place) -> (Arc<Broker>, Client, Vec<u8>) {
     let broker = place.start().await;
     let client = Client::connect(&broker);
-    let settings =
-        [("cleanup.policy", "compact"), ("delete.retention.ms", "1000"), ("min.cleanable.dirty.ratio", "0.01")];
-    client.create_topic("table", 1, &settings).await;
+    client.create_topic("table", 1, &CLEANED).await;
     write(&client, "deleted", Some("value")).await;
     write(&client, "kept", Some("value")).await;
     place.world.sleep(3 * MINUTE).await;
@@ -179,7 +181,7 @@ async fn table(place: &mut Place) -> (Arc<Broker>, Client, Vec<u8>) {
     (broker, client, old)
 }
 
-async fn write(client: &Client, key: &str, value: Option<&str>) {
+pub async fn write(client: &Client, key: &str, value: Option<&str>) {
     let record = BatchBuilder::new(Codec::None).record(NOW_MS, Some(key.as_bytes()), value.map(str::as_bytes));
     client.produce("table", 0, record.build()).await.offset();
 }
