@@ -19,8 +19,8 @@ const NO_STREAMS: &str = "There are no streams groups here.";
 /// Every setting of a group, by name. The bounds of `consumer.*` are those of an unconfigured Kafka broker
 /// (`group.consumer.min.*` and `group.consumer.max.*`).
 pub const DEFINITIONS: &[Definition] = definitions! {
-    "consumer.assignment.interval.ms", Int(0, I32), "1000", Accepted,
-        "The shortest time between two assignments; here they are made when they are needed.";
+    "consumer.assignment.interval.ms", Int(0, I32), "1000", Enforced,
+        "The shortest time between two assignments of a KIP-848 group.";
     "consumer.heartbeat.interval.ms", Int(1, I32), "5000", Enforced,
         "How often members of a KIP-848 group send a heartbeat.";
     "consumer.session.timeout.ms", Int(1, I32), "45000", Enforced,
@@ -75,6 +75,8 @@ pub struct GroupConfig {
     pub session_timeout_ms: i32,
     /// `consumer.heartbeat.interval.ms`.
     pub heartbeat_interval_ms: i32,
+    /// `consumer.assignment.interval.ms`.
+    pub assignment_interval_ms: i32,
 }
 
 impl GroupConfig {
@@ -88,6 +90,11 @@ impl GroupConfig {
         Duration::from_millis(self.session_timeout_ms.unsigned_abs().into())
     }
 
+    /// The shortest time between two assignments.
+    pub fn assignment_interval(&self) -> Duration {
+        Duration::from_millis(self.assignment_interval_ms.unsigned_abs().into())
+    }
+
     fn new(settings: Option<&Settings>) -> Self {
         let number = |name: &str, default: i32| {
             let given = settings.and_then(|settings| settings.get(name));
@@ -96,6 +103,7 @@ impl GroupConfig {
         Self {
             session_timeout_ms: number("consumer.session.timeout.ms", 45_000),
             heartbeat_interval_ms: number("consumer.heartbeat.interval.ms", 5_000),
+            assignment_interval_ms: number("consumer.assignment.interval.ms", 1_000),
         }
     }
 }

@@ -322,7 +322,7 @@ impl Shared {
         self.bring(table, id, may_create, now)?;
         let row = table.rows.get_mut(id).expect("it was brought");
         let result = step(&mut row.group, now);
-        self.settle(table, id);
+        self.settle(table, id, now);
         Ok(result)
     }
 
@@ -357,9 +357,9 @@ impl Shared {
     }
 
     /// Notes the group's weight and next timer, hands over what it wants saved, and forgets it if nothing is lost by that.
-    fn settle(self: &Arc<Self>, table: &mut Table, id: &str) {
+    fn settle(self: &Arc<Self>, table: &mut Table, id: &str, now: Instant) {
         let Some(row) = table.rows.get_mut(id) else { return };
-        if let Some(entry) = row.group.take_save() {
+        if let Some(entry) = row.group.take_save(now) {
             self.save(row.stay, entry);
         }
         if row.group.is_idle() {
@@ -416,7 +416,7 @@ impl Shared {
                 self.changed.notify_one();
             }
         }
-        self.settle(table, id);
+        self.settle(table, id, now);
     }
 
     /// Timers that are due; the next one.
@@ -433,7 +433,7 @@ impl Shared {
                 row.wake_at = None;
                 self.replica.read(|state| row.group.tick(state, now, &self.settings));
             }
-            self.settle(table, &id);
+            self.settle(table, &id, now);
         }
         None
     }

@@ -221,10 +221,10 @@ impl Group {
     }
 
     /// What is to be saved now, if anything; none while a save is under way.
-    pub fn take_save(&mut self) -> Option<GroupSaved> {
+    pub fn take_save(&mut self, now: Instant) -> Option<GroupSaved> {
         match self {
             Self::Classic(group) => group.take_save(),
-            Self::Consumer(group) => group.take_save(),
+            Self::Consumer(group) => group.take_save(now),
         }
     }
 

@@ -174,12 +174,19 @@ pub async fn list(client: &Client, kind: &str) -> Vec<(String, String)> {
     response.groups.iter().map(|group| (group.group_id.to_owned(), group.group_state.to_owned())).collect()
 }
 
+/// Targets of the group are made whenever something changes.
+async fn assign_at_once(client: &Client) {
+    let change = ("consumer.assignment.interval.ms", settings::SET, Some("0"));
+    assert_eq!(settings::alter(client, settings::GROUP, "g", &[change]).await, settings::ok());
+}
+
 #[tokio::test]
 async fn members_share_what_they_subscribe_to_and_a_restart_changes_nothing() {
     let cluster = Cluster::new();
     let broker = cluster.start().await;
     let admin = Client::connect(&broker);
     admin.create_topic("t", 4, &[]).await;
+    assign_at_once(&admin).await;
     let mut one = Member::new(&broker, "one");
     assert_eq!(one.join().await, Beaten { error: ErrorCode::None, epoch: 1, assigned: Some(4) });
     assert_eq!(one.send(&alive("one", 1)).await, Beaten { error: ErrorCode::None, epoch: 1, assigned: None });
@@ -237,7 +244,9 @@ async fn offsets_are_for_members_in_their_epoch() {
 async fn offsets_of_an_older_epoch_are_taken_where_nobody_else_was_in_between() {
     let cluster = Cluster::new();
     let broker = cluster.start().await;
-    Client::connect(&broker).create_topic("t", 4, &[]).await;
+    let admin = Client::connect(&broker);
+    admin.create_topic("t", 4, &[]).await;
+    assign_at_once(&admin).await;
     let all = [true; 4];
     let (taken, stale) = (ErrorCode::None, ErrorCode::StaleMemberEpoch);
     let (mut one, mut two) = (Member::new(&broker, "one"), Member::new(&broker, "two"));

@@ -14,18 +14,18 @@ use crate::common::{Client, Cluster, NOW_MS, batch};
 const TOPIC: i8 = 2;
 pub const BROKER: i8 = 4;
 const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
+pub const GROUP: i8 = 32;
 
-const SET: i8 = 0;
+pub const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
 /// One change: name, operation, value.
-type Change<'a> = (&'a str, i8, Option<&'a str>);
+pub type Change<'a> = (&'a str, i8, Option<&'a str>);
 
 /// What IncrementalAlterConfigs answers for one resource: error and text.
-async fn alter(client: &Client, kind: i8, name: &str, changes: &[Change<'_>]) -> (ErrorCode, String) {
+pub async fn alter(client: &Client, kind: i8, name: &str, changes: &[Change<'_>]) -> (ErrorCode, String) {
     alter_all(client, &[(kind, name, changes)], false).await.remove(0)
 }
 
@@ -71,7 +71,7 @@ pub fn value(text: &str, source: i8) -> (Option<String>, i8) {
     (Some(text.to_owned()), source)
 }
 
-fn ok() -> (ErrorCode, String) {
+pub fn ok() -> (ErrorCode, String) {
     (ErrorCode::None, String::new())
 }
 

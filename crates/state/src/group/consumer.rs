@@ -158,7 +158,8 @@ impl ConsumerMember {
         self.state == MemberState::Stable && self.epoch == epoch
     }
 
-    fn weight(&self) -> u64 {
+    /// What it weighs of that.
+    pub fn weight(&self) -> u64 {
         let optional = [&self.instance_id, &self.rack_id, &self.pattern, &self.assignor];
         let optional: usize = optional.into_iter().flatten().map(String::len).sum();
         let fixed = self.id.len() + self.client_id.len() + self.client_host.len();

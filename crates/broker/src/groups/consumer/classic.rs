@@ -18,7 +18,7 @@ use kafscale_state::{
 };
 use tokio::sync::oneshot;
 
-use super::{Deadlines, Error, Group, Owed, Turn};
+use super::{Deadline, Error, Group, Owed, Turn};
 use crate::{
     groups::{
         WEIGHT_EACH_MAX,
@@ -60,14 +60,14 @@ impl Group {
         self.put(before.as_deref(), member);
         let takes_last_place = before.is_some_and(|before| before.instance_id.is_some() && before.classic.is_none());
         if takes_last_place && self.may_turn_classic(settings) {
-            let rebalances = resubscribes || !self.others_are_reconciled(&id);
+            let rebalances = resubscribes || self.is_assigning() || !self.others_are_reconciled(&id);
             let can_skip_assignment = request.can_skip_assignment;
             self.turn = Some(Turn::Replaced(Takeover { member_id: id, answer, can_skip_assignment, rebalances }));
             return;
         }
         self.advance(&id, resubscribes, &subscription, state, now);
-        let deadlines = Deadlines::new(now + request.session_timeout);
-        self.deadlines.insert(id.clone(), Deadlines { sync: Some(now + request.rebalance_timeout), ..deadlines });
+        let deadline = Deadline::new(now + request.session_timeout);
+        self.deadlines.insert(&id, Deadline { sync: Some(now + request.rebalance_timeout), ..deadline });
         let Some(member) = self.content.member(&id) else { return };
         let joined = Joined {
             generation: member.epoch,
@@ -82,14 +82,7 @@ impl Group {
     }
 
     fn advance(&mut self, id: &str, resubscribes: bool, subscription: &Subscription<'_>, state: &State, now: Instant) {
-        let has_new_topics = match resubscribes {
-            true => self.resolve(state, now),
-            false => self.has_new_topics(state, now),
-        };
-        if resubscribes || has_new_topics {
-            self.rebalance(state);
-            self.changed(id);
-        }
+        self.keep_up(id, resubscribes, state, now);
         let owned = subscription::existing(&subscription.owned, state);
         if self.step(id, Some(&owned), state) {
             self.changed(id);
@@ -155,9 +148,7 @@ impl Group {
                     assignment: subscription::write_assignment(version, &member.assigned, state).into(),
                 };
                 self.alive(&member.id, state, now);
-                if let Some(deadlines) = self.deadlines.get_mut(&member.id) {
-                    deadlines.sync = None;
-                }
+                self.deadlines.change(&member.id, |deadline| deadline.sync = None);
                 self.owe(&member.id, Owed::Sync(answer, synced));
             }
         }
@@ -187,17 +178,14 @@ impl Group {
     ) -> Result<(), Error> {
         let member = self.speaker(id, instance_id, generation)?;
         self.alive(id, state, now);
-        if self.has_new_topics(state, now) {
-            self.rebalance(state);
-            self.changed(id);
-        }
+        self.keep_up(id, false, state, now);
         let has_a_step = match member.state {
             _ if member.epoch < self.content.assignment_epoch => true,
             MemberState::Stable => false,
             MemberState::UnrevokedPartitions => true,
             MemberState::UnreleasedPartitions => {
                 let missing: Partitions = &member.target - &member.assigned;
-                missing.is_disjoint(&self.taken_by_others(id))
+                self.taken_by_others(id, &missing).is_empty()
             }
         };
         if has_a_step { Err(self.must_join(&member, now)) } else { Ok(()) }
@@ -205,9 +193,8 @@ impl Group {
 
     /// A member is told to join again, and has its rebalance timeout to do so.
     fn must_join(&mut self, member: &ConsumerMember, now: Instant) -> Error {
-        if let Some(deadlines) = self.deadlines.get_mut(&member.id) {
-            deadlines.join.get_or_insert(now + migration::duration(member.rebalance_timeout_ms));
-        }
+        let until = now + migration::duration(member.rebalance_timeout_ms);
+        self.deadlines.change(&member.id, |deadline| deadline.join = deadline.join.or(Some(until)));
         Error::RebalanceInProgress
     }
 

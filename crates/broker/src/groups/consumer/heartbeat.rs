@@ -10,7 +10,7 @@ use kafscale_state::{
 use tokio::sync::oneshot;
 
 use super::{Error, Group, Owed, Pattern, assignor::Assignor};
-use crate::settings::GroupSettings;
+use crate::{groups::WEIGHT_EACH_MAX, settings::GroupSettings};
 
 /// The epoch with which members join.
 const JOIN: i32 = 0;
@@ -106,18 +106,15 @@ impl Group {
         check_words(beat)?;
         let before = self.enter(beat, settings)?;
         let member = said(before.as_deref(), beat);
+        let grows = member.weight().saturating_sub(before.as_ref().map_or(0, |before| before.weight()));
+        if grows > 0 && self.weight() + grows > WEIGHT_EACH_MAX {
+            return Err(Error::GroupFull);
+        }
         let subscription = |member: &ConsumerMember| (member.topics.clone(), member.pattern.clone());
         let resubscribes = before.as_deref().map(subscription) != Some(subscription(&member));
         self.put(before.as_deref(), member);
         self.alive(beat.member_id, state, now);
-        let has_new_topics = match resubscribes {
-            true => self.resolve(state, now),
-            false => self.has_new_topics(state, now),
-        };
-        if resubscribes || has_new_topics {
-            self.rebalance(state);
-            self.changed(beat.member_id);
-        }
+        self.keep_up(beat.member_id, resubscribes, state, now);
         if self.step(beat.member_id, beat.owned.as_ref(), state) {
             self.changed(beat.member_id);
             self.watch_revocation(beat.member_id, now);
@@ -165,15 +162,14 @@ impl Group {
         if let Some(before) = before
             && let Some(index) = self.index(&before.id)
         {
-            self.content.members.remove(index);
+            self.take(index);
             if before.id != member.id {
                 self.deadlines.remove(&before.id);
                 self.held.forget(&before.id);
             }
         }
         self.held.note(&member);
-        let at = self.content.members.partition_point(|other| other.id < member.id);
-        self.content.members.insert(at, Arc::new(member));
+        self.insert(member);
     }
 }
 

@@ -1,7 +1,5 @@
 //! Members that leave, for good or for a while, and members that are removed.
 
-use std::sync::Arc;
-
 use kafscale_runtime::Instant;
 use kafscale_state::{
     State,
@@ -41,13 +39,10 @@ impl Group {
     /// It keeps what it has, and what it was giving up is given up.
     fn leave_for_now(&mut self, id: &str, state: &State, now: Instant) {
         let Some(index) = self.index(id) else { return };
-        let member = &mut self.content.members[index];
-        let left = ConsumerMember { epoch: LEFT_STATIC_EPOCH, revoking: Partitions::new(), ..(**member).clone() };
-        *member = Arc::new(left);
+        let member = (*self.content.members[index]).clone();
+        self.replace(index, ConsumerMember { epoch: LEFT_STATIC_EPOCH, revoking: Partitions::new(), ..member });
         self.alive(id, state, now);
-        if let Some(deadlines) = self.deadlines.get_mut(id) {
-            deadlines.revocation = None;
-        }
+        self.deadlines.change(id, |deadline| deadline.revocation = None);
         self.changed(id);
     }
 
@@ -55,7 +50,7 @@ impl Group {
     pub(super) fn remove(&mut self, ids: &[String], state: &State, now: Instant, settings: &GroupSettings) {
         for id in ids {
             let Some(index) = self.index(id) else { continue };
-            self.content.members.remove(index);
+            self.take(index);
             self.deadlines.remove(id);
             self.held.forget(id);
             self.changed(id);
@@ -64,8 +59,8 @@ impl Group {
             self.turn = Some(Turn::Left);
             return;
         }
-        self.resolve(state, now);
-        self.rebalance(state);
+        self.open_epoch();
+        self.assign_if_due(state, now);
     }
 
     /// Whether what is left may go on as a classic group.
@@ -75,24 +70,16 @@ impl Group {
         speak_classic && settings.migration.downgrades() && members.len() <= settings.max_size as usize
     }
 
-    /// Removes members that were silent, or did not give up partitions, for too long.
+    /// Removes members that were silent, or did not give up partitions, for too long, and makes targets that may be made now.
     pub fn tick(&mut self, state: &State, now: Instant, settings: &GroupSettings) {
-        let mut late = Vec::new();
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        for (id, deadlines) in &self.deadlines {
-            let why = match deadlines {
-                _ if deadlines.session <= now => "silent for too long",
-                _ if is_due(deadlines.revocation) => "partitions were not given up in time",
-                _ if is_due(deadlines.join) => "not joined again in time",
-                _ if is_due(deadlines.sync) => "the assignment was not asked for in time",
-                _ => continue,
-            };
-            late.push((id.clone(), why));
-        }
+        let late = self.deadlines.missed(now);
         removed::note(&self.id, &late);
         if !late.is_empty() {
             let late: Vec<String> = late.into_iter().map(|(id, _)| id).collect();
             self.remove(&late, state, now, settings);
+        }
+        if self.turn.is_none() {
+            self.assign_if_due(state, now);
         }
     }
 }

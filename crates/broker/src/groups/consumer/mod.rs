@@ -10,27 +10,32 @@
 //!                                                └──────────── GroupSaved ──▶ state ───────────────────┘
 //! ```
 //!
+//! Targets are made for everybody at once, so not for each change: `consumer.assignment.interval.ms` lies between two times
+//! ([`rebalance`]). What changes in between opens one epoch, and is saved and answered as ever: who joins is in the epoch of
+//! the targets that there are, with none of its own, until a later heartbeat tells more. A save writes the whole group, so
+//! that large groups are saved less often ([`pace`]).
+//!
 //! Members of a group that was a classic one, or becomes one, speak the classic protocol ([`classic`]); they take the same
 //! steps. A heartbeat that changes nothing is answered at once and never reaches the log. What assignors and expressions gave is
 //! part of what is saved. The rules are those of Apache Kafka's group coordinator (KIP-848).
 
 pub mod assignor;
 mod classic;
+mod deadlines;
 mod heartbeat;
 mod held;
 mod leave;
 mod owed;
+mod pace;
 mod pattern;
 mod rebalance;
 mod reconcile;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use deadlines::{Deadline, Deadlines};
 pub use heartbeat::{Answer, Heartbeat, Reply};
 use held::Held;
 use kafscale_runtime::Instant;
@@ -56,6 +61,8 @@ use crate::config::group::GroupConfig;
 pub enum Phase {
     /// It has no members.
     Empty,
+    /// Members, subscriptions or topics have changed, and new targets are yet to be made.
+    Assigning,
     /// Some members have yet to reach their targets.
     Reconciling,
     /// All members have what they shall have.
@@ -67,6 +74,7 @@ impl Phase {
     pub fn of(content: &Consumer) -> Self {
         match content.members.as_slice() {
             [] => Self::Empty,
+            _ if content.epoch > content.assignment_epoch => Self::Assigning,
             members if members.iter().all(|member| member.is_reconciled_to(content.assignment_epoch)) => Self::Stable,
             _ => Self::Reconciling,
         }
@@ -76,6 +84,7 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Self::Empty => "Empty",
+            Self::Assigning => "Assigning",
             Self::Reconciling => "Reconciling",
             Self::Stable => "Stable",
         }
@@ -88,13 +97,20 @@ pub struct Group {
     id: String,
     /// As it is meant to be: what was saved, and what is yet to be.
     content: Consumer,
+    /// What that weighs, kept along.
+    weight: u64,
     /// The revision in the state that this group follows.
     revision: u64,
-    deadlines: BTreeMap<String, Deadlines>,
+    deadlines: Deadlines,
     held: Held,
     /// The topics that were looked at last, and before when expressions are not matched anew.
     seen: Option<TopicsVersion>,
     match_again: Instant,
+    /// When targets were last made here for members, and when those that are wanted may be.
+    assigned_at: Option<Instant>,
+    assign_at: Option<Instant>,
+    /// No save begins before.
+    save_after: Instant,
     /// What the next save will say, and what the one under way does.
     next: Unsaved,
     saving: Option<Unsaved>,
@@ -109,30 +125,6 @@ pub enum Turn {
     Left,
     /// A static member that speaks the classic protocol has the place of the last one.
     Replaced(Takeover),
-}
-
-/// When a member is removed.
-#[derive(Debug, Clone, Copy)]
-struct Deadlines {
-    /// Unless it is heard of.
-    session: Instant,
-    /// Unless it has given up what it must.
-    revocation: Option<Instant>,
-    /// Unless it joins again, having been told to; only of one that speaks the classic protocol.
-    join: Option<Instant>,
-    /// Unless it asks for its assignment, having joined; only of such a one.
-    sync: Option<Instant>,
-}
-
-impl Deadlines {
-    fn new(session: Instant) -> Self {
-        Self { session, revocation: None, join: None, sync: None }
-    }
-
-    fn first(&self) -> Instant {
-        let others = [self.revocation, self.join, self.sync].into_iter().flatten();
-        others.fold(self.session, Instant::min)
-    }
 }
 
 /// Changes that are not saved yet.
@@ -155,10 +147,11 @@ impl Group {
     pub fn load(id: &str, content: &Consumer, succession: Succession, now: Instant, state: &State) -> Self {
         let mut group = Self::with(id, content.clone(), succession);
         for member in &content.members {
-            let deadlines = Deadlines::new(now + group.session_timeout(member, state));
-            group.deadlines.insert(member.id.clone(), deadlines);
+            group.deadlines.alive(&member.id, now + group.session_timeout(member, state));
             group.held.note(member);
         }
+        // The one before ended before it made them.
+        group.assign_at = group.is_assigning().then_some(now);
         content.members.iter().for_each(|member| group.watch_revocation(&member.id, now));
         group
     }
@@ -179,6 +172,7 @@ impl Group {
         if !is_settled || targets != partitions {
             // The first heartbeat finds topics that nobody has assigned.
             group.content.topics.clear();
+            group.weight = group.content.weight();
             (group.seen, group.match_again) = (None, Instant::ZERO);
         }
         group
@@ -188,12 +182,16 @@ impl Group {
         let Succession { revision, is_saving } = succession;
         Self {
             id: id.to_owned(),
+            weight: content.weight(),
             content,
             revision,
-            deadlines: BTreeMap::new(),
+            deadlines: Deadlines::default(),
             held: Held::default(),
             seen: None,
             match_again: Instant::ZERO,
+            assigned_at: None,
+            assign_at: None,
+            save_after: Instant::ZERO,
             next: Unsaved::default(),
             saving: is_saving.then(Unsaved::default),
             turn: None,
@@ -229,7 +227,7 @@ impl Group {
 
     /// What it weighs towards the bounds.
     pub fn weight(&self) -> u64 {
-        256 + self.content.weight()
+        256 + self.weight
     }
 
     /// The assignor that it uses.
@@ -257,7 +255,8 @@ impl Group {
         };
         let held = || commit.offsets.iter().all(|(handle, _)| self.held.since(member, *handle, epoch));
         // Its epoch must be on its way to the log before the offsets are, which apply compares with it.
-        let may = epoch == member.epoch || (epoch < member.epoch && !self.next.is_changed && held());
+        let is_on_its_way = !self.next.members.contains(&member.id);
+        let may = epoch == member.epoch || (epoch < member.epoch && is_on_its_way && held());
         #[cfg(feature = "planted-bugs")]
         let may = may || crate::planted::is(crate::planted::Bug::NoGenerationCheck);
         if may { Ok(Some(member.epoch)) } else { Err(refused) }
@@ -273,14 +272,20 @@ impl Group {
         }
     }
 
-    /// What is to be saved now, if anything; none while a save is under way.
-    pub fn take_save(&mut self) -> Option<GroupSaved> {
-        if !self.next.is_changed || self.saving.is_some() {
+    /// What is to be saved now, if anything; none while a save is under way, or too soon after one.
+    pub fn take_save(&mut self, now: Instant) -> Option<GroupSaved> {
+        if self.save_at().is_none_or(|at| at > now) {
             return None;
         }
+        self.save_after = now + pace::after(self.weight);
         self.saving = Some(std::mem::take(&mut self.next));
         let content = Content::Consumer(self.content.clone());
         Some(GroupSaved { group: self.id.clone(), expected: self.revision, content })
+    }
+
+    /// When the next save begins, if it waits for nothing but time.
+    fn save_at(&self) -> Option<Instant> {
+        (self.next.is_changed && self.saving.is_none()).then_some(self.save_after)
     }
 
     /// The save under way was applied.
@@ -317,7 +322,7 @@ impl Group {
 
     /// The next moment at which [`Group::tick`] has something to do.
     pub fn wake_at(&self) -> Option<Instant> {
-        self.deadlines.values().map(Deadlines::first).min()
+        [self.deadlines.first(), self.assign_at, self.save_at()].into_iter().flatten().min()
     }
 
     /// After so much silence a member is removed.
@@ -332,7 +337,7 @@ impl Group {
     fn alive(&mut self, id: &str, state: &State, now: Instant) {
         let Some(member) = self.content.member(id) else { return };
         let session = now + self.session_timeout(member, state);
-        self.deadlines.entry(id.to_owned()).or_insert(Deadlines::new(session)).session = session;
+        self.deadlines.alive(id, session);
     }
 
     /// A member's state has changed: it is to be saved before anybody hears of it.
@@ -344,13 +349,32 @@ impl Group {
     /// Starts or ends the time that a member has to give up partitions.
     fn watch_revocation(&mut self, id: &str, now: Instant) {
         let Some(member) = self.content.member(id) else { return };
-        let Some(deadlines) = self.deadlines.get_mut(id) else { return };
-        deadlines.revocation = match member.state {
+        let revocation = match member.state {
             // One that speaks the classic protocol has until it must have joined again.
             MemberState::UnrevokedPartitions if member.classic.is_none() => {
                 Some(now + duration(member.rebalance_timeout_ms))
             }
             _ => None,
         };
+        self.deadlines.change(id, |deadline| deadline.revocation = revocation);
+    }
+
+    /// A member joins the list; what it weighs is kept along, here and below.
+    fn insert(&mut self, member: ConsumerMember) {
+        self.weight += member.weight();
+        let at = self.content.members.partition_point(|other| other.id < member.id);
+        self.content.members.insert(at, Arc::new(member));
+    }
+
+    /// The member at this place of the list is another now, with the same id.
+    fn replace(&mut self, index: usize, member: ConsumerMember) {
+        let place = &mut self.content.members[index];
+        self.weight = self.weight - place.weight() + member.weight();
+        *place = Arc::new(member);
+    }
+
+    /// The member at this place leaves the list.
+    fn take(&mut self, index: usize) {
+        self.weight -= self.content.members.remove(index).weight();
     }
 }

@@ -1,4 +1,12 @@
 //! Subscriptions, what they mean at this moment, and who shall have what.
+//!
+//! ```text
+//!   a change ──▶ the next epoch opens ──▶ more changes ──▶ targets of that epoch, for everybody
+//!                                      └─ until consumer.assignment.interval.ms after the last targets: mostly at once
+//! ```
+//!
+//! To match, to assign and to save costs as much as the group has members. A change by itself does not: a crowd that joins
+//! costs one assignment an interval, and not one a member.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +16,7 @@ use std::{
 
 use kafscale_runtime::Instant;
 use kafscale_state::{
-    Handle, State, Topic,
+    State, Topic,
     group::{self, Consumer, ConsumerMember, Partitions},
     topic::{DEFAULT_NAMESPACE, TopicId},
 };
@@ -18,6 +26,8 @@ use super::{
     assignor::{self, Assignor, Subscriber},
     reconcile::{Aim, reconcile},
 };
+use crate::config::group::GroupConfig;
+
 /// Expressions are matched anew at most this often while topics come and go; Kafka's bound.
 const MATCH_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -25,11 +35,49 @@ impl Group {
     /// Looks at topics that came, grew or went since the last look. True if that matters to the group.
     pub(super) fn has_new_topics(&mut self, state: &State, now: Instant) -> bool {
         let version = state.topics_version();
-        let has_patterns = self.content.members.iter().any(|member| member.pattern.is_some());
-        if self.seen == Some(version) || (has_patterns && now < self.match_again) {
+        if self.seen == Some(version) || (!self.content.patterns.is_empty() && now < self.match_again) {
             return false;
         }
         self.resolve(state, now)
+    }
+
+    /// A member was heard of that may have changed what it subscribes to; topics may have changed as well.
+    pub(super) fn keep_up(&mut self, id: &str, resubscribes: bool, state: &State, now: Instant) {
+        // Targets that are yet to be made will be made for the topics of that moment.
+        if resubscribes || (!self.is_assigning() && self.has_new_topics(state, now)) {
+            self.open_epoch();
+            self.changed(id);
+        }
+        self.assign_if_due(state, now);
+    }
+
+    /// Whether the epoch has no targets yet.
+    pub(super) fn is_assigning(&self) -> bool {
+        self.content.epoch > self.content.assignment_epoch
+    }
+
+    /// Opens the next group epoch, if the one that there is has targets.
+    pub(super) fn open_epoch(&mut self) {
+        if !self.is_assigning() {
+            self.content.epoch = self.content.epoch.saturating_add(1);
+            self.next.is_changed = true;
+        }
+    }
+
+    /// Makes the targets that the epoch lacks, or notes when they may be made. Nobody waits where none were made before.
+    pub(super) fn assign_if_due(&mut self, state: &State, now: Instant) {
+        if !self.is_assigning() {
+            self.assign_at = None;
+            return;
+        }
+        let interval = GroupConfig::of(state, &self.id).assignment_interval();
+        let may_at = self.assigned_at.filter(|_| !self.content.members.is_empty()).map(|at| at + interval);
+        self.assign_at = may_at.filter(|at| *at > now);
+        if self.assign_at.is_none() {
+            self.resolve(state, now);
+            self.assign(state);
+            self.assigned_at = (!self.content.members.is_empty()).then_some(now);
+        }
     }
 
     /// Matches the members' expressions with the topics that exist. True if the group's topics are others now.
@@ -47,13 +95,13 @@ impl Group {
         let topics: Vec<_> = topics.into_iter().collect();
         let has_changed = topics != self.content.topics || patterns != self.content.patterns;
         (self.content.topics, self.content.patterns) = (topics, patterns);
+        self.weight = self.content.weight();
         has_changed
     }
 
-    /// Opens the next group epoch with targets of its own.
-    pub(super) fn rebalance(&mut self, state: &State) {
+    /// Gives the group epoch targets of its own.
+    fn assign(&mut self, state: &State) {
         let content = &mut self.content;
-        content.epoch = content.epoch.saturating_add(1);
         content.assignment_epoch = content.epoch;
         let targets = preferred(content).assign(&subscribers(content, state), &topics(content, state));
         for (index, target) in order(content).into_iter().zip(targets) {
@@ -62,6 +110,8 @@ impl Group {
             }
         }
         tracing::debug!(group = self.id, epoch = content.epoch, "a rebalance");
+        self.weight = content.weight();
+        self.next.is_changed = true;
     }
 
     /// Takes a member's next step. True if there was one.
@@ -72,25 +122,33 @@ impl Group {
             return false;
         }
         let wanted = ids(member, &self.content, state);
-        let taken = self.taken_by_others(id);
+        let is_unmatched = is_unmatched(member, &self.content);
+        let taken = self.taken_by_others(id, &(&member.target - &member.assigned));
         #[cfg(feature = "planted-bugs")]
-        let taken = if crate::planted::is(crate::planted::Bug::NotGivenUp) { BTreeSet::new() } else { taken };
+        let taken = if crate::planted::is(crate::planted::Bug::NotGivenUp) { Partitions::new() } else { taken };
         let aim = Aim {
             epoch: self.content.assignment_epoch,
-            wants: &|handle| state.partition(handle).is_some_and(|found| wanted.contains(&found.topic().id())),
+            wants: &|handle| {
+                let found = state.partition(handle);
+                found.is_some_and(|found| is_unmatched || wanted.contains(&found.topic().id()))
+            },
             is_free: &|handle| !taken.contains(&handle),
             owned,
         };
         let Some(next) = reconcile(member, &aim) else { return false };
         self.held.note(&next);
-        self.content.members[index] = Arc::new(next);
+        self.replace(index, next);
         true
     }
 
-    /// What other members have, or have yet to give up.
-    pub(super) fn taken_by_others(&self, id: &str) -> BTreeSet<Handle> {
+    /// Those of these partitions that other members have, or have yet to give up.
+    pub(super) fn taken_by_others(&self, id: &str, wanted: &Partitions) -> Partitions {
+        if wanted.is_empty() {
+            return Partitions::new();
+        }
         let others = self.content.members.iter().filter(|other| other.id != id);
-        others.flat_map(|other| other.assigned.iter().chain(&other.revoking)).copied().collect()
+        let taken = others.flat_map(|other| other.assigned.iter().chain(&other.revoking));
+        taken.filter(|handle| wanted.contains(handle)).copied().collect()
     }
 
     /// Where a member is in the list.
@@ -109,6 +167,12 @@ fn matched(source: String, state: &State) -> group::Pattern {
         Err(_) => Vec::new(),
     };
     group::Pattern { source, topics }
+}
+
+/// Whether the member's expression came after the last match: what it has by its target, it keeps for so long.
+fn is_unmatched(member: &ConsumerMember, content: &Consumer) -> bool {
+    let is_matched = |source: &String| content.patterns.iter().any(|pattern| pattern.source == *source);
+    member.pattern.as_ref().is_some_and(|source| !is_matched(source))
 }
 
 /// The assignor that most members prefer, of those that prefer one.

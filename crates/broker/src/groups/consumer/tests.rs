@@ -1,5 +1,7 @@
 //! A group with clients that come, go, pause, lose answers and change their minds, and a coordinator that dies.
 
+mod interval;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use kafscale_state::{
@@ -44,13 +46,26 @@ struct World {
 }
 
 impl World {
+    /// Targets are made whenever something changes.
     fn new() -> Self {
+        let mut world = Self::with_interval();
+        world.set("consumer.assignment.interval.ms", "0");
+        world
+    }
+
+    /// As a group is that nobody configured.
+    fn with_interval() -> Self {
         let state = State::new();
         let (group, clients) = (Group::new("g", 0, Succession::default()), BTreeMap::new());
         let mut world = Self { state, group, now: Duration::from_secs(1), clients, saves: 0 };
         world.topic("a", 1, 5);
         world.topic("b", 2, 3);
         world
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        let changes = vec![Change { name: name.into(), value: Some(value.into()) }];
+        self.say(Entry::NamedConfigSet(NamedConfigSet { kind: Named::Group, name: "g".into(), changes }));
     }
 
     fn say(&mut self, entry: Entry) -> Verdict {
@@ -71,7 +86,7 @@ impl World {
 
     /// Everything that waits is saved and answered.
     fn save(&mut self) {
-        while let Some(entry) = self.group.take_save() {
+        while let Some(entry) = self.group.take_save(self.now) {
             self.saves += 1;
             match self.say(Entry::GroupSaved(entry)) {
                 Verdict::GroupSaved { revision } => self.group.saved(revision),
@@ -165,6 +180,7 @@ impl World {
     }
 
     fn check(&self) {
+        assert_eq!(self.group.weight(), 256 + self.group.content().weight(), "it is kept along");
         let mut owners = BTreeMap::new();
         for (id, client) in &self.clients {
             for handle in &client.owned {
@@ -461,8 +477,7 @@ impl World {
 #[test]
 fn the_session_timeout_is_that_of_the_group() {
     let mut world = World::new();
-    let changes = vec![Change { name: "consumer.session.timeout.ms".into(), value: Some("60000".into()) }];
-    world.say(Entry::NamedConfigSet(NamedConfigSet { kind: Named::Group, name: "g".into(), changes }));
+    world.set("consumer.session.timeout.ms", "60000");
     world.play(&Op::Join(3, 0, None), &mut 5);
     let live = |world: &World| world.group.content().member("m3").is_some();
     world.pass(Duration::from_secs(59));
@@ -491,8 +506,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_partition_has_two_owners_and_all_find_one(ops in vec(op(), 1..60)) {
-        let mut world = World::new();
+    fn no_partition_has_two_owners_and_all_find_one(ops in vec(op(), 1..60), has_interval in any::<bool>()) {
+        let mut world = if has_interval { World::with_interval() } else { World::new() };
         let mut partitions = 5;
         for op in &ops {
             world.play(op, &mut partitions);

@@ -95,7 +95,7 @@ impl World {
     fn save(&mut self) {
         loop {
             if self.in_flight.is_none() {
-                self.in_flight = self.group.take_save();
+                self.in_flight = self.group.take_save(self.now);
             }
             if self.is_slow {
                 return;
@@ -269,6 +269,7 @@ impl World {
         self.now += time;
         while self.group.wake_at().is_some_and(|at| at <= self.now) {
             self.group.tick(&self.state, self.now, &settings());
+            self.save();
         }
         self.save();
         let group = &self.group;
