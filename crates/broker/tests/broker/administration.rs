@@ -19,7 +19,7 @@ async fn connect() -> Client {
 }
 
 #[tokio::test]
-async fn the_store_is_one_directory_with_the_sizes_of_partitions() {
+async fn incompatibility_23_the_store_is_one_directory_with_the_sizes_of_partitions() {
     let client = connect().await;
     client.create_topic("t", 2, &[]).await;
     let first = batch(10).build();

@@ -181,7 +181,7 @@ async fn assign_at_once(client: &Client) {
 }
 
 #[tokio::test]
-async fn members_share_what_they_subscribe_to_and_a_restart_changes_nothing() {
+async fn incompatibility_30_members_share_what_they_subscribe_to_and_a_restart_changes_nothing() {
     let cluster = Cluster::new();
     let broker = cluster.start().await;
     let admin = Client::connect(&broker);

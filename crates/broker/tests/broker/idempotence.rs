@@ -34,7 +34,7 @@ pub async fn producer_ids_are_never_given_twice() {
 }
 
 #[tokio::test]
-async fn transactional_ids_are_refused_for_good() {
+async fn incompatibility_15_transactional_ids_are_refused_for_good() {
     let client = Client::connect(&Cluster::new().start().await);
     let reply = client.call(4, &Request { transactional_id: Some("tx"), ..Default::default() }).await;
     let response: Response = reply.read();

@@ -25,7 +25,7 @@ async fn grow(client: &Client, wanted: &[Wanted<'_>], validate_only: bool) -> Ve
 }
 
 #[tokio::test]
-async fn a_topic_gets_more_partitions_and_keeps_those_it_has() {
+async fn incompatibility_21_a_topic_gets_more_partitions_and_keeps_those_it_has() {
     let cluster = Cluster::new();
     let client = Client::connect(&cluster.start().await);
     client.create_topic("t", 1, &[]).await;

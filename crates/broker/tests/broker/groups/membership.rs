@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[test]
-fn members_that_start_together_share_a_generation_and_get_what_the_leader_gave() {
+fn incompatibility_18_members_that_start_together_share_a_generation_and_get_what_the_leader_gave() {
     story(|world, memory| async move {
         let process = Process::new(&world, &memory);
         let broker = process.cluster.start().await;

@@ -17,7 +17,7 @@ use crate::{
 const NOBODY: (&str, i32) = ("", -1);
 
 #[test]
-fn offsets_without_members_are_committed_fetched_and_deleted() {
+fn incompatibility_20_offsets_without_members_are_committed_fetched_and_deleted() {
     story(|world, memory| async move {
         let process = Process::new(&world, &memory);
         let client = Client::connect(&process.cluster.start().await);
@@ -39,6 +39,7 @@ fn offsets_without_members_are_committed_fetched_and_deleted() {
         let topic = answer.topics.iter().next().expect("one topic");
         let partition = topic.partitions.iter().next().expect("one partition");
         assert_eq!((topic.name, partition.committed_offset, partition.metadata), ("mine", 5, Some("note")));
+        assert_eq!(partition.committed_leader_epoch, 0);
         assert_eq!(delete_offsets(&client).await, Ok(ErrorCode::None));
         assert_eq!(fetched(&client, "g").await, -1);
         assert_eq!(delete_group(&client).await, ErrorCode::None);

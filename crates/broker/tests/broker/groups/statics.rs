@@ -8,7 +8,7 @@ use super::*;
 use crate::scripted::{Process, story};
 
 #[test]
-fn a_static_member_takes_its_own_place_again_and_fences_who_had_it() {
+fn incompatibility_19_a_static_member_takes_its_own_place_again_and_fences_who_had_it() {
     story(|world, memory| async move {
         let process = Process::new(&world, &memory);
         let broker = process.cluster.start().await;

@@ -17,24 +17,50 @@
 //! | 12 | idempotence windows | `idempotence`; wrapping sequences in the state crate |
 //! | 13 | aborted transactions listed to whom they do not concern | `fetch`; the rest comes with transactions |
 //! | 14 | last stable offset against high watermark | `reading`; the rest comes with transactions |
-//! | 15 | transaction timeouts and coordinators | comes with transactions; refused for good in `idempotence` |
+//! | 15 | transaction timeouts and coordinators | refused for good in `idempotence`; the rest comes with transactions |
 //! | 16 | ListOffsets by timestamp | `list_offsets` |
 //! | 17 | leader epochs | `describe` |
-//! | 18 | concurrent joins of a group | comes with groups |
-//! | 19 | static membership | comes with groups |
-//! | 20 | metadata and epochs of committed offsets | comes with groups |
-//! | 21 | counts and settings of created topics | `versions`; CreatePartitions comes with administration |
+//! | 18 | concurrent joins of a group | `groups::membership` |
+//! | 19 | static membership | `groups::statics` |
+//! | 20 | metadata and epochs of committed offsets | `groups::offsets` |
+//! | 21 | counts and settings of created topics | `versions`; CreatePartitions in `partitions` |
 //! | 22 | settings that are empty or invented | `describe` |
-//! | 23 | absent administrative APIs | comes with administration |
+//! | 23 | absent administrative APIs | `administration` |
 //! | 24 | gaps in offsets, an end that is off by one | `produce` |
-//! | 25 | limits that are not enforced | `produce`; compaction comes with the life of data |
+//! | 25 | limits that are not enforced | `produce`; log compaction in the tests of `background::cleaner` |
 //! | 26 | acknowledged records that cannot be read yet | `reading`; two owners of one offset in `faults` |
 //! | 27 | topic ids that are zero, names from by-name requests | `versions`, `reading` |
 //! | 28 | offsets below the start, fair budgets | `fetch`; budgets in the read path's own tests |
 //! | 29 | reauthentication | comes with security |
-//! | 30 | null and empty assignments | comes with groups |
+//! | 30 | null and empty assignments | `consumer_groups` |
 //! | 31 | untrusted lengths | `hostile`; allocation in the protocol crate |
 //! | 32 | small things of a good reference | `reading`; `versions`, `produce` and `list_offsets` |
 
 mod reading;
 mod wire;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// Numbers that no test can show yet.
+const LATER: [u32; 1] = [29];
+
+#[test]
+fn every_number_has_a_test_of_its_name() {
+    let mut shown = BTreeSet::from(LATER);
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broker")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the sources are there") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = fs::read_to_string(path).expect("text");
+            for named in source.split("fn incompatibility_").skip(1) {
+                let words = named.split('_').take(3).map(str::parse::<u32>);
+                shown.extend(words.filter_map(Result::ok));
+            }
+        }
+    }
+    assert_eq!(shown, (1..=32).collect());
+}
