@@ -19,7 +19,7 @@ use kafscale_protocol::{
     },
 };
 use kafscale_records::batches;
-use kafscale_runtime::{Handle, Runtime};
+use kafscale_runtime::{Handle, Instant, Runtime};
 use kafscale_sim::executor::{EPOCH_MS, Node, World};
 use kafscale_store::{
     AzureSettings, GcsSettings, NoObserver, S3Settings, Store, StoreSettings, azure, gcs,
@@ -230,6 +230,10 @@ impl Bucket {
 
     pub async fn sleep(&self, duration: Duration) {
         self.world.sleep(duration).await;
+    }
+
+    pub fn now(&self) -> Instant {
+        self.world.now()
     }
 }
 

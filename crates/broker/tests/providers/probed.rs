@@ -119,6 +119,26 @@ fn any_a_result_without_an_answer_is_not_noted_and_asked_for_by_the_next_start()
     });
 }
 
+/// What a start waits for: requests that wait for each other, each a second long.
+#[test]
+fn any_a_start_takes_less_than_eight_round_trips_and_three_more_where_nobody_vouches_for_creates() {
+    for (provider, first, later) in [(Provider::Aws, 7, 7), (Provider::GenericS3, 10, 7)] {
+        story(vec![rule("a second").then(Then::Delay(Duration::from_secs(1)))], move |bucket| async move {
+            let mut trips = Vec::new();
+            for _ in 0..2 {
+                let process = process(&bucket, provider);
+                let began = bucket.now();
+                let broker = process.cluster.start().await;
+                trips.push((bucket.now() - began).as_secs());
+                bucket.sleep(10 * MINUTE).await;
+                drop(broker);
+                process.node.kill();
+            }
+            assert_eq!(trips, [first, later], "{provider:?}");
+        });
+    }
+}
+
 #[test]
 fn any_a_store_that_is_known_to_lose_races_is_refused_without_being_asked() {
     let far = rule("far").then(Then::Delay(Duration::from_millis(30)));
