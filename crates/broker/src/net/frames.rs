@@ -44,7 +44,7 @@ pub enum FrameError {
     #[error("closed by the client within a request of {0} bytes")]
     Truncated(usize),
     /// The length prefix is negative or beyond `socket.request.max.bytes`.
-    #[error("request of {length} bytes refused: the limit is {limit}")]
+    #[error("request of {length} bytes refused: the limit is {limit}{}", other_protocol(*length))]
     BadLength {
         /// As announced.
         length: i32,
@@ -54,6 +54,15 @@ pub enum FrameError {
     /// The socket failed.
     #[error("socket failed: {0}")]
     Io(#[from] std::io::Error),
+}
+
+/// What else speaks so: what should be a length is the begin of something else.
+fn other_protocol(length: i32) -> &'static str {
+    match &length.to_be_bytes() {
+        b"GET " | b"POST" | b"HEAD" | b"PUT " => "; this is HTTP, and the port is for Kafka clients",
+        [0x16, 0x03, ..] => "; this is TLS, which this port does not speak",
+        _ => "",
+    }
 }
 
 /// What a socket must offer: bytes, and a way to wait for them without a buffer.
@@ -286,6 +295,10 @@ mod tests {
         for length in [-1, i32::MIN, (1 << 18) + 1, i32::MAX] {
             let mut reader = reader(length.to_be_bytes().to_vec(), 4);
             assert!(matches!(reader.next().await, Err(FrameError::BadLength { .. })), "{length}");
+        }
+        for (sent, told) in [(b"GET / HTTP/1.1\r\n".to_vec(), "HTTP"), (vec![0x16, 3, 1, 2, 0, 1], "TLS")] {
+            let refused = reader(sent, 4).next().await.err().expect("it is no length").to_string();
+            assert!(refused.contains(told), "{refused}");
         }
         assert!(matches!(reader(vec![0, 0], 4).next().await, Err(FrameError::Truncated(4))));
         assert!(matches!(reader(framed(&[1; 9])[..8].to_vec(), 4).next().await, Err(FrameError::Truncated(9))));

@@ -145,7 +145,10 @@ pub enum OpenError {
         position: Position,
     },
     /// What stands at a position is not its frame.
-    #[error("the log is unreadable at position {position}: {source}")]
+    #[error(
+        "the log is unreadable at position {position}, the object whose name ends so: {source}; put back what it was, for \
+         example from the bucket's versions, or run `kafscale recover`"
+    )]
     Corrupt {
         /// Where.
         position: Position,
