@@ -131,6 +131,9 @@ enum Undone {
     /// The entry got no verdict.
     #[error("entry: {0}")]
     Entry(#[from] crate::write::EntryError),
+    /// Another job was sooner.
+    #[error("the records were replaced meanwhile")]
+    Replaced,
     /// What was read does not make an object.
     #[error("{0}")]
     Unfit(String),

@@ -154,7 +154,7 @@ impl Rewriter {
             Undone::OtherBytes(_) | Undone::Source(crate::read::LoadError::Corrupt(_)) => {
                 tracing::error!(%error, "records cannot be rewritten");
             }
-            Undone::Source(_) | Undone::Unfit(_) => {
+            Undone::Source(_) | Undone::Replaced | Undone::Unfit(_) => {
                 tracing::info!(%error, "records were not rewritten; they are tried again later");
             }
         }

@@ -11,6 +11,9 @@ pub struct CleaningConfig {
     pub min_lag_ms: i64,
     /// `max.compaction.lag.ms`.
     pub max_lag_ms: i64,
+    /// When Apache Kafka closes the segment of a record at the latest, so that it can be compacted: `segment.ms`, or
+    /// `max.compaction.lag.ms` if that is sooner.
+    pub roll_ms: i64,
     /// `min.cleanable.dirty.ratio`.
     pub dirty_ratio_min: f64,
     /// `delete.retention.ms`.
@@ -22,10 +25,12 @@ impl CleaningConfig {
     pub fn new(layers: &Layers<'_>) -> Self {
         let value = |name: &str| layers.value(topic::definition(name).expect("it is in the table")).trim();
         let number = |name: &str, default: i64| value(name).parse().unwrap_or(default);
+        let max_lag_ms = number("max.compaction.lag.ms", i64::MAX);
         Self {
             compact: topic::has_policy(layers, "compact"),
             min_lag_ms: number("min.compaction.lag.ms", 0),
-            max_lag_ms: number("max.compaction.lag.ms", i64::MAX),
+            max_lag_ms,
+            roll_ms: number("segment.ms", i64::MAX).min(max_lag_ms),
             dirty_ratio_min: value("min.cleanable.dirty.ratio").parse().unwrap_or(0.5),
             delete_retention_ms: number("delete.retention.ms", 86_400_000),
         }

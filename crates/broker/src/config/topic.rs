@@ -37,7 +37,7 @@ pub const DEFINITIONS: &[Definition] = definitions! {
     "local.retention.bytes", Long(-2, i64::MAX), "-2", Accepted, "All data is in the object store.";
     "local.retention.ms", Long(-2, i64::MAX), "-2", Accepted, "All data is in the object store.";
     "max.compaction.lag.ms", Long(1, i64::MAX), MAX, Enforced,
-        "How old a record becomes at most before it is compacted, once it was merged.";
+        "How old a record becomes at most before it is compacted.";
     "max.message.bytes", Int(0, I32), "1048588", Enforced, "The largest record batch.";
     "message.timestamp.after.max.ms", Long(0, i64::MAX), "3600000", Enforced,
         "How far a batch's max timestamp may be ahead of the broker's clock.";
@@ -63,7 +63,7 @@ pub const DEFINITIONS: &[Definition] = definitions! {
     "segment.index.bytes", Int(4, I32), "10485760", Accepted, "There are no index files.";
     "segment.jitter.ms", Long(0, i64::MAX), "0", Accepted, "Segments are made one after the other anyway.";
     "segment.ms", Long(1, i64::MAX), "604800000", Enforced,
-        "After this time records are in a segment; the broker's segment-age is a bound as well, and a minute the least.";
+        "After this time records are in a segment, and those of a compacted topic may be compacted; the broker's segment-age is a bound as well, and a minute the least for a segment.";
     "unclean.leader.election.enable", Boolean, "false", Accepted, "There are no leaders to elect.";
 };
 

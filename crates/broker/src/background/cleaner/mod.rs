@@ -94,6 +94,8 @@ impl Cleaner {
             match self.work(&work).await {
                 Ok(()) => {}
                 Err(error @ (Undone::Store(_) | Undone::Entry(_))) => return Err(error),
+                // The next round does it with what stands there now.
+                Err(Undone::Replaced) => {}
                 Err(error) => {
                     match error {
                         Undone::OtherBytes(_) | Undone::Source(crate::read::LoadError::Corrupt(_)) => {
@@ -158,7 +160,7 @@ impl Cleaner {
             let is_full = self.draft.bytes >= context.settings.merge_bytes;
             // The next step stands on this one.
             if (is_full || !is_over) && self.flush().await?.contains(&work.partition) {
-                return Err(Undone::Unfit("the records were replaced meanwhile".to_owned()));
+                return Err(Undone::Replaced);
             }
             if is_over {
                 return Ok(());
@@ -203,7 +205,7 @@ impl Cleaner {
             context.metrics.cleaned(outcome.bytes);
             context.billed_again(outcome.bytes);
             if outcome.swaps.iter().any(|(_, swap)| swap.is_err()) {
-                return Err(Undone::Unfit("the segment was replaced meanwhile".to_owned()));
+                return Err(Undone::Replaced);
             }
         }
     }

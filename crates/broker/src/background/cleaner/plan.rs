@@ -1,7 +1,7 @@
 //! Which partitions are to be cleaned, and how far: a pure choice from the state.
 //!
-//! Cleaned is what was merged, so that the newest records are left in peace as Kafka leaves its active segment: up to the
-//! first record that lies where a flush put it, that a transaction holds back, or that is younger than
+//! The newest records are left in peace, as Kafka leaves its active segment: cleaned is what was merged, or is so old that
+//! Kafka would have closed its segment, up to the first record that a transaction holds back or that is younger than
 //! `min.compaction.lag.ms`. It is due when the dirty part is large enough, when a dirty record becomes older than
 //! `max.compaction.lag.ms`, or when tombstones may go. The age of a record is that of the youngest in its extent, and never
 //! less than the time since the last pass.
@@ -15,6 +15,10 @@ use crate::{
 
 /// Above all extents that are merged by their level, so that merging leaves cleaned ones alone.
 pub const LEVEL: u8 = 2;
+/// What a flush wrote.
+const FLUSHED: u8 = 0;
+/// What lies in a segment.
+const SEGMENT: u8 = u8::MAX;
 
 /// What is to be done with a partition.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,12 +107,9 @@ fn outlook_at(state: &State, partition: Handle, node_id: i32, now_ms: i64) -> Ou
     let (mut bytes, mut dirty_bytes, mut limit, mut oldest_ms) = (0, 0, clean_to, None);
     let mut old_enough_ms = None;
     for extent in view.extents_from(log_start) {
-        if !is_settled(&view, &extent) {
-            break;
-        }
-        let old_ms = extent.max_timestamp.saturating_add(config.min_lag_ms);
-        if config.min_lag_ms > 0 && old_ms > now_ms {
-            old_enough_ms = Some(old_ms);
+        let Some(settled_ms) = settled_ms(&view, &extent, &config) else { break };
+        if settled_ms > now_ms {
+            old_enough_ms = Some(settled_ms);
             break;
         }
         bytes += u64::from(extent.len);
@@ -131,7 +132,9 @@ fn outlook_at(state: &State, partition: Handle, node_id: i32, now_ms: i64) -> Ou
         () if dirty_bytes > 0 && ratio > config.dirty_ratio_min => ratio,
         () if has_come(horizon_ms) => ratio,
         () => {
-            let times = [old_enough_ms, late_ms, horizon_ms].into_iter().flatten();
+            // Nobody tells of what flushes write.
+            let flushed_ms = Some(now_ms.saturating_add(config.roll_ms));
+            let times = [old_enough_ms, late_ms, horizon_ms, flushed_ms].into_iter().flatten();
             return Outlook::Idle { again_ms: times.filter(|at| *at < i64::MAX).min() };
         }
     };
@@ -140,9 +143,19 @@ fn outlook_at(state: &State, partition: Handle, node_id: i32, now_ms: i64) -> Ou
     Outlook::Due(Work { partition, job, dirty_bytes, urgency })
 }
 
-/// Whether an extent is merged, and no transaction holds it back.
-fn is_settled(view: &PartitionView<'_>, extent: &ExtentView) -> bool {
-    (1..u8::MAX).contains(&extent.place.level()) && extent.end_offset <= view.last_stable_offset()
+/// From when on an extent may be cleaned; none if something else must happen before.
+fn settled_ms(view: &PartitionView<'_>, extent: &ExtentView, config: &CleaningConfig) -> Option<i64> {
+    if extent.end_offset > view.last_stable_offset() {
+        return None;
+    }
+    let old = |lag_ms: i64| extent.max_timestamp.saturating_add(lag_ms);
+    let young_until = if config.min_lag_ms > 0 { old(config.min_lag_ms) } else { i64::MIN };
+    match extent.place.level() {
+        SEGMENT => None,
+        // What has no time waits until it is merged.
+        FLUSHED => (extent.max_timestamp >= 0).then(|| old(config.roll_ms).max(young_until)),
+        _ => Some(young_until),
+    }
 }
 
 /// Adjacent extents that one step of a pass replaces.
@@ -171,7 +184,7 @@ pub fn tiles(state: &State, partition: Handle, node_id: i32, at: i64, until: i64
     let (mut extents, mut bytes) = (Vec::new(), 0);
     for extent in view.extents_from(at).take_while(|extent| extent.base_offset < until) {
         bytes += u64::from(extent.len);
-        if !(1..u8::MAX).contains(&extent.place.level()) || (!extents.is_empty() && bytes > bytes_max) {
+        if extent.place.level() == SEGMENT || (!extents.is_empty() && bytes > bytes_max) {
             break;
         }
         extents.push(Extent::from(extent));

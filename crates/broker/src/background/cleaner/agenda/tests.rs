@@ -82,13 +82,15 @@ fn ten_thousand_that_are_idle_are_looked_at_once() {
 
 #[test]
 fn what_time_makes_due_is_looked_at_when_it_has_come() {
-    let mut world = World::new(100, &[("min.cleanable.dirty.ratio", "1"), ("max.compaction.lag.ms", "500")]);
+    let mut world = World::new(5, &[("min.cleanable.dirty.ratio", "1"), ("max.compaction.lag.ms", "500")]);
     world.merged(3, 100);
-    assert_eq!((world.look_at(NOW).len(), world.due()), (100, vec![]));
+    assert_eq!((world.look_at(NOW).len(), world.due()), (5, vec![]));
     world.made.now_ms += 499;
     assert_eq!(world.look_at(NOW), [0; 0]);
     world.made.now_ms += 1;
-    assert_eq!(world.looks(NOW), (true, vec![3]), "the log knows the time, the state does not");
+    // What flushes write to the others may be as old by now, and nobody tells of that.
+    assert_eq!(world.looks(NOW), (true, vec![0, 1, 2, 3, 4]), "the log knows the time, the state does not");
+    assert_eq!(world.due(), [0; 0]);
     world.say(|made| made.clean(0, None));
     assert_eq!((world.look_at(NOW), world.due()), (vec![3], vec![3]));
 }

@@ -22,6 +22,26 @@ fn what_was_merged_is_cleaned_and_what_was_flushed_is_left_alone() {
 }
 
 #[test]
+fn what_was_flushed_is_cleaned_where_kafka_would_have_closed_its_segment() {
+    for (settings, closed_ms) in [
+        (&[("segment.ms", "500")][..], 500),
+        (&[("segment.ms", "500"), ("max.compaction.lag.ms", "100")], 100),
+        (&[("segment.ms", "500"), ("min.compaction.lag.ms", "700")], 700),
+    ] {
+        let mut made = Made::new(settings);
+        made.write(100);
+        made.write(100);
+        let again_ms = made.now_ms + closed_ms;
+        made.now_ms += closed_ms - 1;
+        assert_eq!(made.outlook(), Outlook::Idle { again_ms: Some(again_ms) }, "{settings:?}");
+        made.now_ms += 1;
+        assert_eq!(made.range(), Some((0, 20)), "{settings:?}");
+        let tiles = tiles(&made.state, made.at, 0, 0, 20, 1_000).expect("both");
+        assert_eq!((tiles.first, tiles.end), (0, 20));
+    }
+}
+
+#[test]
 fn min_cleanable_dirty_ratio_is_a_part_of_all_bytes() {
     let mut made = Made::new(&[("min.cleanable.dirty.ratio", "0.3")]);
     made.merged(100);
@@ -108,11 +128,9 @@ fn segments_of_before_are_moved_first_and_a_claim_is_left_to_itself() {
 fn steps_are_bounded_and_go_as_far_as_keys_are_noted() {
     let mut made = Made::new(&[]);
     (0..4).for_each(|_| made.merged(100));
-    made.write(100);
     let step = |at, until, bytes| tiles(&made.state, 0, 0, at, until, bytes).map(|tiles| (tiles.first, tiles.end));
     assert_eq!(step(0, 40, 250), Some((0, 20)));
     assert_eq!(step(20, 40, 250), Some((20, 40)));
     assert_eq!(step(0, 40, 1), Some((0, 10)), "one at least");
     assert_eq!(step(0, 15, 1 << 20), Some((0, 20)), "the extent that the keys end in belongs to it");
-    assert_eq!(step(40, 50, 1 << 20), None, "what was flushed is nobody's to clean");
 }
