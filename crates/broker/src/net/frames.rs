@@ -297,7 +297,7 @@ mod tests {
             assert!(matches!(reader.next().await, Err(FrameError::BadLength { .. })), "{length}");
         }
         for (sent, told) in [(b"GET / HTTP/1.1\r\n".to_vec(), "HTTP"), (vec![0x16, 3, 1, 2, 0, 1], "TLS")] {
-            let refused = reader(sent, 4).next().await.err().expect("it is no length").to_string();
+            let refused = reader(sent, 4).next().await.expect_err("it is no length").to_string();
             assert!(refused.contains(told), "{refused}");
         }
         assert!(matches!(reader(vec![0, 0], 4).next().await, Err(FrameError::Truncated(4))));

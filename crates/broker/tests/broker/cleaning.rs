@@ -61,15 +61,19 @@ async fn cleaning(world: &World, memory: &Arc<MemoryStore>, step: u64) -> (Proce
     let broker = process.cluster.start().await;
     let client = Client::connect(&broker);
     client.create_topic("t", 1, &SETTINGS).await;
-    for (key, value) in WRITTEN {
-        let record = BatchBuilder::new(Codec::None).record(NOW_MS, Some(key.as_bytes()), value.map(str::as_bytes));
-        client.produce("t", 0, record.build()).await.offset();
-        world.sleep(2 * MERGE).await;
-    }
+    write(world, &client, 2 * MERGE).await;
     assert_eq!(places(&broker).len(), WRITTEN.len(), "each was merged by itself");
     process.store.hold(|name| name.starts_with(MERGED));
     process.store.is_holding().await;
     (process, broker, client)
+}
+
+async fn write(world: &World, client: &Client, pause: Duration) {
+    for (key, value) in WRITTEN {
+        let record = BatchBuilder::new(Codec::None).record(NOW_MS, Some(key.as_bytes()), value.map(str::as_bytes));
+        client.produce("t", 0, record.build()).await.offset();
+        world.sleep(pause).await;
+    }
 }
 
 /// Where the records of all partitions lie.
@@ -158,4 +162,29 @@ fn a_topic_made_anew_meanwhile_has_nothing_of_the_old_one() {
         assert_eq!(values(&client, 0).await, BTreeMap::from(last));
         assert_eq!(orphans(&broker, &memory).await, [""; 0]);
     });
+}
+
+/// `segment.ms` and `max.compaction.lag.ms` are kept though nothing is merged, in a topic that was made a moment ago.
+#[test]
+fn what_kafka_would_have_closed_a_segment_of_is_compacted_where_it_was_flushed() {
+    for settings in [
+        [("cleanup.policy", "compact"), ("segment.ms", "500")],
+        [("cleanup.policy", "compact"), ("max.compaction.lag.ms", "500")],
+    ] {
+        story(move |world: World, memory| async move {
+            let mut process = Process::new(&world, &memory);
+            process.cluster.settings.life.merge_interval = CLEAN;
+            let broker = process.cluster.start().await;
+            let client = Client::connect(&broker);
+            world.sleep(Duration::from_secs(60)).await;
+            client.create_topic("t", 1, &settings).await;
+            world.sleep(Duration::from_secs(60)).await;
+            write(&world, &client, Duration::from_millis(100)).await;
+            world.sleep(2 * process.cluster.settings.life.clean_interval).await;
+            let text = |value: &str| Some(value.to_owned());
+            let left = [("a", text("3")), ("b", text("3")), ("c", text("2")), ("gone", None)];
+            let left = left.map(|(key, value)| (key.to_owned(), value));
+            assert_eq!(values(&client, 0).await, BTreeMap::from(left), "{settings:?}");
+        });
+    }
 }

@@ -41,8 +41,8 @@ pub struct Applied {
     pub verdicts: Vec<Verdict>,
     /// Partitions that grew or ceased to exist.
     pub touched: Vec<Handle>,
-    /// Partitions whose records lie elsewhere now, begin later, or are cleaner, or whose topics have other settings or are
-    /// gone. May name one twice.
+    /// Partitions that are new, or whose records lie elsewhere now, begin later, or are cleaner, or whose topics have other
+    /// settings or are gone. May name one twice.
     pub changed: Vec<Handle>,
     /// Settings of brokers changed, which count for topics that have none of their own.
     pub defaults_changed: bool,
@@ -149,9 +149,9 @@ impl State {
             Entry::Sequencer(entry) => self.apply_sequencer(frame.facts, entry),
             Entry::BrokerJoined(entry) => self.apply_broker_joined(frame.facts, entry),
             Entry::BrokerGone(entry) => self.apply_broker_gone(entry),
-            Entry::TopicCreated(entry) => self.apply_topic_created(frame.facts, entry),
+            Entry::TopicCreated(entry) => self.apply_topic_created(frame, entry),
             Entry::TopicDeleted(entry) => self.apply_topic_deleted(frame, entry),
-            Entry::PartitionsAdded(entry) => self.apply_partitions_added(entry),
+            Entry::PartitionsAdded(entry) => self.apply_partitions_added(frame, entry),
             Entry::ConfigSet(entry) => self.apply_config_set(frame, entry),
             Entry::NamedConfigSet(entry) => self.apply_named_config_set(entry),
             Entry::Commit(entry) => self.apply_commit(frame, entry),

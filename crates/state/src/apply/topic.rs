@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Frame;
 use super::config::are_settings;
-use super::{Frame, FrameFacts};
 use crate::entry::{PartitionsAdded, TopicCreated, TopicDeleted};
 use crate::limits::{DELETED_NAMES_MAX, NAME_BYTES_MAX};
 use crate::object::Grave;
@@ -13,7 +13,7 @@ use crate::verdict::{Refused, Verdict};
 use crate::{State, slot};
 
 impl State {
-    pub(super) fn apply_topic_created(&mut self, facts: FrameFacts, entry: &TopicCreated) -> Result<Verdict, Refused> {
+    pub(super) fn apply_topic_created(&mut self, frame: &mut Frame, entry: &TopicCreated) -> Result<Verdict, Refused> {
         if !is_name(&entry.name) || !(entry.namespace.is_empty() || is_name(&entry.namespace)) {
             return Err(Refused::InvalidName);
         }
@@ -37,7 +37,7 @@ impl State {
             namespace: entry.namespace.clone(),
             name: entry.name.clone(),
             id: entry.id,
-            created_at: facts.position,
+            created_at: frame.facts.position,
             replaced_at: replaced.map(|deleted| deleted.position),
             settings: entry.settings.clone(),
             handles: Vec::new(),
@@ -45,6 +45,7 @@ impl State {
         };
         topics.insert(topic);
         let handles = self.add_partitions(number, 0, entry.partitions);
+        frame.changed.extend(handles.iter());
         Ok(Verdict::TopicCreated { handles })
     }
 
@@ -69,7 +70,11 @@ impl State {
         Ok(Verdict::Done)
     }
 
-    pub(super) fn apply_partitions_added(&mut self, entry: &PartitionsAdded) -> Result<Verdict, Refused> {
+    pub(super) fn apply_partitions_added(
+        &mut self,
+        frame: &mut Frame,
+        entry: &PartitionsAdded,
+    ) -> Result<Verdict, Refused> {
         let topic = self.topic_by_id(entry.id).ok_or(Refused::UnknownTopic)?;
         let (number, before) = (topic.number, topic.partition_count());
         if before != entry.before || entry.after <= before {
@@ -77,6 +82,7 @@ impl State {
         }
         self.check_partitions(before, entry.after)?;
         let handles = self.add_partitions(number, before, entry.after - before);
+        frame.changed.extend(handles.iter());
         Ok(Verdict::PartitionsAdded { handles })
     }
 
