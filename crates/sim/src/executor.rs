@@ -14,23 +14,26 @@
 //!   none ready: clock jumps to the next timer or event; nothing there either: stuck, which is a bug to report
 //! ```
 
+mod node;
+mod sleep;
+
 use std::{
     collections::BTreeMap,
     future::Future,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Wake, Waker},
     time::Duration,
 };
 
-use kafscale_runtime::{BoxFuture, Handle, Instant, Runtime};
+use kafscale_runtime::{BoxFuture, Instant};
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 use crate::rng::{Rng, mix};
+pub use node::{Call, Node};
+use sleep::Sleep;
 
 /// Unix time in milliseconds at which every world begins.
 pub const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -190,7 +193,7 @@ impl World {
             wall_offset_ms: 0,
             rng,
         });
-        Node { world: self.clone(), id }
+        Node::new(self, id)
     }
 
     /// Lets `event` happen `delay` from now whoever is dead by then: what is on its way in the network or in the store.
@@ -203,7 +206,7 @@ impl World {
     /// Completes `delay` from now. For directors; nodes sleep through their runtime.
     pub fn sleep(&self, delay: Duration) -> BoxFuture<'static, ()> {
         let deadline = self.now() + delay;
-        Box::pin(Sleep { world: self.clone(), deadline, node: None, timer: None })
+        Box::pin(Sleep::new(self, deadline, None))
     }
 
     /// Counts that something worth seeing has happened.
@@ -253,7 +256,7 @@ impl World {
         let mut steps_at_instant = (Duration::ZERO, 0_u64);
         loop {
             self.bury();
-            if let Ok(output) = end.0.try_recv() {
+            if let Some(output) = end.ended() {
                 return Ok(output);
             }
             let now = self.now();
@@ -417,164 +420,6 @@ impl Core {
     }
 }
 
-/// A simulated process. Cloning gives another handle to it.
-#[derive(Clone)]
-pub struct Node {
-    world: World,
-    id: usize,
-}
-
-impl Node {
-    /// The world that it lives in.
-    pub fn world(&self) -> &World {
-        &self.world
-    }
-
-    /// Its name.
-    pub fn name(&self) -> String {
-        self.world.0.core.lock().nodes[self.id].name.clone()
-    }
-
-    /// The seam through which the code under test sees this world.
-    pub fn runtime(&self) -> Handle {
-        Arc::new(self.clone())
-    }
-
-    /// Runs `future` on this node; awaiting the call gives its output, or nothing if the node died first.
-    pub fn call<T: Send + 'static>(
-        &self,
-        name: &'static str,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> Call<T> {
-        let (sender, receiver) = oneshot::channel();
-        self.world.spawn(
-            self.id,
-            name,
-            Box::pin(async move {
-                let output = future.await;
-                // Nobody may care any more.
-                let _ = sender.send(output);
-            }),
-        );
-        Call(receiver)
-    }
-
-    /// Ends the process as `kill -9` does: from here on none of its code runs.
-    pub fn kill(&self) {
-        let mut core = self.world.0.core.lock();
-        if core.nodes[self.id].alive {
-            core.nodes[self.id].alive = false;
-            core.doomed.push(self.id);
-            let name = core.nodes[self.id].name.clone();
-            core.step("kill", &name);
-        }
-    }
-
-    /// Whether it was not killed.
-    pub fn is_alive(&self) -> bool {
-        self.world.0.core.lock().nodes[self.id].alive
-    }
-
-    /// Stops all of its tasks where they are (a suspended machine); its clocks go on.
-    pub fn pause(&self) {
-        let mut core = self.world.0.core.lock();
-        core.nodes[self.id].paused = true;
-        let name = core.nodes[self.id].name.clone();
-        core.step("pause", &name);
-    }
-
-    /// Lets a paused process go on.
-    pub fn resume(&self) {
-        let mut core = self.world.0.core.lock();
-        core.nodes[self.id].paused = false;
-        let held = std::mem::take(&mut core.nodes[self.id].held);
-        let name = core.nodes[self.id].name.clone();
-        core.step("go on", &name);
-        self.world.0.ready.lock().extend(held);
-    }
-
-    /// Moves its system clock against the true time.
-    pub fn set_wall_offset_ms(&self, offset_ms: i64) {
-        self.world.0.core.lock().nodes[self.id].wall_offset_ms = offset_ms;
-    }
-}
-
-impl Runtime for Node {
-    fn now(&self) -> Instant {
-        self.world.now()
-    }
-
-    fn wall_clock_ms(&self) -> i64 {
-        let core = self.world.0.core.lock();
-        let passed = i64::try_from(core.now.as_millis()).expect("a run is short");
-        EPOCH_MS + passed + core.nodes[self.id].wall_offset_ms
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        let deadline = self.world.now().saturating_add(duration);
-        Box::pin(Sleep { world: self.world.clone(), deadline, node: Some(self.id), timer: None })
-    }
-
-    fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
-        self.world.spawn(self.id, name, task);
-    }
-
-    fn random_u64(&self) -> u64 {
-        self.world.0.core.lock().nodes[self.id].rng.bits()
-    }
-}
-
-/// What a node was asked to do. Dropping it does not stop the work.
-pub struct Call<T>(oneshot::Receiver<T>);
-
-impl<T> Future for Call<T> {
-    type Output = Option<T>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        Pin::new(&mut self.0).poll(context).map(Result::ok)
-    }
-}
-
-struct Sleep {
-    world: World,
-    deadline: Instant,
-    node: Option<usize>,
-    timer: Option<TimerKey>,
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let world = self.world.clone();
-        let mut core = world.0.core.lock();
-        if core.now >= self.deadline {
-            return Poll::Ready(());
-        }
-        if self.node.is_some_and(|node| !core.nodes[node].alive) {
-            return Poll::Pending;
-        }
-        let key = match self.timer {
-            Some(key) => key,
-            None => {
-                let delay = self.deadline - core.now;
-                *self.timer.insert(core.timer_key(delay))
-            }
-        };
-        core.timers.insert(key, Event::Wake(context.waker().clone()));
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let Some(key) = self.timer {
-            let event = self.world.0.core.lock().timers.remove(&key);
-            drop(event);
-        }
-    }
-}
-
 fn fold(hash: u64, bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -582,93 +427,4 @@ fn fold(hash: u64, bytes: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn the_clock_jumps_and_a_killed_node_never_runs_again() {
-        let world = World::new(7);
-        let inner = world.clone();
-        let (beats, killed_at) = world
-            .run(SECOND * 100, async move {
-                let beats = Arc::new(Mutex::new(0));
-                let node = inner.node("n");
-                let (runtime, counter) = (node.runtime(), Arc::clone(&beats));
-                drop(node.call("beat", async move {
-                    loop {
-                        runtime.sleep(SECOND).await;
-                        *counter.lock() += 1;
-                    }
-                }));
-                inner.sleep(Duration::from_millis(5_500)).await;
-                node.kill();
-                let at = *beats.lock();
-                inner.sleep(SECOND * 20).await;
-                assert!(node.call("late", async {}).await.is_none());
-                (*beats.lock(), at)
-            })
-            .expect("ends");
-        assert_eq!((beats, killed_at), (5, 5));
-    }
-
-    #[test]
-    fn a_paused_node_holds_still_and_goes_on_later() {
-        let world = World::new(7);
-        let inner = world.clone();
-        let waited = world.run(SECOND * 100, async move {
-            let node = inner.node("n");
-            let runtime = node.runtime();
-            let call = node.call("nap", async move {
-                runtime.sleep(SECOND).await;
-                runtime.now()
-            });
-            inner.sleep(SECOND / 2).await;
-            node.pause();
-            inner.sleep(SECOND * 9 - SECOND / 2).await;
-            node.resume();
-            call.await.expect("alive")
-        });
-        assert_eq!(waited.expect("ends").as_secs(), 9);
-    }
-
-    #[test]
-    fn waiting_for_ever_and_for_too_long_are_told_apart() {
-        let world = World::new(1);
-        let stuck = world.run(SECOND, std::future::pending::<()>());
-        assert!(matches!(stuck, Err(Halt::Stuck { .. })), "{stuck:?}");
-        let world = World::new(1);
-        let inner = world.clone();
-        let overran = world.run(SECOND, async move { inner.sleep(SECOND * 5).await });
-        assert!(matches!(overran, Err(Halt::Overran { .. })), "{overran:?}");
-    }
-
-    #[test]
-    fn seeds_decide_the_order_and_only_they() {
-        let order = |seed: u64| {
-            let world = World::new(seed);
-            let inner = world.clone();
-            let order = world.run(SECOND, async move {
-                let seen = Arc::new(Mutex::new(Vec::new()));
-                for index in 0..6 {
-                    let seen = Arc::clone(&seen);
-                    drop(inner.node("n").call("t", async move { seen.lock().push(index) }));
-                }
-                inner.sleep(Duration::from_millis(100)).await;
-                std::mem::take(&mut *seen.lock())
-            });
-            (order.expect("ends"), world.trace())
-        };
-        assert_eq!(order(3), order(3));
-        assert!((0..10).any(|seed| order(seed).0 != order(seed + 1).0));
-    }
-
-    #[test]
-    fn wall_clocks_differ_per_node() {
-        let world = World::new(1);
-        let (a, b) = (world.node("a"), world.node("b"));
-        b.set_wall_offset_ms(-5_000);
-        assert_eq!(a.wall_clock_ms() - b.wall_clock_ms(), 5_000);
-    }
-}
+mod tests;
