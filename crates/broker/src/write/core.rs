@@ -86,6 +86,8 @@ pub struct Core {
     create_latency: Duration,
     /// The store is known not to answer.
     away: bool,
+    /// There was no room for extents when last something came in.
+    full: bool,
     stopped: bool,
 }
 
@@ -109,6 +111,7 @@ impl Core {
             freed_at: now,
             create_latency: facts.put_latency_hint,
             away: false,
+            full: false,
             stopped: false,
         }
     }
@@ -121,6 +124,7 @@ impl Core {
     /// A request's batches arrive; all from one connection.
     pub fn produce(&mut self, connection: ConnectionId, appends: Vec<Append>, judge: &dyn Judge, now: Instant) {
         self.quiet.sent(connection, now);
+        self.full = judge.backlog().is_full();
         for append in appends {
             self.admit(append, now + HOLD, judge, now);
         }
@@ -177,7 +181,7 @@ impl Core {
         let out_of_order = Judged::Refuse { error: Error::OutOfOrderSequence, may_change: true };
         if let Some((id, claim)) = append.claim() {
             match self.pending.relate(append.partition, id, claim, &append.waiting) {
-                Relation::Next => return self.take_in(more, judge, now),
+                Relation::Next => return self.take_in(more, now),
                 // Those who wait were moved to the batch that it repeats: nobody is left to be answered here.
                 Relation::Joined => return Judged::Refuse { error: Error::DuplicateSequence, may_change: false },
                 Relation::OlderEpoch => {
@@ -191,14 +195,14 @@ impl Core {
                 decided => return decided,
             }
         }
-        self.take_in(more, judge, now)
+        self.take_in(more, now)
     }
 
     /// What is in order is taken in where there is room: apply would refuse every extent beyond it, after its bytes were
     /// uploaded.
-    fn take_in(&self, more: u64, judge: &dyn Judge, now: Instant) -> Judged {
+    fn take_in(&self, more: u64, now: Instant) -> Judged {
         let refuse = |error| Judged::Refuse { error, may_change: false };
-        if judge.backlog().is_full() {
+        if self.full {
             return refuse(Error::Backlog);
         }
         if self.is_closed(more, now) { refuse(Error::StoreStalled) } else { Judged::Accept }
@@ -240,6 +244,7 @@ impl Core {
     /// Decides what the flush task does, and closes the buffer if it is time.
     pub fn step(&mut self, judge: &dyn Judge, now: Instant) -> Step {
         if self.held.iter().any(|held| held.until <= now) {
+            self.full = judge.backlog().is_full();
             self.retry_held(judge, now);
         }
         let held_until = self.held.iter().map(|held| held.until).min();

@@ -11,7 +11,7 @@ use kafscale_lab::{
 };
 use kafscale_store::profile::Dialect;
 
-use crate::harness::{Bucket, Foreign, Producer, ordinary_day, rules, story_in, ten_minutes_of};
+use crate::harness::{Bucket, Foreign, Producer, fences, ordinary_day, rules, story_in, ten_minutes_of};
 
 fn azure_story<F>(rules: Vec<Rule>, tell: impl FnOnce(Bucket) -> F)
 where
@@ -25,20 +25,6 @@ fn container(bucket: &Bucket) -> &AzureDouble {
         Some(Foreign::Azure(azure)) => azure,
         _ => unreachable!("the story is Azure's"),
     }
-}
-
-/// Another broker takes over, and the older one meets blobs that are not its own.
-async fn fences(bucket: &Bucket) {
-    let older = bucket.process().start().await;
-    let mut producer = Producer::new(bucket, &older).await;
-    producer.produce().await;
-    let newer = bucket.process().start().await;
-    older.barrier().await.expect_err("another one has taken over");
-    let Ended::Fenced(reason) = older.ended().await else { panic!("it is fenced") };
-    assert!(reason.contains("has taken over"), "{reason}");
-    producer.move_to(&newer);
-    producer.produce().await;
-    producer.finds_everything().await;
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! Google Cloud Storage in its own dialect.
 
-use kafscale_broker::Ended;
 use kafscale_lab::quirks::{Rule, rule};
 use kafscale_store::profile::Dialect;
 
-use crate::harness::{Bucket, Producer, ordinary_day, rules, story_in, ten_minutes_of};
+use crate::harness::{Bucket, fences, ordinary_day, rules, story_in, ten_minutes_of};
 
 fn google_story<F>(rules: Vec<Rule>, tell: impl FnOnce(Bucket) -> F)
 where
@@ -25,18 +24,7 @@ fn gcs_native_429_of_a_name_and_408_and_503_for_a_day() {
 
 #[test]
 fn gcs_native_412_of_generation_zero_fences_the_older_broker() {
-    google_story(Vec::new(), |bucket| async move {
-        let older = bucket.process().cluster.start().await;
-        let mut producer = Producer::new(&bucket, &older).await;
-        producer.produce().await;
-        let newer = bucket.process().cluster.start().await;
-        older.barrier().await.expect_err("another one has taken over");
-        let Ended::Fenced(reason) = older.ended().await else { panic!("it is fenced") };
-        assert!(reason.contains("has taken over"), "{reason}");
-        producer.move_to(&newer);
-        producer.produce().await;
-        producer.finds_everything().await;
-    });
+    google_story(Vec::new(), |bucket| async move { fences(&bucket).await });
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::Method;
-use kafscale_broker::{Broker, Settings, StartError, Stores};
+use kafscale_broker::{Broker, Ended, Settings, StartError, Stores};
 use kafscale_lab::{
     double::{AzureDouble, Container, Double, GcsDouble, S3Double},
     exchange::{Answer, Asked},
@@ -363,6 +363,20 @@ async fn everything(runtime: &dyn Runtime, client: &Client) -> Vec<(i64, i64)> {
             return found;
         }
     }
+}
+
+/// Another broker takes over, and the older one meets objects that are not its own.
+pub async fn fences(bucket: &Bucket) {
+    let older = bucket.process().start().await;
+    let mut producer = Producer::new(bucket, &older).await;
+    producer.produce().await;
+    let newer = bucket.process().start().await;
+    older.barrier().await.expect_err("another one has taken over");
+    let Ended::Fenced(reason) = older.ended().await else { panic!("it is fenced") };
+    assert!(reason.contains("has taken over"), "{reason}");
+    producer.move_to(&newer);
+    producer.produce().await;
+    producer.finds_everything().await;
 }
 
 /// Four hours of light load with snapshots, trimming and deletions, a death, and a start from what is stored.

@@ -175,13 +175,7 @@ impl State {
             Answer { status: 416, .. } => error(416, "InvalidRange"),
             answer => answer,
         };
-        match asked.method {
-            Method::HEAD => {
-                let len = answer.body.len();
-                Answer { body: Bytes::new(), ..answer }.with("content-length", len)
-            }
-            _ => answer,
-        }
+        answer.to(&asked.method)
     }
 
     fn delete(&mut self, key: &str) -> Answer {

@@ -184,13 +184,7 @@ impl State {
         };
         let described = described(object.generation).with("last-modified", "Mon, 23 Nov 2026 00:00:00 GMT");
         let answer = part(&object.content, asked.header("range"), described);
-        match asked.method {
-            Method::HEAD => {
-                let len = answer.body.len();
-                Answer { body: Bytes::new(), ..answer }.with("content-length", len)
-            }
-            _ => answer,
-        }
+        answer.to(&asked.method)
     }
 
     fn delete(&mut self, key: &str) -> Answer {

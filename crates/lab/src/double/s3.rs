@@ -234,13 +234,7 @@ impl State {
             .with("last-modified", "Mon, 23 Nov 2026 00:00:00 GMT")
             .with("accept-ranges", "bytes");
         let answer = part(&object.content, asked.header("range"), described);
-        match asked.method {
-            Method::HEAD => {
-                let len = answer.body.len();
-                Answer { body: Bytes::new(), ..answer }.with("content-length", len)
-            }
-            _ => answer,
-        }
+        answer.to(&asked.method)
     }
 
     fn list(&self, asked: &Asked) -> Answer {

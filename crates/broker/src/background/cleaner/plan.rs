@@ -15,10 +15,6 @@ use crate::{
 
 /// Above all extents that are merged by their level, so that merging leaves cleaned ones alone.
 pub const LEVEL: u8 = 2;
-/// What a flush wrote.
-const FLUSHED: u8 = 0;
-/// What lies in a segment.
-const SEGMENT: u8 = u8::MAX;
 
 /// What is to be done with a partition.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -150,11 +146,11 @@ fn settled_ms(view: &PartitionView<'_>, extent: &ExtentView, config: &CleaningCo
     }
     let old = |lag_ms: i64| extent.max_timestamp.saturating_add(lag_ms);
     let young_until = if config.min_lag_ms > 0 { old(config.min_lag_ms) } else { i64::MIN };
-    match extent.place.level() {
-        SEGMENT => None,
-        // What has no time waits until it is merged.
-        FLUSHED => (extent.max_timestamp >= 0).then(|| old(config.roll_ms).max(young_until)),
-        _ => Some(young_until),
+    // Segments were moved before, so that what has offsets of its own was merged. What a flush wrote and has no time waits for
+    // that.
+    match extent.place.has_offsets() {
+        true => Some(young_until),
+        false => (extent.max_timestamp >= 0).then(|| old(config.roll_ms).max(young_until)),
     }
 }
 
@@ -184,7 +180,7 @@ pub fn tiles(state: &State, partition: Handle, node_id: i32, at: i64, until: i64
     let (mut extents, mut bytes) = (Vec::new(), 0);
     for extent in view.extents_from(at).take_while(|extent| extent.base_offset < until) {
         bytes += u64::from(extent.len);
-        if extent.place.level() == SEGMENT || (!extents.is_empty() && bytes > bytes_max) {
+        if !extents.is_empty() && bytes > bytes_max {
             break;
         }
         extents.push(Extent::from(extent));
