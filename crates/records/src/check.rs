@@ -8,23 +8,27 @@ use crate::{Batch, BatchError, Codec, places::Places};
 ///
 /// Records are neither copied nor kept: compressed ones are streamed.
 pub fn check(batch: &Batch<'_>, keyless_most: usize, limit: u64) -> Result<Vec<u32>, BatchError> {
+    if batch.header().attributes.codec()? != Codec::None {
+        return walk(Places::new(batch, limit)?, keyless_most);
+    }
     let mut keyless = Vec::new();
-    let mut note = |index: u32, has_key: bool| {
-        if !has_key && keyless.len() < keyless_most {
+    let opened = batch.open(batch.payload().len())?;
+    for (index, record) in (0..).zip(opened.records()) {
+        if record?.key.is_none() && keyless.len() < keyless_most {
             keyless.push(index);
         }
-    };
-    if batch.header().attributes.codec()? == Codec::None {
-        let opened = batch.open(batch.payload().len())?;
-        for (index, record) in (0..).zip(opened.records()) {
-            note(index, record?.key.is_some());
-        }
-        return Ok(keyless);
     }
-    let mut places = Places::new(batch, limit)?;
+    Ok(keyless)
+}
+
+/// The same over records as a stream.
+pub(crate) fn walk(mut places: Places<'_>, keyless_most: usize) -> Result<Vec<u32>, BatchError> {
+    let mut keyless = Vec::new();
     let mut index = 0;
     while let Some(passed) = places.next()? {
-        note(index, passed.has_key);
+        if !passed.has_key && keyless.len() < keyless_most {
+            keyless.push(index);
+        }
         index += 1;
     }
     places.end()?;

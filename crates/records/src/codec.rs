@@ -5,6 +5,7 @@
 //! really need, an LZ4 block has at most 8 MiB, and only snappy blocks come whole, which cannot grow to more than about 22
 //! times their input.
 
+pub(crate) mod contexts;
 mod zstd_frames;
 
 use std::{

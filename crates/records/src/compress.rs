@@ -3,8 +3,9 @@
 use std::io::{self, Read, Write};
 
 use flate2::write::GzEncoder;
+use zstd::zstd_safe::CParameter;
 
-use crate::{Batch, BatchError, Codec, HEADER_LEN, edit};
+use crate::{Batch, BatchError, Codec, HEADER_LEN, check::walk, codec::contexts, edit, places::Places};
 
 /// Input bytes of one Xerial block.
 const XERIAL_BLOCK: usize = 32 * 1024;
@@ -45,7 +46,9 @@ impl Compression {
                 encoder.finish().map(drop).map_err(io::Error::other)
             }
             Codec::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(output, self.level.unwrap_or(0))?;
+                let mut context = contexts::compressing()?;
+                let mut encoder = zstd::stream::write::Encoder::with_context(output, &mut context);
+                encoder.set_parameter(CParameter::CompressionLevel(self.level.unwrap_or(0)))?;
                 encoder.window_log(ZSTD_WINDOW_LOG)?;
                 feed(&mut encoder)?;
                 encoder.finish().map(drop)
@@ -64,55 +67,60 @@ impl Codec {
     }
 }
 
-/// The batch with its records compressed so. They are read as a stream of at most `opened_max` bytes; the batch that comes
-/// of it has at most `batch_max`.
+/// The batch with its records compressed so, and what [`check`](crate::check) says of it, in one pass. They are read as a
+/// stream of at most `opened_max` bytes; the batch that comes of it has at most `batch_max`.
 pub fn recompress(
     batch: &Batch<'_>,
     to: Compression,
+    keyless_most: usize,
     opened_max: u64,
     batch_max: usize,
-) -> Result<Vec<u8>, BatchError> {
+) -> Result<(Vec<u8>, Vec<u32>), BatchError> {
     let from = batch.header().attributes.codec()?;
     let batch_max = batch_max.min(i32::MAX as usize);
-    let mut reader = from.reader(batch.payload(), opened_max).map_err(|_| BatchError::Corrupt { codec: from })?;
-    let mut output = Bounded { bytes: batch.bytes()[..HEADER_LEN].to_vec(), limit: batch_max };
-    let (mut left, mut buffer) = (opened_max, vec![0; 16 << 10]);
-    // What else can fail is that the output is full.
-    let mut why = BatchError::TooLarge { limit: batch_max as u64 };
-    let copied = to.encode(&mut output, |encoder| {
-        loop {
-            let read = match reader.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(read) => read,
-                Err(error) => {
-                    why = BatchError::Corrupt { codec: from };
-                    return Err(error);
-                }
-            };
-            let Some(rest) = left.checked_sub(read as u64) else {
-                why = BatchError::TooLarge { limit: opened_max };
-                return Err(io::ErrorKind::FileTooLarge.into());
-            };
-            left = rest;
-            encoder.write_all(&buffer[..read])?;
-        }
+    let reader = from.reader(batch.payload(), opened_max).map_err(|_| BatchError::Corrupt { codec: from })?;
+    let mut output = Bounded { bytes: batch.bytes()[..HEADER_LEN].to_vec(), limit: batch_max, is_full: false };
+    let mut keyless = Ok(Vec::new());
+    let encoded = to.encode(&mut output, |encoder| {
+        let copied = Box::new(Copied { reader, copy: encoder });
+        keyless = walk(Places::over(batch, from, copied, opened_max), keyless_most);
+        keyless.as_ref().map(drop).map_err(|_| io::ErrorKind::InvalidData.into())
     });
-    if copied.is_err() {
-        return Err(why);
+    let too_large = BatchError::TooLarge { limit: batch_max as u64 };
+    if output.is_full {
+        return Err(too_large);
     }
+    let keyless = keyless?;
+    encoded.map_err(|_| too_large)?;
     edit::set_payload(&mut output.bytes, to.codec);
-    Ok(output.bytes)
+    Ok((output.bytes, keyless))
+}
+
+/// A reader of which a copy is made as it is read.
+struct Copied<'a> {
+    reader: Box<dyn Read + 'a>,
+    copy: &'a mut dyn Write,
+}
+
+impl Read for Copied<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(out)?;
+        self.copy.write_all(&out[..read])?;
+        Ok(read)
+    }
 }
 
 /// Takes so many bytes and no more.
 struct Bounded {
     bytes: Vec<u8>,
     limit: usize,
+    is_full: bool,
 }
 
 impl Write for Bounded {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
         if part.len() > self.limit.saturating_sub(self.bytes.len()) {
+            self.is_full = true;
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.bytes.extend_from_slice(part);
@@ -155,7 +163,7 @@ impl<W: Write> Write for Xerial<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::BatchBuilder;
+    use crate::{BatchBuilder, check};
 
     const OPENED_MAX: u64 = 1 << 20;
 
@@ -171,7 +179,7 @@ mod tests {
     fn recompressed(from: Codec, codec: Codec, level: Option<i32>) -> Vec<u8> {
         let bytes = batch(from);
         let batch = Batch::validate(&bytes).expect("it is valid");
-        recompress(&batch, Compression { codec, level }, OPENED_MAX, 1 << 20).expect("there is room")
+        recompress(&batch, Compression { codec, level }, 9, OPENED_MAX, 1 << 20).expect("there is room").0
     }
 
     #[test]
@@ -196,10 +204,33 @@ mod tests {
         let bomb = BatchBuilder::new(Codec::Zstd).record(0, None, Some(&vec![0; 4 << 20])).build();
         let bomb = Batch::validate(&bomb).expect("it is valid");
         let to = |codec| Compression { codec, level: None };
-        let opened = recompress(&bomb, to(Codec::Gzip), OPENED_MAX, 1 << 20);
+        let opened = recompress(&bomb, to(Codec::Gzip), 0, OPENED_MAX, 1 << 20);
         assert_eq!(opened, Err(BatchError::TooLarge { limit: OPENED_MAX }));
-        let grown = recompress(&bomb, to(Codec::None), 8 << 20, 10_000);
+        let grown = recompress(&bomb, to(Codec::None), 0, 8 << 20, 10_000);
         assert_eq!(grown, Err(BatchError::TooLarge { limit: 10_000 }));
+    }
+
+    #[test]
+    fn what_is_compressed_anew_is_checked_in_the_same_pass() {
+        for (from, to) in Codec::ALL.into_iter().flat_map(|from| Codec::ALL.map(|to| (from, to))) {
+            let plain = batch(Codec::None);
+            let judge = |count: i32, keyless_most| {
+                let bytes = BatchBuilder::claiming(count, from, &from.compress(&plain[HEADER_LEN..]));
+                let batch = Batch::validate(&bytes).expect("the header is in order");
+                let compression = Compression { codec: to, level: None };
+                let recompressed = recompress(&batch, compression, keyless_most, OPENED_MAX, 1 << 20);
+                (recompressed.map(|(_, keyless)| keyless), check(&batch, keyless_most, OPENED_MAX))
+            };
+            for (count, is_whole) in [(1_999, false), (2_000, true), (2_001, false)] {
+                let (recompressed, checked) = judge(count, 0);
+                assert_eq!(recompressed.is_ok(), is_whole, "{from} to {to}: {count} records");
+                assert_eq!(checked.is_ok(), is_whole, "{from}: {count} records");
+            }
+        }
+        let keyless = BatchBuilder::new(Codec::Lz4).record(0, Some(b"k"), None).record(0, None, None).build();
+        let keyless = Batch::validate(&keyless).expect("it is valid");
+        let to = Compression { codec: Codec::Zstd, level: None };
+        assert_eq!(recompress(&keyless, to, 9, OPENED_MAX, 1 << 20).expect("whole").1, [1]);
     }
 
     #[test]
@@ -208,7 +239,7 @@ mod tests {
         bytes.truncate(bytes.len() - 20);
         edit::set_payload(&mut bytes, Codec::Gzip);
         let batch = Batch::validate(&bytes).expect("nobody looked inside");
-        let refused = recompress(&batch, Compression { codec: Codec::Lz4, level: None }, OPENED_MAX, 1 << 20);
+        let refused = recompress(&batch, Compression { codec: Codec::Lz4, level: None }, 0, OPENED_MAX, 1 << 20);
         assert_eq!(refused, Err(BatchError::Corrupt { codec: Codec::Gzip }));
     }
 }

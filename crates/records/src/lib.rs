@@ -5,7 +5,8 @@
 //! is about single records ([`Batch::open`], [`search`]) or some of them go ([`retain`]). Only base offset and leader epoch lie before the range of the
 //! CRC, so these two can be changed without touching the checksum.
 //!
-//! Nothing here does I/O, keeps state or panics on any input; everything decompressed is bounded by the caller.
+//! Nothing here does I/O, keeps state or panics on any input; everything decompressed is bounded by the caller. (What is kept
+//! is memory alone: contexts of the Zstandard library, for the next batch.)
 //! [`BatchBuilder`] makes valid batches for tests, simulation and load tools.
 
 mod batch;

@@ -27,10 +27,14 @@ pub(crate) struct Places<'a> {
 
 impl<'a> Places<'a> {
     pub fn new(batch: &Batch<'a>, limit: u64) -> Result<Self, BatchError> {
-        let header = *batch.header();
-        let codec = header.attributes.codec()?;
+        let codec = batch.header().attributes.codec()?;
         let reader = codec.reader(batch.payload(), limit).map_err(|_| BatchError::Corrupt { codec })?;
-        Ok(Self { header, codec, stream: BufReader::new(reader.take(limit)), limit, index: 0 })
+        Ok(Self::over(batch, codec, reader, limit))
+    }
+
+    /// The same over a stream of the batch's records.
+    pub fn over(batch: &Batch<'_>, codec: Codec, records: Box<dyn Read + 'a>, limit: u64) -> Self {
+        Self { header: *batch.header(), codec, stream: BufReader::new(records.take(limit)), limit, index: 0 }
     }
 
     pub fn next(&mut self) -> Result<Option<Passed>, BatchError> {

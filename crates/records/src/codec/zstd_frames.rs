@@ -12,7 +12,10 @@ use std::io::{self, Read};
 
 use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer, get_error_name};
 
-use super::invalid;
+use super::{
+    contexts::{self, Lent},
+    invalid,
+};
 
 const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Magic, descriptor and the window's byte: what is shown to the library in another form.
@@ -32,7 +35,7 @@ pub(super) struct ZstdFrames<'a> {
     rest: &'a [u8],
     /// The beginning of the frame in another form, as far as the library has not taken it.
     head: Head,
-    context: DCtx<'static>,
+    context: Lent<DCtx<'static>>,
     is_within_frame: bool,
     limit: u64,
 }
@@ -40,7 +43,7 @@ pub(super) struct ZstdFrames<'a> {
 impl<'a> ZstdFrames<'a> {
     /// `limit` is what the caller will read at most.
     pub fn new(input: &'a [u8], limit: u64) -> io::Result<Self> {
-        let context = DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
+        let context = contexts::decompressing()?;
         Ok(Self { rest: input, head: Head::default(), context, is_within_frame: false, limit })
     }
 

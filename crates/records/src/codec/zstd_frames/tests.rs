@@ -4,13 +4,14 @@ use proptest::prelude::*;
 use zstd::{stream::write::Encoder, zstd_safe::CParameter};
 
 use super::*;
+use crate::Codec;
 
 /// What a context takes that decodes frames of one block.
 const SMALL: usize = 1 << 20;
 
 /// Reads all there is, and says what the library held for it.
 fn read(input: &[u8], limit: u64) -> io::Result<(Vec<u8>, usize)> {
-    let mut frames = ZstdFrames::new(input, limit)?;
+    let mut frames = ZstdFrames { context: Lent::fresh(), ..ZstdFrames::new(input, limit)? };
     let mut output = Vec::new();
     (&mut frames).take(limit).read_to_end(&mut output)?;
     Ok((output, frames.context.sizeof()))
@@ -158,6 +159,8 @@ proptest! {
         let ours = read(&packed, 1 << 30);
         if let Ok(theirs) = theirs {
             prop_assert!(ours.expect("the library reads it").0 == theirs);
+            let reused = Codec::Zstd.decompress(&packed, 1 << 30);
+            prop_assert!(reused.expect("a context that was used before reads it as well") == theirs);
         }
     }
 }
