@@ -60,6 +60,42 @@ fn share_of_the_window(partitions: i32, sending: Duration) -> u128 {
     })
 }
 
+/// What a client that sends one request at a time waits for each, in percent of a PUT, beside one that needs so long to send
+/// each request of its window; and what share of its window that one gets, in percent.
+fn beside_a_slow_sender(sending: Duration) -> (u128, u128) {
+    story(move |world: World, memory| async move {
+        let mut process = Process::new(&world, &memory);
+        process.store.costs_money();
+        process.store.creates_take(PUT);
+        process.cluster.settings = Settings { latency: Latency::Balanced, ..Settings::default() };
+        let broker = process.cluster.start().await;
+        Client::connect(&broker).create_topic("t", 2, &[]).await;
+        let request = full_request(1);
+        let lone = broker.session(ConnectionId(2 << 40), "/127.0.0.1");
+        let one_by_one = async {
+            let began = world.now();
+            for _ in 0..ROUNDS {
+                lone.on_frame(BytesMut::from(&request[..])).await;
+            }
+            (world.now() - began).as_micros() * 100 / (PUT * ROUNDS).as_micros()
+        };
+        let slow = broker.session(ConnectionId(1 << 40), "/127.0.0.1");
+        let windows = async {
+            let began = world.now();
+            let mut waiting = FuturesOrdered::new();
+            for _ in 0..ROUNDS * IN_FLIGHT as u32 {
+                while waiting.len() < IN_FLIGHT {
+                    world.sleep(sending).await;
+                    waiting.push_back(slow.on_frame(BytesMut::from(&request[..])));
+                }
+                waiting.next().await;
+            }
+            (PUT * ROUNDS).as_micros() * 100 / (world.now() - began).as_micros()
+        };
+        futures_util::future::join(one_by_one, windows).await
+    })
+}
+
 #[test]
 fn a_producer_gets_its_whole_window_but_for_the_time_to_send_it() {
     for partitions in [1, 16] {
@@ -70,5 +106,19 @@ fn a_producer_gets_its_whole_window_but_for_the_time_to_send_it() {
             assert!(share >= least, "{share} % on {partitions} partitions with {sending_ms} ms a request");
             assert!(share <= possible, "{share} % of {possible}: the model is wrong");
         }
+    }
+}
+
+/// Who needs longer to send a request than silence counts as quiet goes into every other PUT with the first request of its
+/// window, and into the next with the rest. To wait for it would cost those beside it more than it gains: ARCHITECTURE.md
+/// has the figures.
+#[test]
+fn a_slow_sender_gets_half_of_its_window_and_holds_nobody_up() {
+    for sending_ms in [6, 8, 10, 12] {
+        let sending = Duration::from_millis(sending_ms);
+        let alone = share_of_the_window(1, sending);
+        let (waited, share) = beside_a_slow_sender(sending);
+        assert!(alone >= 45 && share >= 45, "{alone} % alone, {share} % in company, with {sending_ms} ms a request");
+        assert!(waited <= 130, "who sends one at a time waits {waited} % of a PUT beside {sending_ms} ms a request");
     }
 }
