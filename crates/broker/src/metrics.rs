@@ -151,7 +151,15 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&self) {
-        let mut registry = self.registry.lock();
+        let registry = &mut self.registry.lock();
+        self.register_requests(registry);
+        self.register_log(registry);
+        self.register_background(registry);
+        self.register_store(registry);
+        self.client_metrics.register(registry);
+    }
+
+    fn register_requests(&self, registry: &mut Registry) {
         registry.register("requests", "Requests by API", self.requests.clone());
         registry.register_with_unit(
             "request_duration",
@@ -174,6 +182,9 @@ impl Metrics {
         );
         registry.register("produced_batches", "Batches accepted into the buffer", self.produced_batches.clone());
         registry.register_with_unit("fetched", "Records sent to consumers", Unit::Bytes, self.fetched_bytes.clone());
+    }
+
+    fn register_log(&self, registry: &mut Registry) {
         registry.register("flushes", "Objects written by reason", self.flushes.clone());
         registry.register_with_unit("flush_size", "Payload of an object", Unit::Bytes, self.flush_bytes.clone());
         registry.register("log_position", "Last position applied", self.log_position.clone());
@@ -187,6 +198,9 @@ impl Metrics {
             self.stage_seconds.clone(),
         );
         registry.register("snapshots", "Snapshots written", self.snapshots.clone());
+    }
+
+    fn register_background(&self, registry: &mut Registry) {
         registry.register(
             "rewritten_objects",
             "Objects that records were rewritten into",
@@ -216,6 +230,9 @@ impl Metrics {
             Unit::Bytes,
             self.billed_again_bytes.clone(),
         );
+    }
+
+    fn register_store(&self, registry: &mut Registry) {
         registry.register("store_requests", "Requests to the store", self.store_requests.clone());
         registry.register_with_unit("store", "Bytes to and from the store", Unit::Bytes, self.store_bytes.clone());
         registry.register_with_unit(
@@ -224,7 +241,6 @@ impl Metrics {
             Unit::Seconds,
             self.store_seconds.clone(),
         );
-        self.client_metrics.register(&mut registry);
     }
 
     /// What clients pushed.

@@ -72,61 +72,62 @@ fn one(
     let named = request.topics.iter().flatten().map(|topic| topic.partition_indexes.len().max(1)).sum();
     Refusal::unless_few(named)?;
     let may_tell = may_tell(session, request.group_id, caught_up);
-    let partition = |index: i32, committed: Option<&Committed>, error_code: ErrorCode| {
-        let (committed_offset, committed_leader_epoch, metadata) = told(committed);
-        (index, committed_offset, committed_leader_epoch, metadata.to_owned(), error_code)
-    };
-    type Partition = (i32, i64, i32, String, ErrorCode);
-    let topics: Vec<(String, Vec<Partition>)> = match (&request.topics, may_tell) {
-        (Some(topics), Ok(())) => topics
-            .iter()
-            .map(|topic| {
-                let indexes = topic.partition_indexes.iter();
-                let partitions = indexes.map(|index| {
-                    let committed = committed(session, call.version, request.group_id, topic.name, Uuid::ZERO, index);
-                    partition(index, committed.ok().flatten().as_ref(), ErrorCode::None)
-                });
-                (topic.name.to_owned(), partitions.collect())
-            })
-            .collect(),
-        (None, Ok(())) => all(session, request.group_id)
-            .into_iter()
-            .map(|(name, _, offsets)| {
-                let partitions = offsets.iter();
-                (
-                    name,
-                    partitions
-                        .map(|(index, committed)| partition(*index as i32, Some(committed), ErrorCode::None))
-                        .collect(),
-                )
-            })
-            .collect(),
-        // The oldest version has no other place for the error.
-        (Some(topics), Err(error_code)) if call.version < GROUP_ERROR => topics
-            .iter()
-            .map(|topic| {
-                let indexes = topic.partition_indexes.iter();
-                (topic.name.to_owned(), indexes.map(|index| partition(index, None, error_code)).collect())
-            })
-            .collect(),
-        (_, Err(_)) => Vec::new(),
-    };
+    let topics = tell_one(session, call.version, request, may_tell);
     let topics = topics.iter().map(|(name, partitions)| OffsetFetchResponseTopic {
         name,
         partitions: partitions
             .iter()
-            .map(|(index, offset, epoch, metadata, error_code)| OffsetFetchResponsePartition {
-                partition_index: *index,
-                committed_offset: *offset,
-                committed_leader_epoch: *epoch,
-                metadata: Some(metadata),
-                error_code: *error_code,
+            .map(|(index, committed, error_code)| {
+                let (offset, epoch, metadata) = told(committed.as_ref());
+                OffsetFetchResponsePartition {
+                    partition_index: *index,
+                    committed_offset: offset,
+                    committed_leader_epoch: epoch,
+                    metadata: Some(metadata),
+                    error_code: *error_code,
+                }
             })
             .collect(),
     });
     let topics: Array<'_, _> = topics.collect();
     let error_code = may_tell.err().unwrap_or_default();
     call.respond(&Response { topics, error_code, ..Default::default() })
+}
+
+/// A topic, and what is said of its partitions: index, what is committed, and an error.
+type ToldTopic = (String, Vec<(i32, Option<Committed>, ErrorCode)>);
+
+/// What is said to a request for one group.
+fn tell_one(session: &Session, version: i16, request: &Request<'_>, may_tell: Result<(), ErrorCode>) -> Vec<ToldTopic> {
+    let group = request.group_id;
+    match (&request.topics, may_tell) {
+        (Some(topics), Ok(())) => topics
+            .iter()
+            .map(|topic| {
+                let row = |index| {
+                    let committed = committed(session, version, group, topic.name, Uuid::ZERO, index);
+                    (index, committed.ok().flatten(), ErrorCode::None)
+                };
+                (topic.name.to_owned(), topic.partition_indexes.iter().map(row).collect())
+            })
+            .collect(),
+        (None, Ok(())) => all(session, group)
+            .into_iter()
+            .map(|(name, _, offsets)| {
+                let row = |(index, committed)| (index as i32, Some(committed), ErrorCode::None);
+                (name, offsets.into_iter().map(row).collect())
+            })
+            .collect(),
+        // The oldest version has no other place for the error.
+        (Some(topics), Err(error_code)) if version < GROUP_ERROR => topics
+            .iter()
+            .map(|topic| {
+                let row = |index| (index, None, error_code);
+                (topic.name.to_owned(), topic.partition_indexes.iter().map(row).collect())
+            })
+            .collect(),
+        (_, Err(_)) => Vec::new(),
+    }
 }
 
 /// What a group has committed for a partition that exists; an error where the topic's id is nobody's.

@@ -1,6 +1,9 @@
 //! `kafscale serve`: the broker.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use clap::{ArgMatches, Command};
@@ -107,10 +110,15 @@ async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
         signal = signals.next() => signal,
         failure = node.ended() => return Err(failure),
     };
-    tracing::info!(signal, limit = ?settings.drain_timeout, "draining");
+    drain(node, signal, &mut signals, settings.drain_timeout).await
+}
+
+/// Answers what was accepted, unless a second signal ends it at once.
+async fn drain(node: Node, signal: &str, signals: &mut Signals, limit: Duration) -> Result<(), Failure> {
+    tracing::info!(signal, ?limit, "draining");
     let drained = tokio::select! {
         biased;
-        drained = node.drain(settings.drain_timeout) => drained,
+        drained = node.drain(limit) => drained,
         signal = signals.next() => {
             let error = anyhow::anyhow!("{signal} during the drain: ended at once, what was not answered may be lost");
             Err(Failure::new(Exit::Unexpected, error))

@@ -5,6 +5,7 @@
 //! nobody knows are errors and never ignored: a typing error must not run a broker on a default.
 
 mod catalogue;
+mod conflicts;
 mod define;
 mod file;
 pub mod flags;

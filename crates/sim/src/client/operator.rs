@@ -2,14 +2,13 @@
 //! settings altered, offsets committed from outside and deleted. Each order is repeated until it is known to be carried
 //! out, and in between the operator looks whether all is as it was left.
 
+mod orders;
+
 use std::{sync::Arc, time::Duration};
 
 use kafscale_protocol::{
     ErrorCode, Records,
-    messages::{
-        create_partitions, create_topics, delete_records, delete_topics, describe_configs, incremental_alter_configs,
-        list_offsets, metadata, offset_commit, offset_delete, offset_fetch, produce,
-    },
+    messages::{describe_configs, list_offsets, metadata, offset_fetch, produce},
 };
 use kafscale_records::{BatchBuilder, Codec};
 use kafscale_runtime::Runtime;
@@ -21,7 +20,6 @@ use super::{
 use crate::{executor::Node, registers::Registers, rng::Rng};
 
 const TOPIC: i8 = 2;
-const SET: i8 = 0;
 const SETTING: &str = "retention.ms";
 const EARLIEST: i64 = -2;
 /// What DescribeConfigs says of a setting that the topic itself has.
@@ -177,111 +175,6 @@ impl Operator {
             _ => {}
         }
         Ok(())
-    }
-
-    /// Sends an order once; its error code.
-    async fn send(&self, link: &mut Link, order: Order) -> Result<ErrorCode, Lost> {
-        let none = ErrorCode::UnknownServerError;
-        let first = self.made.as_ref().map(|(partition, _)| partition.clone());
-        let id = first.map(|partition| partition.id).unwrap_or_default();
-        match order {
-            Order::Create { partitions } => {
-                let topic = create_topics::CreatableTopic {
-                    name: &self.topic,
-                    num_partitions: partitions,
-                    replication_factor: 1,
-                    ..Default::default()
-                };
-                let request =
-                    create_topics::Request { topics: vec![topic].into(), timeout_ms: 30_000, ..Default::default() };
-                let frame = link.ask(7, &request).await?;
-                let response: create_topics::Response<'_> = link.read(7, &frame);
-                Ok(response.topics.iter().next().map_or(none, |topic| topic.error_code))
-            }
-            Order::Delete => {
-                let state = delete_topics::DeleteTopicState { name: None, topic_id: id };
-                let request =
-                    delete_topics::Request { topics: vec![state].into(), timeout_ms: 30_000, ..Default::default() };
-                let frame = link.ask(6, &request).await?;
-                let response: delete_topics::Response<'_> = link.read(6, &frame);
-                Ok(response.responses.iter().next().map_or(none, |topic| topic.error_code))
-            }
-            Order::Grow { partitions } => {
-                let topic = create_partitions::CreatePartitionsTopic {
-                    name: &self.topic,
-                    count: partitions,
-                    assignments: None,
-                };
-                let request =
-                    create_partitions::Request { topics: vec![topic].into(), timeout_ms: 30_000, validate_only: false };
-                let frame = link.ask(3, &request).await?;
-                let response: create_partitions::Response<'_> = link.read(3, &frame);
-                Ok(response.results.iter().next().map_or(none, |topic| topic.error_code))
-            }
-            Order::Alter { value } => {
-                let value = value.to_string();
-                let config = incremental_alter_configs::AlterableConfig {
-                    name: SETTING,
-                    config_operation: SET,
-                    value: Some(&value),
-                };
-                let resource = incremental_alter_configs::AlterConfigsResource {
-                    resource_type: TOPIC,
-                    resource_name: &self.topic,
-                    configs: vec![config].into(),
-                };
-                let request =
-                    incremental_alter_configs::Request { resources: vec![resource].into(), validate_only: false };
-                let frame = link.ask(1, &request).await?;
-                let response: incremental_alter_configs::Response<'_> = link.read(1, &frame);
-                Ok(response.responses.iter().next().map_or(none, |resource| resource.error_code))
-            }
-            Order::Commit { offset } => {
-                let partition = offset_commit::OffsetCommitRequestPartition {
-                    partition_index: 0,
-                    committed_offset: offset,
-                    ..Default::default()
-                };
-                let topic = offset_commit::OffsetCommitRequestTopic {
-                    name: &self.topic,
-                    partitions: vec![partition].into(),
-                    ..Default::default()
-                };
-                let request =
-                    offset_commit::Request { group_id: &self.group, topics: vec![topic].into(), ..Default::default() };
-                let frame = link.ask(8, &request).await?;
-                let response: offset_commit::Response<'_> = link.read(8, &frame);
-                let topic = response.topics.iter().next();
-                Ok(topic.and_then(|topic| topic.partitions.iter().next()).map_or(none, |row| row.error_code))
-            }
-            Order::Forget => {
-                let topic = offset_delete::OffsetDeleteRequestTopic {
-                    name: &self.topic,
-                    partitions: vec![offset_delete::OffsetDeleteRequestPartition { partition_index: 0 }].into(),
-                };
-                let request = offset_delete::Request { group_id: &self.group, topics: vec![topic].into() };
-                let frame = link.ask(0, &request).await?;
-                let response: offset_delete::Response<'_> = link.read(0, &frame);
-                let rows = response.topics.iter().next().and_then(|topic| topic.partitions.iter().next());
-                Ok(match response.error_code {
-                    // Nothing was ever committed: then nothing is now.
-                    ErrorCode::GroupIdNotFound => ErrorCode::None,
-                    ErrorCode::None => rows.map_or(none, |row| row.error_code),
-                    error => error,
-                })
-            }
-            Order::Trim { to } => {
-                let topic = delete_records::DeleteRecordsTopic {
-                    name: &self.topic,
-                    partitions: vec![delete_records::DeleteRecordsPartition { partition_index: 0, offset: to }].into(),
-                };
-                let request = delete_records::Request { topics: vec![topic].into(), timeout_ms: 30_000 };
-                let frame = link.ask(2, &request).await?;
-                let response: delete_records::Response<'_> = link.read(2, &frame);
-                let row = response.topics.iter().next().and_then(|topic| topic.partitions.iter().next());
-                Ok(row.map_or(none, |row| row.error_code))
-            }
-        }
     }
 
     /// Writes a batch, however often that takes: there may be more than one in the end.

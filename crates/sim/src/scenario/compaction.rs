@@ -8,7 +8,11 @@ use parking_lot::Mutex;
 
 use super::{Scenario, Stage, deployment::Deployment};
 use crate::{
-    client::keyed::{self, Reader, Writer},
+    client::{
+        keyed::{self, Reader, Writer},
+        link::Brokers,
+    },
+    executor::Node,
     ledger::Ledger,
     rng::Rng,
     store::{Bucket, Side},
@@ -62,7 +66,7 @@ async fn compaction(stage: Stage) -> Result<(), String> {
     let bucket = Bucket::new(&stage.world, rng.chance(200));
     let crash_rng = Mutex::new((rng.within(1..=6), rng.fork(9)));
     let shared = bucket.clone();
-    let store_of = Arc::new(move |node: &crate::executor::Node| {
+    let store_of = Arc::new(move |node: &Node| {
         let client = shared.client(node);
         let (left, rng) = &mut *crash_rng.lock();
         if *left > 0 {
@@ -79,14 +83,7 @@ async fn compaction(stage: Stage) -> Result<(), String> {
     let story = async {
         let (node, brokers) = (deployment.clients.clone(), deployment.brokers.clone());
         let name: Arc<str> = "compacted".into();
-        let starts_as = *rng.pick(&["compact", "compact", "compact,delete", "delete"]);
-        let topic_settings = [
-            ("cleanup.policy", starts_as.to_owned()),
-            ("delete.retention.ms", DELETE_RETENTION.as_millis().to_string()),
-            ("min.cleanable.dirty.ratio", (*rng.pick(&["0", "0.1", "0.5"])).to_owned()),
-            ("min.compaction.lag.ms", (*rng.pick(&["0", "0", "60000"])).to_owned()),
-            ("max.compaction.lag.ms", (*rng.pick(&["9223372036854775807", "600000"])).to_owned()),
-        ];
+        let topic_settings = topic_settings(&mut rng);
         let count = i32::try_from(rng.within(1..=3)).expect("few");
         let partitions = keyed::create_topic(&node, &brokers, &name, count, &topic_settings).await?;
         for partition in &partitions {
@@ -113,21 +110,7 @@ async fn compaction(stage: Stage) -> Result<(), String> {
             let bytes_max = *rng.pick(&[1, 200, 1 << 16]);
             deployment.watch("reader", reader(Duration::from_secs(pause_max), bytes_max).run(deployment.stop()));
         }
-        for _ in 0..rng.within(2..=6) {
-            stage.world.sleep(Duration::from_secs(rng.within(60..=3_600))).await;
-            match rng.below(3) {
-                0 => {
-                    stage.world.mark("policy changed");
-                    let policy = *rng.pick(&["delete", "compact", "compact,delete"]);
-                    keyed::set(&node, &brokers, &name, "cleanup.policy", policy).await?;
-                }
-                _ => {
-                    let Some(running) = brokers.alive().pop() else { continue };
-                    stage.world.mark("killed");
-                    running.node.kill();
-                }
-            }
-        }
+        disturb(&stage, &node, &brokers, &name, &mut rng).await?;
         for (name, value) in [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0")] {
             keyed::set(&node, &brokers, "compacted", name, value).await?;
         }
@@ -147,6 +130,38 @@ async fn compaction(stage: Stage) -> Result<(), String> {
         }
     };
     deployment.supervised(story).await
+}
+
+/// What the topic has from its start.
+fn topic_settings(rng: &mut Rng) -> [(&'static str, String); 5] {
+    let starts_as = *rng.pick(&["compact", "compact", "compact,delete", "delete"]);
+    [
+        ("cleanup.policy", starts_as.to_owned()),
+        ("delete.retention.ms", DELETE_RETENTION.as_millis().to_string()),
+        ("min.cleanable.dirty.ratio", (*rng.pick(&["0", "0.1", "0.5"])).to_owned()),
+        ("min.compaction.lag.ms", (*rng.pick(&["0", "0", "60000"])).to_owned()),
+        ("max.compaction.lag.ms", (*rng.pick(&["9223372036854775807", "600000"])).to_owned()),
+    ]
+}
+
+/// For some hours brokers die and the topic's policy changes.
+async fn disturb(stage: &Stage, node: &Node, brokers: &Brokers, topic: &str, rng: &mut Rng) -> Result<(), String> {
+    for _ in 0..rng.within(2..=6) {
+        stage.world.sleep(Duration::from_secs(rng.within(60..=3_600))).await;
+        match rng.below(3) {
+            0 => {
+                stage.world.mark("policy changed");
+                let policy = *rng.pick(&["delete", "compact", "compact,delete"]);
+                keyed::set(node, brokers, topic, "cleanup.policy", policy).await?;
+            }
+            _ => {
+                let Some(running) = brokers.alive().pop() else { continue };
+                stage.world.mark("killed");
+                running.node.kill();
+            }
+        }
+    }
+    Ok(())
 }
 
 /// When nothing is written any more each key is there once, and none that was deleted.

@@ -1,6 +1,8 @@
 //! A group whose clients speak either protocol, come, go, change, lose answers and are replaced, and a coordinator that
 //! dies and takes its time to save.
 
+mod client;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
@@ -11,14 +13,15 @@ use kafscale_state::{
     topic::Settings,
 };
 use proptest::{collection::vec, prelude::*};
-use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
+use self::client::{Client, Speech, Wait, lead, words};
 use crate::{
     groups::{
         Error, Group,
-        classic::{JoinAnswer, JoinRequest, Leaving, SyncAnswer, SyncRequest},
-        consumer::{Answer, Heartbeat, Reply},
-        subscription::{self, Subscription, write_assignment},
+        classic::{JoinRequest, Leaving, SyncRequest},
+        consumer::{Heartbeat, Reply},
+        subscription,
     },
     settings::GroupSettings,
 };
@@ -28,38 +31,6 @@ const REBALANCE_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn settings() -> GroupSettings {
     GroupSettings { initial_rebalance_delay: Duration::from_secs(1), ..GroupSettings::default() }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Speech {
-    Consumer,
-    /// Classic; gives up everything before it joins.
-    Eager,
-    /// Classic; keeps what it owns.
-    Cooperative,
-}
-
-/// What a client waits for.
-#[derive(Debug, Default)]
-enum Wait {
-    #[default]
-    Nothing,
-    Beat(Receiver<Result<Answer, Error>>),
-    Join(Receiver<JoinAnswer>),
-    Sync(Receiver<SyncAnswer>),
-}
-
-#[derive(Debug)]
-struct Client {
-    speech: Speech,
-    instance: Option<String>,
-    topics: Vec<&'static str>,
-    id: String,
-    /// Epoch or generation.
-    epoch: i32,
-    owned: Partitions,
-    must_join: bool,
-    wait: Wait,
 }
 
 struct World {
@@ -313,76 +284,6 @@ impl World {
             self.check();
         }
     }
-}
-
-impl Client {
-    fn waits(&mut self, wait: Wait) -> bool {
-        self.wait = wait;
-        true
-    }
-
-    fn beaten(&mut self, answer: Result<Answer, Error>) -> bool {
-        match answer {
-            Ok(answer) => {
-                self.epoch = answer.epoch;
-                self.owned = answer.assignment.unwrap_or(std::mem::take(&mut self.owned));
-                true
-            }
-            Err(Error::UnknownMember | Error::FencedMemberEpoch | Error::GroupNotFound) => {
-                (self.epoch, self.owned) = (0, Partitions::new());
-                true
-            }
-            Err(Error::NotCoordinator) => true,
-            Err(Error::UnreleasedInstance | Error::FencedInstance) => false,
-            Err(other) => panic!("{self:?}: {other}"),
-        }
-    }
-
-    /// A client of the classic protocol hears an error.
-    fn told(&mut self, error: Error) -> bool {
-        self.must_join = true;
-        match error {
-            Error::RebalanceInProgress | Error::NotCoordinator => {}
-            Error::UnknownMember => (self.id, self.owned) = (String::new(), Partitions::new()),
-            Error::IllegalGeneration => self.owned.clear(),
-            Error::FencedInstance => return false,
-            other => panic!("{self:?}: {other}"),
-        }
-        true
-    }
-}
-
-/// A subscription in version 1.
-fn words(client: &Client, state: &State) -> Bytes {
-    let mut words = vec![0, 1];
-    words.extend_from_slice(&(client.topics.len() as u32).to_be_bytes());
-    for topic in &client.topics {
-        words.extend_from_slice(&(topic.len() as u16).to_be_bytes());
-        words.extend_from_slice(topic.as_bytes());
-    }
-    words.extend_from_slice(&(-1_i32).to_be_bytes());
-    let owned = write_assignment(1, &client.owned, state);
-    words.extend_from_slice(&owned[2..owned.len() - 4]);
-    words.into()
-}
-
-/// A cooperative leader: every topic is shared out, and what others own still is given to nobody.
-fn lead(members: &[(String, Bytes)], state: &State) -> Vec<(String, Bytes)> {
-    let read: Vec<Subscription<'_>> =
-        members.iter().map(|(_, said)| Subscription::read(said).expect("a subscription")).collect();
-    let owned: Vec<Partitions> = read.iter().map(|read| subscription::existing(&read.owned, state)).collect();
-    let mut given = vec![Partitions::new(); members.len()];
-    for topic in state.topics() {
-        let readers: Vec<usize> = (0..read.len()).filter(|at| read[*at].topics.contains(topic.name())).collect();
-        for (at, handle) in readers.iter().cycle().zip(topic.handles()) {
-            let is_taken = owned.iter().enumerate().any(|(other, owned)| other != *at && owned.contains(&handle));
-            if !is_taken {
-                given[*at].insert(handle);
-            }
-        }
-    }
-    let given = given.iter().map(|given| Bytes::from(write_assignment(1, given, state)));
-    members.iter().map(|(id, _)| id.clone()).zip(given).collect()
 }
 
 #[derive(Debug, Clone)]

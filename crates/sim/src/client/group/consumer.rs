@@ -136,18 +136,8 @@ impl Member {
                 *told = is_accepted && !is_join;
             }
         });
-        match response.error_code {
-            ErrorCode::None => {}
-            ErrorCode::FencedInstanceId => return Err(Broken::Fenced),
-            ErrorCode::UnreleasedInstanceId => {
-                self.seat.mark("instance not released");
-                return Ok(());
-            }
-            error @ (ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch) => {
-                return Err(Broken::Displaced(error));
-            }
-            error if error.is_retriable() => return Err(Broken::Lost),
-            error => return Err(Broken::Wrong(format!("fatal for a client: heartbeat answers {error:?}"))),
+        if !self.heed(response.error_code)? {
+            return Ok(());
         }
         if is_join {
             self.seat.mark("joined");
@@ -167,6 +157,21 @@ impl Member {
             self.seat.lie(true).await?;
         }
         Ok(())
+    }
+
+    /// What a client makes of an answer's error: whether the rest of the answer counts.
+    fn heed(&self, error: ErrorCode) -> Result<bool, Broken> {
+        match error {
+            ErrorCode::None => Ok(true),
+            ErrorCode::FencedInstanceId => Err(Broken::Fenced),
+            ErrorCode::UnreleasedInstanceId => {
+                self.seat.mark("instance not released");
+                Ok(false)
+            }
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => Err(Broken::Displaced(error)),
+            _ if error.is_retriable() => Err(Broken::Lost),
+            _ => Err(Broken::Wrong(format!("fatal for a client: heartbeat answers {error:?}"))),
+        }
     }
 
     fn owned(&self) -> BTreeMap<Uuid, Vec<i32>> {
