@@ -12,6 +12,7 @@
 #   tests/setup.sh librdkafka-tests   a folder with librdkafka's own test suite, built
 #   tests/setup.sh minio | azurite | s3rver | s3s-fs | radosgw | swift
 #                              the stores that tests/stores runs besides SeaweedFS
+#   tests/setup.sh faketime    the command that lets a program see another clock, and its library
 #   tests/setup.sh kafscale    the broker under test ($KAFSCALE_BIN, or a debug build)
 #   tests/setup.sh lab         the latency and fault proxy ($KAFSCALE_LAB_BIN, or a debug build)
 #   tests/setup.sh kafscale-release | lab-release    the same, optimised, for the benchmarks
@@ -195,9 +196,10 @@ case "${1:-}" in
     s3s-fs) s3s_fs ;;
     radosgw) apt_program radosgw radosgw ceph-mon ceph-osd ceph-base ceph-common ;;
     swift) apt_program swift-proxy-server swift-proxy swift-account swift-container swift-object memcached ;;
+    faketime) apt_program faketime faketime ;;
     kafscale) [ -n "${KAFSCALE_BIN:-}" ] && echo "$KAFSCALE_BIN" || cargo_build kafscale ;;
     lab) [ -n "${KAFSCALE_LAB_BIN:-}" ] && echo "$KAFSCALE_LAB_BIN" || cargo_build kafscale-lab ;;
     kafscale-release) [ -n "${KAFSCALE_RELEASE_BIN:-}" ] && echo "$KAFSCALE_RELEASE_BIN" || cargo_build kafscale --release ;;
     lab-release) [ -n "${KAFSCALE_LAB_RELEASE_BIN:-}" ] && echo "$KAFSCALE_LAB_RELEASE_BIN" || cargo_build kafscale-lab --release ;;
-    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|franz-go-agent|sarama-agent|kafka-go-agent|krafka-agent|node|franz-go-tests|librdkafka-tests|minio|azurite|s3rver|s3s-fs|radosgw|swift|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
+    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|franz-go-agent|sarama-agent|kafka-go-agent|krafka-agent|node|franz-go-tests|librdkafka-tests|minio|azurite|s3rver|s3s-fs|radosgw|swift|faketime|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
 esac

@@ -4,6 +4,8 @@
 #   tests/servers/seaweedfs.sh start DIR    starts it with its data below DIR (made if absent) and prints, as
 #                                           `export NAME=value` lines, how to reach it; waits until it serves
 #   tests/servers/seaweedfs.sh stop DIR     stops that server
+#   tests/servers/seaweedfs.sh keys DIR SECRET      from now on it knows the test's key with this secret alone
+#   tests/servers/seaweedfs.sh bucket DIR create|delete     makes the bucket, or deletes it with all that is in it
 #   tests/servers/seaweedfs.sh -- COMMAND...    runs COMMAND with that environment beside a server of its own,
 #                                           whose data is thrown away at the end
 #
@@ -19,7 +21,7 @@ secret_key=kafscale-test-secret
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/kafscale-tests"
 
 usage() {
-    echo "usage: $0 start|stop DIR | -- COMMAND..." >&2
+    echo "usage: $0 start|stop DIR | keys DIR SECRET | bucket DIR create|delete | -- COMMAND..." >&2
     exit 2
 }
 
@@ -60,6 +62,14 @@ running() { # running DIR: whether the process of DIR/weed.pid is ours and alive
     [ -s "$1/weed.pid" ] && [ "$(ps -o comm= -p "$(cat "$1/weed.pid")" 2>/dev/null)" = weed ]
 }
 
+# Whose requests are taken.
+identities() { # identities DIR SECRET
+    cat >"$1/s3.json" <<JSON
+{"identities": [{"name": "test", "credentials": [{"accessKey": "$access_key", "secretKey": "$2"}],
+  "actions": ["Read", "List", "Tagging", "Write"]}]}
+JSON
+}
+
 start() {
     local dir=$1 weed master master_grpc volume volume_grpc filer filer_grpc s3 s3_grpc
     mkdir -p "$dir/data"
@@ -69,10 +79,8 @@ start() {
     fi
     weed=$(install)
     read -r master master_grpc volume volume_grpc filer filer_grpc s3 s3_grpc < <(free_ports 8)
-    cat >"$dir/s3.json" <<JSON
-{"identities": [{"name": "test", "credentials": [{"accessKey": "$access_key", "secretKey": "$secret_key"}],
-  "actions": ["Read", "List", "Tagging", "Write"]}]}
-JSON
+    identities "$dir" "$secret_key"
+    echo "-master=127.0.0.1:$master.$master_grpc -filer=127.0.0.1:$filer.$filer_grpc" >"$dir/shell"
     "$weed" server -dir="$dir/data" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
         -master.port="$master" -master.port.grpc="$master_grpc" -master.volumeSizeLimitMB=512 \
         -volume.port="$volume" -volume.port.grpc="$volume_grpc" -volume.max=0 \
@@ -84,7 +92,7 @@ JSON
     disown
     local tries=0
     until [ "$(status "http://127.0.0.1:$s3/$bucket/")" = 403 ] &&
-        made "$weed" shell -master="127.0.0.1:$master.$master_grpc" -filer="127.0.0.1:$filer.$filer_grpc"; do
+        bucket "$dir" create; do
         tries=$((tries + 1))
         if [ $tries -gt 120 ] || ! running "$dir"; then
             tail -n 20 "$dir/weed.log" >&2
@@ -103,11 +111,30 @@ export AWS_REGION=us-east-1
 ENVIRONMENT
 }
 
-# made SHELL...: whether the bucket is there, made by the administration's shell (the test's keys may not do that).
-made() {
+# Makes or deletes the bucket by the administration's shell (the test's keys may not do that); whether it is there, or gone.
+bucket() { # bucket DIR create|delete
+    local weed said
+    weed=$(install)
+    # shellcheck disable=SC2046
+    said=$("$weed" shell $(cat "$1/shell") <<<"s3.bucket.$2 -name $bucket" 2>&1) || true
+    case "$2" in
+        create) [[ $said == *"created bucket $bucket"* || $said == *"$bucket already exists"* ]] ;;
+        delete) [ "$(listed "$1")" = no ] || { echo "$said" >&2; return 1; } ;;
+        *) usage ;;
+    esac
+}
+
+listed() { # listed DIR: whether the bucket is there
     local said
-    said=$("$@" <<<"s3.bucket.create -name $bucket" 2>&1) || true
-    [[ $said == *"created bucket $bucket"* || $said == *"$bucket already exists"* ]]
+    # shellcheck disable=SC2046
+    said=$("$(install)" shell $(cat "$1/shell") <<<"s3.bucket.list" 2>/dev/null) || true
+    [[ $said == *"$bucket"* ]] && echo yes || echo no
+}
+
+keys() { # keys DIR SECRET
+    running "$1" || { echo "no server runs on $1" >&2; exit 1; }
+    identities "$1" "$2"
+    kill -HUP "$(cat "$1/weed.pid")"
 }
 
 # The HTTP status of a request without a signature: 403 once keys are asked for.
@@ -143,6 +170,8 @@ stop() {
 case "$1" in
     start) [ $# = 2 ] || usage; start "$2" ;;
     stop) [ $# = 2 ] || usage; stop "$2" ;;
+    keys) [ $# = 3 ] || usage; keys "$2" "$3" ;;
+    bucket) [ $# = 3 ] || usage; bucket "$2" "$3" ;;
     --)
         shift
         dir=$(mktemp -d)

@@ -118,6 +118,10 @@ class Proxy(Server):
         """Other latencies, rates or line, from now on."""
         self.post("settings", json.dumps(settings).encode())
 
+    def follow(self, profile, rules=()):
+        """Answers as this provider does from now on, or by these of its rules alone; without one, as the server."""
+        self.post("quirks", json.dumps({"profile": profile, "rules": list(rules)}).encode())
+
     def post(self, path, body=None):
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin}/{path}", body, method="POST")
         urllib.request.urlopen(request, timeout=10).close()

@@ -38,7 +38,7 @@ const BARRIER_WHILE_AWAY: Duration = Duration::from_secs(1);
 /// Why a running broker is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// Another broker has taken over this store.
+    /// Another broker has taken over this store, or the store has lost what it had confirmed.
     Fenced(String),
     /// A newer version has written a frame that this one does not know.
     Newer(String),

@@ -39,6 +39,8 @@ const ARCHIVE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 const KEPT: usize = 2;
 /// A page of a listing.
 const PAGE: usize = 1_000;
+/// A trim that failed is tried again after as many minutes as the double of the last time, at most so many.
+const TRIM_PAUSE_MAX: u32 = 64;
 
 /// Why no snapshot could be loaded or taken.
 #[derive(Debug, thiserror::Error)]
@@ -173,32 +175,57 @@ struct Last {
     size: u64,
 }
 
+/// A trim that was not done, for a snapshot has been taken since, or it failed.
+#[derive(Default)]
+struct Trim {
+    is_due: bool,
+    /// Minutes until the next try, and how many it was before that.
+    wait: u32,
+    pause: u32,
+}
+
+impl Trim {
+    /// A snapshot was taken, so more can go.
+    fn more(&mut self) {
+        *self = Self { is_due: true, ..Self::default() };
+    }
+
+    /// A minute has passed; whether to try now.
+    fn is_now(&mut self) -> bool {
+        self.wait = self.wait.saturating_sub(1);
+        self.is_due && self.wait == 0
+    }
+
+    fn ended(&mut self, done: bool) {
+        self.is_due = !done;
+        self.pause = (self.pause * 2).clamp(1, TRIM_PAUSE_MAX);
+        self.wait = self.pause;
+    }
+}
+
 impl Snapshotter {
     /// Takes snapshots when they are due, for as long as the process lives. It began with the one at `loaded`; 0 for none.
     pub async fn run(self, loaded: Position) {
         let (position, at, entry_bytes) = (self.replica.applied(), self.runtime.now(), self.metrics.entry_bytes());
         let mut last = Last { position, at, entry_bytes, size: 0 };
-        let (mut history, mut readable) = (History::default(), Readable::begin(loaded));
+        let (mut history, mut readable, mut trim) = (History::default(), Readable::begin(loaded), Trim::default());
         loop {
             self.runtime.sleep(INTERVAL).await;
             history.note(self.runtime.now(), self.replica.applied());
             let aged = history.applied_before(LOG_AGE);
-            if !self.is_due(&last) && !aged.is_some_and(|aged| self.is_waited_for(&last, aged)) {
-                continue;
-            }
-            let entry_bytes = self.metrics.entry_bytes();
-            match self.take().await {
-                Ok((position, size)) => {
-                    last = Last { position, at: self.runtime.now(), entry_bytes, size };
-                    readable.note(position);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no snapshot was taken; the next try is in a minute");
-                    continue;
+            if self.is_due(&last) || aged.is_some_and(|aged| self.is_waited_for(&last, aged)) {
+                let entry_bytes = self.metrics.entry_bytes();
+                match self.take().await {
+                    Ok((position, size)) => {
+                        last = Last { position, at: self.runtime.now(), entry_bytes, size };
+                        readable.note(position);
+                        trim.more();
+                    }
+                    Err(error) => tracing::warn!(%error, "no snapshot was taken; the next try is in a minute"),
                 }
             }
-            if let (Some(kept), Some(aged)) = (readable.oldest_kept(), aged) {
-                self.trim(kept, aged, history.applied_before(ARCHIVE_AGE)).await;
+            if let (true, Some(kept), Some(aged)) = (trim.is_now(), readable.oldest_kept(), aged) {
+                trim.ended(self.trim(kept, aged, history.applied_before(ARCHIVE_AGE)).await);
             }
         }
     }
@@ -258,11 +285,14 @@ impl Snapshotter {
         }
     }
 
-    /// Trims the log up to the snapshot at `kept`, at most to `aged`, and lets older snapshots and archives go.
-    async fn trim(&self, kept: Position, aged: Position, archived: Option<Position>) {
-        if let Err(error) = self.try_trim(kept, aged, archived).await {
-            tracing::warn!(%error, "the log was not trimmed; the next snapshot tries again");
+    /// Trims the log up to the snapshot at `kept`, at most to `aged`, and lets older snapshots and archives go; whether that
+    /// was done.
+    async fn trim(&self, kept: Position, aged: Position, archived: Option<Position>) -> bool {
+        let trimmed = self.try_trim(kept, aged, archived).await;
+        if let Err(error) = &trimmed {
+            tracing::warn!(%error, "the log was not trimmed; it is tried again");
         }
+        trimmed.is_ok()
     }
 
     async fn try_trim(&self, kept: Position, aged: Position, archived: Option<Position>) -> Result<(), String> {
@@ -300,6 +330,25 @@ mod tests {
         assert_eq!(readable.oldest_kept(), Some(100));
         readable.note(400);
         assert_eq!(readable.oldest_kept(), Some(300));
+    }
+
+    #[test]
+    fn a_trim_that_fails_is_tried_again_and_ever_less_often() {
+        let mut trim = Trim::default();
+        assert!(!trim.is_now(), "there is nothing to trim");
+        trim.more();
+        let mut tries = Vec::new();
+        for minute in 0..20 {
+            if trim.is_now() {
+                tries.push(minute);
+                trim.ended(false);
+            }
+        }
+        assert_eq!(tries, [0, 1, 3, 7, 15]);
+        trim.more();
+        assert!(trim.is_now(), "another snapshot has come");
+        trim.ended(true);
+        assert!((0..100).all(|_| !trim.is_now()));
     }
 
     #[test]

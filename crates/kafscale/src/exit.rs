@@ -11,7 +11,7 @@ pub enum Exit {
     Usage = 2,
     /// The store cannot be opened: no such place, keys refused, or locked by another process.
     StoreUnusable = 3,
-    /// Another broker took over this store.
+    /// Another broker took over this store, or the store lost what it had confirmed.
     Fenced = 4,
     /// Something that was in the store is missing or damaged: nothing was changed, or records cannot be read.
     DataLoss = 5,
@@ -42,7 +42,10 @@ pub const TABLE: &[(u8, &str)] = &[
         Exit::StoreUnusable as u8,
         "the store cannot be opened: no such place, keys refused, or in use by another process",
     ),
-    (Exit::Fenced as u8, "fenced: another broker took over this store"),
+    (
+        Exit::Fenced as u8,
+        "fenced: another broker took over this store, or the store lost what it had confirmed while the broker ran",
+    ),
     (
         Exit::DataLoss as u8,
         "part of the store is missing or damaged: refused to start, nothing was changed; or records cannot be read from a store",

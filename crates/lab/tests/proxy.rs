@@ -240,3 +240,26 @@ async fn a_body_may_be_cut_on_the_way_back() {
     }
     assert_eq!(cut, 2, "every sixth");
 }
+
+#[tokio::test]
+async fn rules_can_be_changed_while_it_runs() {
+    let setup = Setup::start(Settings::default()).await;
+    assert_eq!(setup.stats().await["quirks"], serde_json::json!({}));
+    let (status, counts) = setup.admin(Method::POST, "/quirks", r#"{"profile": "any", "rules": ["cut body"]}"#).await;
+    assert_eq!((status, counts), (200, serde_json::json!({"cut body": 0})));
+    let mut cut = 0;
+    for _ in 0..12 {
+        cut += usize::from(setup.send(Method::GET, "/a", Bytes::new()).await.is_err());
+    }
+    assert_eq!(cut, 2, "every sixth");
+    assert_eq!(setup.stats().await["quirks"], serde_json::json!({"cut body": 2}));
+    for wrong in
+        [r#"{"profile": "nobody"}"#, r#"{"profile": "any", "rules": ["odd"]}"#, r#"{"rules": ["cut body"]}"#, "x"]
+    {
+        assert_eq!(setup.admin(Method::POST, "/quirks", wrong).await.0, 400, "{wrong}");
+    }
+    assert_eq!(setup.admin(Method::POST, "/quirks", "{}").await.0, 200);
+    for _ in 0..12 {
+        assert_eq!(setup.send(Method::GET, "/a", Bytes::new()).await.unwrap().0, 200);
+    }
+}

@@ -241,7 +241,7 @@ fn an_idle_predecessor_is_fenced_by_its_next_append_and_acknowledges_nothing() {
         assert!(matches!(refused, Err(AppendError::Fenced(_))), "{refused:?}");
         assert!(matches!(old.log.append(draft("later")).await, Err(AppendError::Fenced(_))));
         assert!(matches!(old.log.barrier().await, Err(BarrierError::Fenced(_))));
-        assert!(old.log.wait_fenced().await.contains("session 2 has taken over"));
+        assert!(old.log.wait_fenced().await.contains("taken over this store: session 2 "));
         assert_eq!(new.append("b").await, 10);
         assert!(old.frames.ended());
         assert!(!store.names().iter().any(|name| name.contains("late")));

@@ -9,8 +9,11 @@
 //! A refusal counts as a failure (keys that expired are an outage like any other), an absence or a taken name does not. What
 //! was given up by its caller counts once it had waited for [`LATE`]: the loser of a hedge is no failure. The window slides
 //! with the clock, so a store that nobody asks is taken to be healthy, and the next request finds out.
+//!
+//! A reading carries the last failure in the window in its own words, because what a person does about `SlowDown` is not
+//! what is done about `AccessDenied`. The words are the store's, so they are bounded and on one line.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use kafscale_runtime::{Handle, Instant};
 use parking_lot::Mutex;
@@ -33,6 +36,8 @@ const FAILED_PERCENT: u32 = 10;
 const FAILED_PERCENT_AGAIN: u32 = 5;
 /// From this share of slow successes on, and until it is below half of that.
 const SLOW_PERCENT: u32 = 50;
+/// Characters of a failure's words that are kept.
+const WORDS_MAX: usize = 300;
 
 /// How a store is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -58,7 +63,7 @@ impl Condition {
 }
 
 /// A reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reading {
     /// The verdict.
     pub condition: Condition,
@@ -68,12 +73,18 @@ pub struct Reading {
     pub failed: u32,
     /// And how many have succeeded late.
     pub slow: u32,
+    /// What the last one that failed said, if one did.
+    pub last_failure: Option<Arc<str>>,
 }
 
 impl std::fmt::Display for Reading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { condition, requests, failed, slow } = self;
-        write!(f, "{}: of {requests} requests in 30 s {failed} failed and {slow} were slow", condition.as_str())
+        let Self { condition, requests, failed, slow, last_failure } = self;
+        write!(f, "{}: of {requests} requests in 30 s {failed} failed and {slow} were slow", condition.as_str())?;
+        match last_failure {
+            Some(words) => write!(f, "; the last failure: {words}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -90,6 +101,7 @@ struct Window {
     /// Failures since the last success, and when the first of them ended.
     row: u32,
     row_since: Instant,
+    last_failure: Option<Arc<str>>,
     condition: Condition,
 }
 
@@ -107,12 +119,12 @@ struct Counts {
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// With an answer, after so long, with so many bytes moved.
     Answered(Duration, u64),
-    /// With an error that is no answer.
-    Failed,
+    /// With an error that is no answer: which request, and the error's words.
+    Failed(String),
 }
 
 impl Health {
@@ -167,12 +179,13 @@ impl Window {
                 self.row = 0;
                 counts.slow += u32::from(took > SLOW + Duration::from_secs(bytes >> 20));
             }
-            End::Failed => {
+            End::Failed(words) => {
                 counts.failed += 1;
                 if self.row == 0 {
                     self.row_since = now;
                 }
                 self.row = self.row.saturating_add(1);
+                self.last_failure = Some(on_one_line(&words));
             }
         }
     }
@@ -210,6 +223,17 @@ impl Window {
         } else {
             Condition::Healthy
         };
-        Reading { condition: self.condition, requests, failed, slow }
+        let last_failure = self.last_failure.clone().filter(|_| failed > 0);
+        Reading { condition: self.condition, requests, failed, slow, last_failure }
     }
+}
+
+fn on_one_line(words: &str) -> Arc<str> {
+    let plain = |char: char| if char.is_control() { ' ' } else { char };
+    let mut kept: String = words.chars().map(plain).take(WORDS_MAX + 1).collect();
+    if let Some((cut, _)) = kept.char_indices().nth(WORDS_MAX) {
+        kept.truncate(cut);
+        kept.push_str("...");
+    }
+    kept.into()
 }

@@ -6,7 +6,7 @@ use kafscale_runtime::{BoxFuture, Runtime, timeout};
 use kafscale_sim::executor::{Node, World};
 use kafscale_store::{
     Body, Condition, CreateError, DeleteError, Diagnosed, Facts, Health, Listed, MemoryStore, ReadError, ReadRange,
-    ReplaceError, Store, StoreDate,
+    ReplaceError, Store, StoreDate, health::End,
 };
 use parking_lot::Mutex;
 
@@ -142,10 +142,14 @@ fn silence_makes_unavailable_and_one_answer_ends_it() {
         assert_eq!(asker.ask(40, Course::Fails, 100 * MS).await, Condition::Degraded, "four seconds may pass");
         assert_eq!(asker.ask(15, Course::Fails, 100 * MS).await, Condition::Unavailable);
         let told = asker.health.reading().to_string();
-        assert_eq!(told, "unavailable: of 75 requests in 30 s 55 failed and 0 were slow");
+        assert_eq!(
+            told,
+            "unavailable: of 75 requests in 30 s 55 failed and 0 were slow; the last failure: get: store unavailable: 503"
+        );
         assert_eq!(asker.ask(1, FINE, MS).await, Condition::Degraded, "it answers, and had failed a lot");
         asker.ask(200, FINE, 200 * MS).await;
-        assert_eq!(asker.health.condition(), Condition::Healthy);
+        let reading = asker.health.reading();
+        assert_eq!((reading.condition, reading.last_failure), (Condition::Healthy, None), "it is long ago");
     });
 }
 
@@ -171,6 +175,7 @@ fn hangs_count_and_losers_of_a_race_do_not() {
         assert_eq!(asker.health.condition(), Condition::Healthy, "they were dropped early");
         assert_eq!(asker.health.reading().requests, 20);
         assert_eq!(asker.ask(5, Course::Hangs, MS).await, Condition::Unavailable);
+        assert_eq!(asker.health.reading().last_failure.as_deref(), Some("get: no answer in 5 s"));
     });
 }
 
@@ -186,5 +191,15 @@ fn latency_alone_degrades_and_large_bodies_may_take_longer() {
         }
         assert_eq!(asker.health.reading().slow, 0);
         assert_eq!(asker.health.condition(), Condition::Healthy);
+    });
+}
+
+#[test]
+fn the_words_of_a_failure_are_bounded_and_on_one_line() {
+    story(|asker| async move {
+        asker.health.note(End::Failed(format!("get: <html>\r\n{}", "é".repeat(10_000))));
+        let words = asker.health.reading().last_failure.expect("one has failed");
+        assert!(words.starts_with("get: <html>  é") && words.ends_with("é..."), "{words}");
+        assert_eq!(words.chars().count(), 303);
     });
 }

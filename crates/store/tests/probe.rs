@@ -31,6 +31,8 @@ enum Way {
     DeniesGet,
     DeniesList,
     DeniesDelete,
+    /// Every write is refused with these words.
+    RefusesWrites(&'static str),
     KeepsDeleted,
     ListsLate,
     ReadsWhole,
@@ -75,6 +77,7 @@ impl Store for Odd {
                 Way::IgnoresCondition => self.inner.replace(name, body).await.map_err(replace),
                 Way::RefusesCondition => Err(CreateError::Refused("NotImplemented: a header (HTTP 501)".into())),
                 Way::DeniesPut => Err(CreateError::Refused(DENIED.into())),
+                Way::RefusesWrites(words) => Err(CreateError::Refused(words.into())),
                 Way::LooksBeforeItWrites => {
                     let absent = self.inner.get(name, ReadRange::All).await.is_err();
                     self.runtime.sleep(Duration::from_millis(1)).await;
@@ -95,6 +98,9 @@ impl Store for Odd {
             }
             if self.way == Way::DeniesPut {
                 return Err(ReplaceError::Refused(DENIED.into()));
+            }
+            if let Way::RefusesWrites(words) = self.way {
+                return Err(ReplaceError::Refused(words.into()));
             }
             self.first.lock().entry(name.to_owned()).or_insert_with(|| body.to_bytes());
             self.inner.replace(name, body).await
@@ -218,6 +224,16 @@ fn missing_permissions_are_named() {
         let unfit = report.fit_for_data().expect_err("nothing can be stored without it");
         assert!(unfit.to_string().contains(missing.action()), "{unfit}");
     }
+}
+
+#[test]
+fn a_wrong_clock_and_unknown_keys_are_no_missing_permissions() {
+    let (report, _) = of(Way::RefusesWrites("RequestTimeTooSkewed: too large (HTTP 403)"));
+    assert_eq!(report.missing_permissions(), []);
+    assert!(matches!(report.verdict(Check::Put), Verdict::Failed(_)), "{:?}", report.findings);
+    let (report, _) = of(Way::RefusesWrites("InvalidAccessKeyId: not in our records (HTTP 403)"));
+    assert_eq!(report.missing_permissions(), []);
+    assert!(report.verdict(Check::Put).doubts_keys(), "{:?}", report.findings);
 }
 
 #[test]

@@ -51,6 +51,8 @@ const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 const ORPHANS_MAX: usize = 100_000;
 /// Listings in a row that must find a grave's path empty.
 const EMPTY_LISTINGS: u32 = 2;
+/// After so long without a whole round it is said, and as often again: what cannot be deleted is billed on.
+const TELL_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Something to delete: its names, and what the state forgets with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,12 +121,18 @@ impl Deleter {
 
     /// Runs as long as the process, or until nothing more is applied.
     pub async fn run(mut self) {
+        let mut told_at = self.context.runtime.now();
         while !self.context.writer.is_stopped() {
             self.context.runtime.sleep(INTERVAL.min(self.context.settings.delete_age)).await;
             let now = self.context.runtime.now();
             self.history.note(now, self.context.replica.applied());
-            if let Err(error) = self.round(now).await {
-                tracing::debug!(%error, "dead objects were not deleted; the next round tries again");
+            match self.round(now).await {
+                Ok(()) => told_at = now,
+                Err(error) if now.saturating_sub(told_at) >= TELL_INTERVAL => {
+                    tracing::warn!(%error, "some dead objects cannot be deleted, and are billed; it is tried again");
+                    told_at = now;
+                }
+                Err(error) => tracing::debug!(%error, "dead objects were not deleted; the next round tries again"),
             }
         }
     }

@@ -266,7 +266,7 @@ fn the_older_of_two_brokers_is_fenced_and_acknowledges_nothing_more() {
         let refused = pending.await.error;
         assert_eq!(refused, ErrorCode::NotLeaderOrFollower);
         let Ended::Fenced(reason) = broker.ended().await else { panic!("fenced is what it is") };
-        assert!(reason.contains("session 2 has taken over"), "{reason}");
+        assert!(reason.contains("taken over this store: session 2 "), "{reason}");
         assert!(!broker.is_ready());
         for _ in 0..2 {
             assert_eq!(client.produce("t", 0, batch(1).build()).await.error, ErrorCode::NotLeaderOrFollower);

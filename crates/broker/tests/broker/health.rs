@@ -35,7 +35,7 @@ fn a_store_that_does_not_answer_is_refused_at_once_until_its_first_answer() {
         let also_taken = client.send_batch("t", 0, batch(1).build());
         world.sleep(6 * SECOND).await;
         let said = broker.readiness().expect_err("it is away");
-        assert!(said.contains("unavailable"), "{said}");
+        assert!(said.contains("unavailable") && said.contains("the last failure: create: "), "{said}");
         assert!(broker.throttle_ms() > 0);
         let began = world.now();
         assert_eq!(client.produce("t", 0, batch(1).build()).await.error, ErrorCode::NotEnoughReplicas);

@@ -126,3 +126,24 @@ fn any_a_bucket_that_is_deleted_stops_the_broker_and_acknowledges_nothing_more()
         assert!(said.contains("NoSuchBucket"), "{said}");
     });
 }
+
+#[test]
+fn any_a_bucket_that_is_deleted_and_made_anew_is_not_written_on_by_the_broker_of_the_former_one() {
+    story(Vec::new(), |bucket| async move {
+        let broker = bucket.process().cluster.start().await;
+        let mut producer = Producer::new(&bucket, &broker).await;
+        producer.produce().await;
+        for exists in [false, true] {
+            bucket.double.set_bucket(exists);
+            let acknowledged = tokio::select! {
+                biased;
+                () = producer.produce() => true,
+                () = bucket.sleep(MINUTE) => false,
+            };
+            assert!(!acknowledged, "what came before it is gone");
+        }
+        let Ended::Fenced(reason) = broker.ended().await else { panic!("it stops") };
+        assert!(reason.contains("NoSuchBucket"), "{reason}");
+        assert_eq!(bucket.double.keys(), Vec::<String>::new());
+    });
+}

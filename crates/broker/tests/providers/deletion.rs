@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use kafscale_lab::{exchange::Asked, quirks::rule};
+use hyper::Method;
+use kafscale_lab::{
+    exchange::Asked,
+    quirks::{on, rule},
+};
 use kafscale_log::data::DataId;
 use kafscale_store::{Body, profile::Provider};
 
@@ -42,6 +46,36 @@ fn any_names_whose_deletion_is_refused_for_ever_do_not_hold_up_the_others() {
         let others = left.iter().filter(|position| (LOCKED + 1..LOCKED + 100).contains(*position)).count();
         assert!(others == 0, "{left:?}");
         producer.finds_everything().await;
+    });
+}
+
+#[test]
+fn any_a_trim_that_could_not_read_is_made_up_for_without_another_snapshot() {
+    story(Vec::new(), |bucket| async move {
+        let process = bucket.process();
+        let broker = process.cluster.start().await;
+        let mut producer = Producer::new(&bucket, &broker).await;
+        for _ in 0..24 {
+            producer.produce().await;
+            bucket.sleep(10 * MINUTE).await;
+        }
+        let floor = || bucket.double.object("floor").expect("the log was trimmed");
+        let before = floor();
+        // What is read to be archived, and nothing else.
+        let unreadable = on(Method::GET, "unreadable").key("log/").header("range", "bytes=0-65535");
+        bucket.quirks.set(vec![unreadable.respond(403, "AccessDenied", "Access Denied.")]);
+        for _ in 0..8 {
+            producer.produce().await;
+            bucket.sleep(Duration::from_secs(1)).await;
+        }
+        bucket.sleep(3 * MINUTE).await;
+        assert!(bucket.quirks.fired("unreadable") > 0, "a snapshot was taken, and the log could not be trimmed");
+        assert_eq!(floor(), before);
+        let snapshots = broker.metrics().snapshots.get();
+        bucket.quirks.set(Vec::new());
+        bucket.sleep(10 * MINUTE).await;
+        assert_eq!(broker.metrics().snapshots.get(), snapshots);
+        assert_ne!(floor(), before);
     });
 }
 

@@ -411,8 +411,12 @@ pub async fn ten_minutes_of(bucket: &Bucket, rules: Vec<Rule>) {
     producer.produce().await;
     bucket.quirks.set(rules);
     let ends = bucket.clone();
+    let watched = Arc::clone(&broker);
     let end = async move {
-        ends.sleep(10 * MINUTE).await;
+        ends.sleep(5 * MINUTE).await;
+        let said = watched.readiness().expect_err("nothing is confirmed");
+        assert!(said.contains("the last failure: "), "it says why: {said}");
+        ends.sleep(5 * MINUTE).await;
         for name in names {
             assert!(ends.quirks.fired(name) > 0, "{name} was met");
         }

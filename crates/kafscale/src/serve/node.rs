@@ -64,9 +64,7 @@ impl Node {
     /// Completes when the broker cannot go on.
     pub async fn ended(&self) -> Failure {
         match self.broker.ended().await {
-            Ended::Fenced(reason) => {
-                Failure::new(Exit::Fenced, anyhow!("fenced: another broker has taken over this store: {reason}"))
-            }
+            Ended::Fenced(reason) => Failure::new(Exit::Fenced, anyhow!("fenced: {reason}")),
             Ended::Newer(reason) => {
                 Failure::new(Exit::NewerVersion, anyhow!("a newer version writes to this store: {reason}"))
             }

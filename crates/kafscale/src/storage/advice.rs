@@ -10,19 +10,16 @@ use serde_json::json;
 pub fn advice(finding: &Finding) -> Option<String> {
     let text = match (&finding.verdict, finding.check) {
         (Verdict::Passed | Verdict::Skipped(_), _) => return None,
-        (Verdict::Denied(_, reason), _)
-            if ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed"]
-                .iter()
-                .any(|it| reason.contains(it)) =>
-        {
-            "the store does not know these keys, or the secret key is another one"
-        }
+        (verdict, _) if verdict.doubts_keys() => "the store does not know these keys, or the secret key is another one",
         (Verdict::Denied(permission, _), _) => {
             return Some(format!("allow {} to these keys; the policy is below", permission.action()));
         }
         (Verdict::Unanswered(_), _) => "ask again; if it stays so, look at the endpoint, the network and proxies",
         (Verdict::Failed(reason), _) if reason.contains("NoSuchBucket") || reason.contains("ContainerNotFound") => {
             "make the bucket, or mend its name, the endpoint or the region"
+        }
+        (Verdict::Failed(reason), _) if reason.contains("RequestTimeTooSkewed") => {
+            "set this machine's clock right: what is signed 15 minutes off is refused"
         }
         (Verdict::Failed(_), Check::Create | Check::CreateOnce | Check::CreateRace) => {
             "records may lie here, the log may not: keep it in a directory or in another bucket with --log"
@@ -108,6 +105,8 @@ mod tests {
             let absent = of(Check::Create, Verdict::Failed(format!("{code}: x (HTTP 404)"))).unwrap();
             assert!(absent.contains("make the bucket"), "{absent}");
         }
+        let late = of(Check::Create, Verdict::Failed("RequestTimeTooSkewed: x (HTTP 403)".into())).unwrap();
+        assert!(late.contains("clock"), "{late}");
         let unknown = of(Check::Put, Verdict::Denied(Permission::Put, "AuthenticationFailed: x".into())).unwrap();
         assert!(unknown.contains("does not know these keys"), "{unknown}");
     }

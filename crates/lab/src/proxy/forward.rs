@@ -93,9 +93,9 @@ pub(crate) async fn handle(proxy: Arc<Proxy>, request: Request<Incoming>) -> Res
             drain(request.into_body()).await;
             slow_down()
         }
-        _ => match &proxy.quirks {
+        _ => match proxy.ways() {
             None => carry_out(&proxy, request).await?,
-            Some(quirks) => super::quirky::carry_out(&proxy, quirks, request).await?,
+            Some(quirks) => super::quirky::carry_out(&proxy, &quirks, request).await?,
         },
     };
     match fault {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! client --> [draw latency and fault] --> upstream --> [wait until start + latency] --> client
-//!                                                          GET /stats, POST /settings on the admin port
+//!                                              GET /stats, POST /settings, POST /quirks on the admin port
 //! ```
 //!
 //! The latency is counted from the arrival of the request's head, so that the upstream's own time is hidden in it; where
@@ -10,7 +10,8 @@
 //! signatures stay valid; bodies are streamed. A request whose body arrived whole is carried out even if its client goes
 //! away, as a cloud would do. All draws come from one seed.
 //!
-//! With `--quirks` the answers are moreover those of a provider ([`crate::quirks`]); then requests and answers pass whole.
+//! With `--quirks` the answers are moreover those of a provider ([`crate::quirks`]); then requests and answers pass whole. The
+//! rules can be changed while it runs.
 
 mod admin;
 mod faults;
@@ -27,7 +28,6 @@ use anyhow::Context;
 use clap::Args;
 use hyper::{Uri, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use kafscale_runtime::TokioRuntime;
 use parking_lot::Mutex;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -67,7 +67,8 @@ pub(crate) struct Proxy {
     pub settings: Mutex<Settings>,
     pub random: Mutex<StdRng>,
     pub stats: Stats,
-    pub quirks: Option<Quirks>,
+    seed: u64,
+    pub quirks: Mutex<Option<Arc<Quirks>>>,
     /// To the store.
     pub up: line::Line,
     /// From it.
@@ -105,12 +106,12 @@ pub async fn start(options: &Options) -> anyhow::Result<Running> {
         stats: Stats::default(),
         up: line::Line::default(),
         down: line::Line::default(),
-        quirks: options
-            .quirks
-            .as_deref()
-            .and_then(crate::quirks::profile)
-            .map(|rules| Quirks::new(TokioRuntime::handle(), rules, options.seed)),
+        quirks: Mutex::default(),
+        seed: options.seed,
     });
+    if let Some(profile) = &options.quirks {
+        proxy.follow(quirky::Choice { profile: Some(profile.clone()), rules: Vec::new() })?;
+    }
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_requests(listener, proxy.clone()));
     tasks.spawn(serve_admin(admin, proxy));

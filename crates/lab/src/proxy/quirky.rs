@@ -1,11 +1,15 @@
-//! A request under the rules of a provider: it and its answer pass whole.
+//! A request under the rules of a provider: it and its answer pass whole. And which rules those are.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+use anyhow::{Context, ensure};
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{Request, Response, body::Frame, header::CONTENT_LENGTH};
+
+use kafscale_runtime::TokioRuntime;
+use serde::Deserialize;
 
 use super::{
     Proxy,
@@ -13,8 +17,48 @@ use super::{
 };
 use crate::{
     exchange::{Answer, Asked},
-    quirks::{Outcome, Quirks},
+    quirks::{self, Outcome, Quirks},
 };
+
+/// Which rules are followed from now on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Choice {
+    /// Those of this profile; none without one.
+    pub profile: Option<String>,
+    /// Of them those of these names alone; all if none is named.
+    #[serde(default)]
+    pub rules: Vec<String>,
+}
+
+impl Proxy {
+    /// Follows other rules.
+    pub(crate) fn follow(&self, choice: Choice) -> anyhow::Result<()> {
+        let Choice { profile, rules: names } = choice;
+        let Some(profile) = profile else {
+            ensure!(names.is_empty(), "rules without a profile");
+            *self.quirks.lock() = None;
+            return Ok(());
+        };
+        let mut rules = quirks::profile(&profile).with_context(|| format!("there is no profile {profile:?}"))?;
+        for name in &names {
+            ensure!(rules.iter().any(|rule| rule.name == name), "{profile} has no rule {name:?}");
+        }
+        rules.retain(|rule| names.is_empty() || names.iter().any(|name| rule.name == name));
+        *self.quirks.lock() = Some(Arc::new(Quirks::new(TokioRuntime::handle(), rules, self.seed)));
+        Ok(())
+    }
+
+    /// The rules that are followed.
+    pub(crate) fn ways(&self) -> Option<Arc<Quirks>> {
+        self.quirks.lock().clone()
+    }
+
+    /// How often each of them has decided something.
+    pub(crate) fn fired(&self) -> BTreeMap<&'static str, u64> {
+        self.ways().map(|quirks| quirks.counts()).unwrap_or_default()
+    }
+}
 
 pub(super) async fn carry_out(
     proxy: &Arc<Proxy>,

@@ -88,6 +88,11 @@ impl Quirks {
         self.state.lock().rules.iter().filter(|active| active.rule.name == name).map(|active| active.fired).sum()
     }
 
+    /// The same of every rule.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.state.lock().rules.iter().map(|active| (active.rule.name, active.fired)).collect()
+    }
+
     /// Everything that was asked.
     pub fn seen(&self) -> Vec<Seen> {
         self.state.lock().seen.clone()

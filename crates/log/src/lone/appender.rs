@@ -209,14 +209,14 @@ async fn create(core: Arc<Core>, tail: Arc<Mutex<Tail>>, header: Header, body: B
     let landed = tokio::select! {
         biased;
         () = core.fence.wait() => return,
-        landed = core.create(&header, body, Patience::Endless) => landed,
+        landed = core.create(&header, body, Patience::Endless, Some(&tail)) => landed,
     };
     let position = header.position;
     match landed {
         Ok(Landed::Ours) => {}
         Ok(Landed::Foreign(Ok(found))) => {
             let session = found.session;
-            return core.fence.raise(format!("session {session} has taken over the log at position {position}"));
+            return core.fence.raise(taken_over(session, position));
         }
         Ok(Landed::Foreign(Err(error))) => {
             return core.fence.raise(format!("a foreign object stands at position {position} of the log: {error}"));
@@ -227,6 +227,11 @@ async fn create(core: Arc<Core>, tail: Arc<Mutex<Tail>>, header: Header, body: B
         return;
     }
     let _ = done.send(());
+}
+
+/// That another session is the one of this log now, and where it was met.
+pub(super) fn taken_over(session: u64, position: Position) -> String {
+    format!("another broker has taken over this store: session {session} stands at position {position} of the log")
 }
 
 /// Whether the floor, read now, lies at or below our first indefinite position; ends the session otherwise.

@@ -17,7 +17,7 @@ use futures_util::future::{OptionFuture, join};
 use parking_lot::Mutex;
 
 use super::{
-    appender::{Tail, floor_allows},
+    appender::{Tail, floor_allows, taken_over},
     core::{Core, Fault, Patience},
     meter::Meter,
 };
@@ -80,11 +80,9 @@ impl Barriers {
         let patience = Patience::For(core.settings.barrier_patience);
         let own_unchecked = *checked != Some(own.write_id);
         Meter::add(&core.meter.barrier_reads);
-        let (beyond, still_own) = join(
-            core.get_header(next, patience),
-            OptionFuture::from(own_unchecked.then(|| core.get_header(own.position, patience))),
-        )
-        .await;
+        let (beyond, lost) =
+            join(core.get_header(next, patience), OptionFuture::from(own_unchecked.then(|| core.lost(&own, patience))))
+                .await;
 
         match beyond.map_err(unavailable)? {
             None => {}
@@ -92,24 +90,16 @@ impl Barriers {
             Some(Ok(found)) if found.write_id.incarnation == core.incarnation => {}
             Some(Ok(found)) => {
                 let session = found.session;
-                return self.fence(format!("session {session} has taken over the log: it stands at position {next}"));
+                return self.fence(taken_over(session, next));
             }
             Some(Err(error)) => {
                 return self.fence(format!("a foreign object stands at position {next} of the log: {error}"));
             }
         }
-        if let Some(still_own) = still_own.transpose().map_err(unavailable)? {
-            match still_own {
-                Some(Ok(found)) if found.write_id == own.write_id => *checked = Some(own.write_id),
-                found => {
-                    let now = if found.is_some() { "holds another object" } else { "is gone" };
-                    let position = own.position;
-                    return self.fence(format!(
-                        "the store lost or overwrote a confirmed create: position {position} of the log {now}; its \
-                         conditional writes (If-None-Match: *) cannot be relied on, as MinIO's while it lacks a quorum"
-                    ));
-                }
-            }
+        match lost.transpose().map_err(unavailable)? {
+            Some(Some(reason)) => return self.fence(reason),
+            Some(None) => *checked = Some(own.write_id),
+            None => {}
         }
         if core.proof_is_stale() && !floor_allows(core, &self.tail).await {
             return Err(BarrierError::Fenced(core.fence.reason().unwrap_or_default()));

@@ -22,7 +22,8 @@ pub struct Reading {
     pub ms: i64,
     /// The clocks contradict each other: nothing may expire by this reading.
     pub suspect: bool,
-    /// By how many milliseconds the system clock is ahead of the store's, told once, when it is off by more than 5 s.
+    /// By how many milliseconds the system clock is ahead of the store's, told once, when it is off by more than 5 s, and again
+    /// after it was right.
     pub system_off_ms: Option<i64>,
 }
 
@@ -58,9 +59,10 @@ impl ClusterClock {
 
     fn system_off(&mut self, system_ms: i64, store_ms: Option<i64>) -> Option<i64> {
         let off = system_ms.saturating_sub(store_ms?);
-        let tell = off.saturating_abs() > SYSTEM_OFF_MS && !self.warned;
-        self.warned |= tell;
-        tell.then_some(off)
+        let (size, told) = (off.saturating_abs(), self.warned);
+        // Not for each swing around the limit.
+        self.warned = size > SYSTEM_OFF_MS || told && size > SYSTEM_OFF_MS / 2;
+        (self.warned && !told).then_some(off)
     }
 }
 
@@ -139,11 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn a_system_clock_that_is_off_is_told_once() {
+    fn a_system_clock_that_is_off_is_told_once_until_it_is_right() {
         let mut clock = ClusterClock::new(0);
         assert_eq!(clock.read(at(0), T + 5_000, store(T, 0)).system_off_ms, None);
         assert_eq!(clock.read(at(0), T - 6_000, store(T, 0)).system_off_ms, Some(-6_000));
         assert_eq!(clock.read(at(0), T - 6_000, store(T, 0)).system_off_ms, None);
+        assert_eq!(clock.read(at(0), T - 4_000, store(T, 0)).system_off_ms, None);
+        assert_eq!(clock.read(at(0), T - 6_000, store(T, 0)).system_off_ms, None, "it was not right meanwhile");
+        assert_eq!(clock.read(at(0), T, store(T, 0)).system_off_ms, None);
+        assert_eq!(clock.read(at(0), T + 6_000, store(T, 0)).system_off_ms, Some(6_000));
     }
 
     #[test]

@@ -184,6 +184,33 @@ impl Core {
         }))
     }
 
+    /// Why the frame of `own`, whose create was confirmed, does not count any more; nothing while it stands.
+    pub async fn lost(&self, own: &Header, patience: Patience) -> Result<Option<String>, Fault> {
+        let position = own.position;
+        let now = match self.get_header(position, patience).await? {
+            Some(Ok(found)) if found.write_id == own.write_id => return Ok(None),
+            Some(_) => {
+                "holds another object; its conditional writes (If-None-Match: *) cannot be relied on, as MinIO's while it \
+                 lacks a quorum"
+                    .to_owned()
+            }
+            None => {
+                let words = self.words_of_absence(position).await;
+                format!("is gone ({words}); it or the whole bucket was deleted behind this broker's back")
+            }
+        };
+        Ok(Some(format!("the store lost or overwrote a confirmed create: position {position} of the log {now}")))
+    }
+
+    /// What the store says of a frame that is not there: a missing object and a missing bucket need different deeds.
+    async fn words_of_absence(&self, position: Position) -> String {
+        let (name, one) = (self.frame_name(position), ReadRange::At { start: 0, len: 1 });
+        match timeout(&*self.runtime, self.attempt_timeout(0), self.store.get(&name, one)).await {
+            Ok(Err(ReadError::NotFound(words))) => words,
+            _ => "not found".to_owned(),
+        }
+    }
+
     /// The floor of this generation: 1 until somebody trimmed. A floor of a later generation is above everything.
     pub async fn floor(&self, patience: Patience) -> Result<Result<Position, floor::FloorError>, Fault> {
         Meter::add(&self.meter.floor_reads);

@@ -4,13 +4,19 @@
 //! simply repeated: whichever lands is right. That an object of the name exists proves nothing by itself, it may be our own
 //! from an earlier attempt; only the write id in it tells. An attempt that is slower than the running 95th percentile gets
 //! another one beside it, within a budget and only where the store bears two writes of one name.
+//!
+//! A refusal may pass: keys come back, a quota is raised. But a bucket that was deleted refuses too, and when it is made anew
+//! it takes the next frame, with everything before it gone. So after each refusal it is asked whether the last frame that
+//! was confirmed still stands, and the session ends if it does not.
 
 use std::time::Duration;
 
 use kafscale_runtime::timeout;
 use kafscale_store::{Body, CreateError};
+use parking_lot::Mutex;
 
 use super::{
+    appender::Tail,
     core::{Core, Fault, Patience},
     meter::Meter,
 };
@@ -35,8 +41,15 @@ pub(crate) enum Landed {
 }
 
 impl Core {
-    /// Creates the frame of `header` from `body` and finds out whose object stands at its position in the end.
-    pub async fn create(&self, header: &Header, body: Body, patience: Patience) -> Result<Landed, Fault> {
+    /// Creates the frame of `header` from `body` and finds out whose object stands at its position in the end. `confirmed` is
+    /// the tail whose last frame must still be there while the store refuses.
+    pub(super) async fn create(
+        &self,
+        header: &Header,
+        body: Body,
+        patience: Patience,
+        confirmed: Option<&Mutex<Tail>>,
+    ) -> Result<Landed, Fault> {
         let name = self.frame_name(header.position);
         let started = self.runtime.now();
         Meter::add(&self.meter.creates);
@@ -60,6 +73,9 @@ impl Core {
             {
                 return Err(fault);
             }
+            if let (Fault::Refused(_), Some(tail)) = (&fault, confirmed) {
+                self.end_if_lost(tail).await;
+            }
             tracing::debug!(name, repeat, %fault, "a create is repeated");
             if !told && self.runtime.now().saturating_sub(started) >= TELL_AFTER {
                 told = true;
@@ -70,6 +86,18 @@ impl Core {
             self.runtime.sleep(self.back_off(repeat).max(wait)).await;
         }
         unreachable!("the loop above ends only by returning")
+    }
+
+    /// Ends the session if its last confirmed frame is gone, and not trimmed. Where there is no answer the next refusal asks
+    /// again.
+    async fn end_if_lost(&self, tail: &Mutex<Tail>) {
+        let (own, patience) = (tail.lock().last_own, Patience::For(self.settings.barrier_patience));
+        if let Ok(Some(reason)) = self.lost(&own, patience).await
+            && let Ok(Ok(floor)) = self.floor(patience).await
+            && floor <= own.position
+        {
+            self.fence.raise(reason);
+        }
     }
 
     /// Whose object stands at the position; nothing if there is none.

@@ -190,7 +190,8 @@ impl TakeOver<'_> {
         self.core.start_clock(self.cluster_time_ms);
         let drafts: Vec<_> =
             (settled..lead + WINDOW).map(|position| self.draft(position, lead, session, settled)).collect();
-        let creates = drafts.iter().map(|(frame, body)| self.core.create(&frame.header, body.clone(), self.patience()));
+        let creates =
+            drafts.iter().map(|(frame, body)| self.core.create(&frame.header, body.clone(), self.patience(), None));
         let landed = join_all(creates).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         self.round_trips += 1;
         let lead_at = usize::try_from(lead - settled).expect("a burst is short");

@@ -97,7 +97,15 @@ fn text(answer: &Answer, raw: &str) -> String {
         (200..=299, _) => format!("unreadable answer: {raw}"),
         (300..=399, "") => format!("redirected (HTTP {status}): the endpoint or the region is wrong"),
         (_, "") => format!("HTTP {status}"),
-        _ => format!("{code}: {message} (HTTP {status})"),
+        _ => format!("{code}: {message} (HTTP {status}){}", hint(code)),
+    }
+}
+
+/// What the code does not say by itself to whoever meets it for the first time.
+fn hint(code: &str) -> &'static str {
+    match code {
+        "RequestTimeTooSkewed" => ": this machine's clock is not the store's, set it right",
+        _ => "",
     }
 }
 

@@ -126,6 +126,12 @@ impl Verdict {
         *self == Self::Passed
     }
 
+    /// Whether the store does not know the keys, so that no policy helps.
+    pub fn doubts_keys(&self) -> bool {
+        let codes = ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed"];
+        matches!(self, Self::Denied(_, reason) if codes.iter().any(|code| reason.contains(code)))
+    }
+
     /// Why it does not hold; nothing if it does.
     pub fn reason(&self) -> String {
         match self {
@@ -207,10 +213,10 @@ impl Report {
         self.fit(|_| true)
     }
 
-    /// What the keys were not allowed to do, each once.
+    /// What the keys were not allowed to do, each once; nothing where the store does not know the keys.
     pub fn missing_permissions(&self) -> Vec<Permission> {
         let denied = |finding: &Finding| match finding.verdict {
-            Verdict::Denied(permission, _) => Some(permission),
+            Verdict::Denied(permission, _) if !finding.verdict.doubts_keys() => Some(permission),
             _ => None,
         };
         let mut missing: Vec<_> = self.findings.iter().filter_map(denied).collect();

@@ -350,8 +350,10 @@ fn failed(reason: &str) -> Verdict {
     Verdict::Failed(reason.to_owned())
 }
 
-/// A refusal: for want of a permission, or of the thing itself. The stores' texts carry the status of HTTP.
+/// A refusal: for want of a permission, or of the thing itself. The stores' texts carry the status of HTTP; a wrong clock
+/// has that of a permission, and no policy helps against it.
 fn refused(permission: Permission, reason: String) -> Verdict {
     let denied = ["HTTP 401", "HTTP 403", "AccessDenied"].iter().any(|mark| reason.contains(mark));
-    if denied { Verdict::Denied(permission, reason) } else { Verdict::Failed(reason) }
+    let is_late = reason.contains("RequestTimeTooSkewed");
+    if denied && !is_late { Verdict::Denied(permission, reason) } else { Verdict::Failed(reason) }
 }

@@ -212,6 +212,13 @@ async fn a_provider_may_mean_something_else() {
 }
 
 #[tokio::test]
+async fn a_wrong_clock_is_called_so() {
+    let server = Server::failing("403 Forbidden", "RequestTimeTooSkewed").await;
+    let Err(CreateError::Refused(text)) = server.store().create("x", body()).await else { panic!("it is refused") };
+    assert!(text.contains("this machine's clock"), "{text}");
+}
+
+#[tokio::test]
 async fn a_store_without_conditional_create_is_told_by_name() {
     let server = Server::failing("501 Not Implemented", "NotImplemented").await;
     let Err(CreateError::Refused(text)) = server.store().create("x", body()).await else { panic!("it is refused") };

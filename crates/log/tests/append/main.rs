@@ -1,6 +1,9 @@
 //! Appending, barriers and trimming on a store that fails in every way.
 
+mod barriers;
+#[path = "../support/mod.rs"]
 mod support;
+mod trimming;
 
 use std::{
     future::Future,
@@ -48,6 +51,10 @@ fn story<F: Future<Output = ()> + Send + 'static>(
 
 fn is_fenced<T>(outcome: &Result<T, AppendError>) -> bool {
     matches!(outcome, Err(AppendError::Fenced(_)))
+}
+
+fn no_one() -> Arc<dyn Fn(Position) -> bool + Send + Sync> {
+    Arc::new(|_| false)
 }
 
 #[test]
@@ -278,20 +285,6 @@ fn a_create_on_a_trimmed_name_does_not_count() {
 }
 
 #[test]
-fn a_barrier_after_a_long_sleep_does_not_believe_a_trimmed_name() {
-    story(|runtime, store, zombie| async move {
-        let successor = open(&store, &runtime).await;
-        for n in 0..10 {
-            successor.append(&format!("b{n}")).await;
-        }
-        runtime.sleep(HOUR * 2).await;
-        // Our own last frame is kept because its data is referred to, so that only the floor can tell.
-        successor.log.trim(19, Arc::new(|position| position <= 4)).await.unwrap();
-        assert!(matches!(zombie.log.barrier().await, Err(BarrierError::Fenced(_))));
-    });
-}
-
-#[test]
 fn a_create_that_took_longer_than_a_minute_counts_once_the_floor_was_read() {
     story(|_, store, open| async move {
         open.append("quick").await;
@@ -300,103 +293,6 @@ fn a_create_that_took_longer_than_a_minute_counts_once_the_floor_was_read() {
         store.script(Op::Create, &name(6), 70, Answer::Unavailable(None));
         assert_eq!(open.append("slow").await, 6);
         assert_eq!(store.calls(Op::Get, names::FLOOR).len(), 1);
-    });
-}
-
-#[test]
-fn a_barrier_is_one_read_shared_by_all_who_came_before_it_began() {
-    story(|runtime, store, open| async move {
-        open.append("a").await;
-        store.forget_calls();
-        let began = runtime.now();
-        let first = join_all((0..10).map(|_| open.log.barrier()));
-        let late = async {
-            runtime.sleep(MS * 5).await;
-            let answers = join_all((0..10).map(|_| open.log.barrier())).await;
-            (answers, runtime.now())
-        };
-        let (first, (late, late_at)) = join(first, late).await;
-        assert!(first.into_iter().chain(late).all(|answer| answer == Ok(5)));
-        // 0-10 ms the first caller's, 10-20 ms that of all who came meanwhile.
-        assert_eq!(late_at - began, MS * 20);
-        assert_eq!(store.calls(Op::Get, &name(6)).len(), 2);
-        assert_eq!(store.calls(Op::Get, &name(5)).len(), 1, "its own last position is read once");
-    });
-}
-
-#[test]
-fn a_caller_that_gives_up_leaves_the_barrier_to_the_others() {
-    story(|runtime, store, open| async move {
-        store.script(Op::Get, &name(5), 1, Answer::Hang);
-        let impatient = kafscale_runtime::timeout(&*runtime, MS * 50, open.log.barrier());
-        let (impatient, patient) = join(impatient, open.log.barrier()).await;
-        assert!(impatient.is_err());
-        assert_eq!(patient, Ok(4));
-    });
-}
-
-#[test]
-fn our_own_append_under_way_is_no_stranger_to_the_barrier() {
-    story(|_, store, open| async move {
-        store.script(Op::Get, &name(5), 1, Answer::After(MS * 100));
-        let (barrier, append) = join(open.log.barrier(), open.log.append(draft("a"))).await;
-        assert_eq!((barrier, append), (Ok(5), Ok(5)));
-    });
-}
-
-#[test]
-fn a_barrier_sees_a_successor_that_has_acknowledged_nothing_yet() {
-    story(|runtime, store, old| async move {
-        old.append("a").await;
-        let _new = open(&store, &runtime).await;
-        let error = old.log.barrier().await.unwrap_err();
-        assert!(error.to_string().contains("session 2 has taken over the log"), "{error}");
-        assert!(is_fenced(&old.log.append(draft("late")).await));
-    });
-}
-
-#[test]
-fn a_store_that_overwrites_or_loses_a_create_is_named() {
-    for lost in [true, false] {
-        story(move |runtime, store, open| async move {
-            open.append("a").await;
-            if lost {
-                store.remove(&name(5));
-            } else {
-                let other = TestStore::new(&runtime);
-                let stranger = super_open(&other, &runtime).await;
-                stranger.append("b").await;
-                store.put(&name(5), other.object(&name(5)).unwrap());
-            }
-            let error = open.log.barrier().await.unwrap_err();
-            assert!(matches!(error, BarrierError::Fenced(_)));
-            assert!(error.to_string().contains("the store lost or overwrote a confirmed create"), "{error}");
-        });
-    }
-}
-
-async fn super_open(store: &Arc<TestStore>, runtime: &Handle) -> Opening {
-    open_from(store, runtime, Resume::default()).await.unwrap()
-}
-
-#[test]
-fn a_barrier_that_gets_no_answer_says_so_and_the_next_may_succeed() {
-    story(|_, store, open| async move {
-        store.script(Op::Get, "log/", usize::MAX, Answer::Unavailable(None));
-        assert!(matches!(open.log.barrier().await, Err(BarrierError::Unavailable(_))));
-        store.clear_script();
-        assert_eq!(open.log.barrier().await, Ok(4));
-    });
-}
-
-#[test]
-fn on_a_store_of_our_own_barriers_and_long_sleeps_cost_nothing() {
-    story(|runtime, store, open| async move {
-        store.set_facts(|facts| facts.exclusive = true);
-        runtime.sleep(HOUR).await;
-        assert_eq!(open.append("a").await, 5);
-        assert_eq!(open.log.barrier().await, Ok(5));
-        assert_eq!(store.calls(Op::Get, "").len(), 0);
     });
 }
 
@@ -413,89 +309,6 @@ fn frames_carry_the_time_of_the_store() {
         open.append("b").await;
         assert_eq!(open.frames.all()[5].header.cluster_time_ms, unix_ms + 510);
         assert!(open.log.clock_is_suspect());
-    });
-}
-
-/// The kept positions, the floor, and the bounds of the archives.
-fn kept(store: &TestStore) -> (Vec<Position>, Option<Position>, Vec<(Position, Position)>) {
-    let names_of = store.names();
-    let frames = names_of.iter().filter_map(|name| names::frame_position(GENERATION, name)).collect();
-    let floor = store.object(names::FLOOR).map(|bytes| floor::decode(&bytes).unwrap().position);
-    let archives = names_of.iter().filter_map(|name| names::archive_bounds(GENERATION, name)).collect();
-    (frames, floor, archives)
-}
-
-async fn ten(open: &Opening) {
-    for n in 5..=10 {
-        open.append(&format!("a{n}")).await;
-    }
-}
-
-fn no_one() -> Arc<dyn Fn(Position) -> bool + Send + Sync> {
-    Arc::new(|_| false)
-}
-
-#[test]
-fn trimming_archives_then_deletes_what_nothing_refers_to() {
-    story(|runtime, store, open| async move {
-        ten(&open).await;
-        open.log.trim(8, Arc::new(|position| position == 6)).await.unwrap();
-        assert_eq!(kept(&store), (vec![6, 8, 9, 10], Some(8), vec![(1, 8)]));
-        let bytes = store.object(&names::archive(GENERATION, 1, 8)).unwrap();
-        let frames = archive::decode(&bytes, CLUSTER).unwrap();
-        assert_eq!(frames.iter().map(|frame| frame.header.position).collect::<Vec<_>>(), (1..8).collect::<Vec<_>>());
-        assert_eq!(frames[6].entries, Bytes::from_static(b"a7"));
-        assert!(!bytes.windows(7).any(|window| window == b"payload"), "no record data in an archive");
-
-        // What was kept goes once nothing refers to it any more.
-        open.log.trim(8, no_one()).await.unwrap();
-        assert_eq!(kept(&store), (vec![8, 9, 10], Some(8), vec![(1, 8)]));
-        open.log.trim(10, no_one()).await.unwrap();
-        assert_eq!(kept(&store), (vec![10], Some(10), vec![(1, 8), (8, 10)]));
-        open.log.delete_archives(8).await.unwrap();
-        assert_eq!(kept(&store).2, [(8, 10)]);
-
-        let resume = Resume { progress: kafscale_log::Progress { position: 9, digest: 0 }, ..Resume::default() };
-        let again = open_from(&store, &runtime, resume).await.unwrap();
-        assert_eq!(again.frames.positions(), [10, 11, 12, 13, 14]);
-    });
-}
-
-#[test]
-fn a_trim_that_broke_off_anywhere_is_completed_by_the_next() {
-    for (op, part) in [(Op::Create, "archive/"), (Op::Replace, "floor"), (Op::Delete, "log/"), (Op::List, "log/")] {
-        story(move |_, store, open| async move {
-            ten(&open).await;
-            store.script(op, part, usize::MAX, if op == Op::Create { Answer::AppliedUnknown } else { Answer::Hang });
-            if op == Op::Create {
-                store.script(Op::Get, "archive/", usize::MAX, Answer::Hang);
-            }
-            let _ = open.log.trim(8, no_one()).await.unwrap_err();
-            let whole = kept(&store);
-            assert!(whole.0.len() == 10, "nothing is deleted before its time: {whole:?}");
-            store.clear_script();
-            open.log.trim(9, no_one()).await.unwrap();
-            let (frames, floor, archives) = kept(&store);
-            assert_eq!((frames, floor), (vec![9, 10], Some(9)), "{op:?}");
-            assert_eq!(archives.last().map(|(_, to)| *to), Some(9));
-            assert_eq!(open.append("on").await, 11);
-        });
-    }
-}
-
-#[test]
-fn nothing_is_trimmed_beyond_the_tail_over_a_hole_or_by_a_fenced_session() {
-    story(|runtime, store, old| async move {
-        ten(&old).await;
-        assert!(old.log.trim(12, no_one()).await.unwrap_err().to_string().contains("beyond the tail"));
-        let third = store.object(&name(3)).unwrap();
-        store.remove(&name(3));
-        assert!(old.log.trim(8, no_one()).await.unwrap_err().to_string().contains("position 3"));
-        assert_eq!(kept(&store).1, None);
-        store.put(&name(3), third);
-        let _new = open(&store, &runtime).await;
-        assert!(old.log.trim(8, no_one()).await.unwrap_err().to_string().contains("fenced"));
-        assert_eq!(kept(&store).1, None);
     });
 }
 
@@ -522,67 +335,5 @@ fn a_large_create_over_a_slow_line_is_given_its_time() {
         assert_eq!(append.await, Ok(5));
         assert_eq!(runtime.now() - began, MS * 35_000);
         assert_eq!(open.log.figures().repeats, 0);
-    });
-}
-
-#[test]
-fn a_session_that_is_taken_over_while_it_archives_does_not_move_the_floor() {
-    story(|runtime, store, old| async move {
-        ten(&old).await;
-        store.script(Op::Create, "archive/", 1, Answer::After(MS * 200));
-        let (trimmed, _new) = join(old.log.trim(8, no_one()), open(&store, &runtime)).await;
-        assert!(trimmed.unwrap_err().to_string().contains("fenced"));
-        let (frames, floor, _) = kept(&store);
-        assert_eq!((frames.len(), floor), (14, None));
-    });
-}
-
-#[test]
-fn deletes_that_come_late_ask_again_who_writes() {
-    story(|runtime, store, old| async move {
-        ten(&old).await;
-        store.script(Op::Replace, "floor", 1, Answer::After(MS * 9_000));
-        let take_over = async {
-            runtime.sleep(MS * 5_000).await;
-            let new = open(&store, &runtime).await;
-            store.script(Op::List, "log/", 1, Answer::After(MS * 9_000));
-            new
-        };
-        let (trimmed, _new) = join(old.log.trim(8, no_one()), take_over).await;
-        assert!(trimmed.unwrap_err().to_string().contains("fenced"));
-        assert_eq!(store.calls(Op::Delete, "").len(), 0);
-    });
-}
-
-#[test]
-fn a_barrier_beside_appends_proves_nothing_about_them() {
-    story(|runtime, store, zombie| async move {
-        let successor = open(&store, &runtime).await;
-        assert_eq!(successor.opened.tail, 8);
-        runtime.sleep(HOUR * 2).await;
-        // Its creates are slow, and the barrier finds nothing behind them: the successor has not gone on.
-        store.script(Op::Create, "log/", 4, Answer::After(MS * 1_000));
-        let appends = join_all((0..4).map(|n| zombie.log.append(draft(&format!("late {n}")))));
-        let barrier_then_trim = async {
-            runtime.sleep(MS).await;
-            assert_eq!(zombie.log.barrier().await, Ok(4));
-            successor.log.trim(9, no_one()).await.unwrap();
-        };
-        let (appends, ()) = join(appends, barrier_then_trim).await;
-        assert!(appends.iter().all(is_fenced), "{appends:?}");
-    });
-}
-
-#[test]
-fn a_session_that_keeps_appending_never_reads_the_floor() {
-    story(|runtime, store, open| async move {
-        for _ in 0..10 {
-            runtime.sleep(MS * 50_000).await;
-            open.append("a").await;
-        }
-        assert_eq!(store.calls(Op::Get, names::FLOOR).len(), 0);
-        runtime.sleep(MS * 61_000).await;
-        open.append("b").await;
-        assert_eq!(store.calls(Op::Get, names::FLOOR).len(), 1);
     });
 }
