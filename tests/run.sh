@@ -77,10 +77,11 @@ kill_s3() {
     done
     return $status
 }
+compose() { tests/compose/run.sh; }
 compaction() { tests/compaction/run.sh; }
 fuzz() { tests/fuzz.sh 15; }
 
-all=(format build lint rust clients checker segments kill_dir kill_life kill_s3 compaction fuzz)
+all=(format build lint rust clients checker segments kill_dir kill_life kill_s3 compose compaction fuzz)
 [ $# -gt 0 ] || set -- "${all[@]}"
 versions
 for name in "$@"; do
