@@ -23,6 +23,7 @@ The life of data, each on an S3-like store but where it says otherwise:
     replays   the tail's latency with and without ten full replays of a cold topic beside it
     small     objects and requests of 10,000 small partitions
     start     time, memory and snapshot of 10,000 and 100,000 partitions, on a directory
+    large     a snapshot of 200 MB taken and started from, on a directory
 
 `--scale` makes every load smaller (0.1) or larger; 1 is what the published figures use.
 """
@@ -42,6 +43,7 @@ import cold
 import connections
 import cost
 import groups
+import large
 import merge
 import signing
 import small
@@ -65,6 +67,7 @@ SECTIONS = {
     "replays": cold.replays,
     "small": small.run,
     "start": small.start,
+    "large": large.run,
 }
 TABLES = {
     "beside": beside.table,
@@ -80,6 +83,7 @@ TABLES = {
     "replays": columns(cold.REPLAYED),
     "small": small.table,
     "start": columns(small.START),
+    "large": columns(large.COLUMNS),
 }
 
 
