@@ -10,7 +10,7 @@
 #   tests/setup.sh node        a node binary beside the JavaScript clients
 #   tests/setup.sh franz-go-tests     franz-go's own test suite, built
 #   tests/setup.sh librdkafka-tests   a folder with librdkafka's own test suite, built
-#   tests/setup.sh minio | azurite | s3rver | s3s-fs | radosgw | swift
+#   tests/setup.sh minio | azurite | s3proxy | s3rver | s3s-fs | radosgw | swift
 #                              the stores that tests/stores runs besides SeaweedFS
 #   tests/setup.sh faketime    the command that lets a program see another clock, and its library
 #   tests/setup.sh kafscale    the broker under test ($KAFSCALE_BIN, or a debug build)
@@ -138,6 +138,19 @@ minio() { # MinIO has no binary downloads any more; its module still builds
     echo "$bin/minio"
 }
 
+s3proxy() {
+    need java "S3Proxy"
+    need mvn "S3Proxy's jars"
+    local pom=$tests/stores/s3proxy/pom.xml jars
+    jars=$(folder s3proxy "$pom")
+    if [ ! -e "$jars/complete" ]; then
+        mvn -q -B -ntp -f "$pom" -Dmaven.repo.local="$cache/m2" \
+            dependency:copy-dependencies -DoutputDirectory="$jars" >&2
+        touch "$jars/complete"
+    fi
+    echo "$jars"
+}
+
 npm_program() { # npm_program NAME VERSION SCRIPT
     local modules=$cache/$1-$2
     need npm "$1"
@@ -192,6 +205,7 @@ case "${1:-}" in
     librdkafka-tests) librdkafka_tests ;;
     minio) minio ;;
     azurite) npm_program azurite 3.35.0 azurite/dist/src/blob/main.js ;;
+    s3proxy) s3proxy ;;
     s3rver) npm_program s3rver 3.7.1 s3rver/bin/s3rver.js ;;
     s3s-fs) s3s_fs ;;
     radosgw) apt_program radosgw radosgw ceph-mon ceph-osd ceph-base ceph-common ;;
@@ -201,5 +215,5 @@ case "${1:-}" in
     lab) [ -n "${KAFSCALE_LAB_BIN:-}" ] && echo "$KAFSCALE_LAB_BIN" || cargo_build kafscale-lab ;;
     kafscale-release) [ -n "${KAFSCALE_RELEASE_BIN:-}" ] && echo "$KAFSCALE_RELEASE_BIN" || cargo_build kafscale --release ;;
     lab-release) [ -n "${KAFSCALE_LAB_RELEASE_BIN:-}" ] && echo "$KAFSCALE_LAB_RELEASE_BIN" || cargo_build kafscale-lab --release ;;
-    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|franz-go-agent|sarama-agent|kafka-go-agent|krafka-agent|node|franz-go-tests|librdkafka-tests|minio|azurite|s3rver|s3s-fs|radosgw|swift|faketime|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
+    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|franz-go-agent|sarama-agent|kafka-go-agent|krafka-agent|node|franz-go-tests|librdkafka-tests|minio|azurite|s3proxy|s3rver|s3s-fs|radosgw|swift|faketime|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
 esac

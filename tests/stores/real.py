@@ -58,11 +58,12 @@ def put_bucket(endpoint, key=KEY, secret=SECRET, region="us-east-1"):
 
 class Store(Server):
     """One process that speaks S3. `suite`: which test runs the suite of stores on it; `conforms`: whether that passes;
-    `tells_refusal`: what a broker says that refuses it for its log; `kills`: whether a broker can be killed on it."""
+    `tells_refusal`: what a broker says that refuses it for its log; `kills`: whether a broker can be killed on it; `is_run`:
+    whether `run.sh` runs it by itself."""
 
     version = stands_for = ""
     suite = "s3"
-    conforms = kills = True
+    conforms = kills = is_run = True
     tells_refusal = None
 
     def __init__(self, folder):
@@ -265,6 +266,49 @@ class Several(Store):
         return status
 
 
+class Gateway(Several):
+    """Speaks S3 in front of an Azurite of its own."""
+
+    stands_for = "Azure Blob Storage by a gateway"
+    patience_s = 120
+
+    def prepare(self):
+        self.azurite = Azurite(self.folder / "azurite")
+        # The bucket is made through the gateway.
+        self.azurite.is_ready = lambda: accepts(self.azurite.port)
+        self.azurite.start()
+        self.azure = f"http://127.0.0.1:{self.azurite.port}/{AZURITE_ACCOUNT}"
+
+    def stop_beside(self):
+        super().stop_beside()
+        if getattr(self, "azurite", None) and self.azurite.process:
+            self.azurite.stop()
+
+
+class S3proxy(Gateway):
+    """Answers ranges that reach beyond an object's end as if they were not cut there, so no broker reads its log from it: for a
+    look by hand."""
+
+    name, version = "s3proxy", "2.9.0"
+    conforms = is_run = False
+
+    def command(self):
+        properties = self.folder / "s3proxy.conf"
+        properties.write_text(
+            f"""s3proxy.endpoint=http://127.0.0.1:{self.port}
+s3proxy.authorization=aws-v4
+s3proxy.identity={KEY}
+s3proxy.credential={SECRET}
+s3proxy.ignore-unknown-headers=true
+jclouds.provider=azureblob-sdk
+jclouds.identity={AZURITE_ACCOUNT}
+jclouds.credential={AZURITE_KEY}
+jclouds.endpoint={self.azure}
+"""
+        )
+        return ["java", "-Xmx512m", "-cp", f"{setup('s3proxy')}/*", "org.gaul.s3proxy.Main", "--properties", properties]
+
+
 class Radosgw(Several):
     """Ceph's gateway with one monitor and one disk in a file."""
 
@@ -456,7 +500,7 @@ class Seaweedfs(Store):
         }
 
 
-SERVERS = {kind.name: kind for kind in (Seaweedfs, Minio, Radosgw, Azurite, GcsEmulator, Swift, S3rver, S3sFs)}
+SERVERS = {kind.name: kind for kind in (Seaweedfs, Minio, Radosgw, Azurite, S3proxy, GcsEmulator, Swift, S3rver, S3sFs)}
 
 
 def main(arguments):
