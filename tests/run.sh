@@ -77,11 +77,12 @@ kill_s3() {
     done
     return $status
 }
+faults() { tests/faults/run.sh; }
 compose() { tests/compose/run.sh; }
 compaction() { tests/compaction/run.sh; }
 fuzz() { tests/fuzz.sh 15; }
 
-all=(format build lint rust clients checker segments kill_dir kill_life kill_s3 compose compaction fuzz)
+all=(format build lint rust clients checker segments kill_dir kill_life kill_s3 faults compose compaction fuzz)
 [ $# -gt 0 ] || set -- "${all[@]}"
 versions
 for name in "$@"; do
