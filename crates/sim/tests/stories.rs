@@ -17,6 +17,8 @@ fn seeds(scenario: &Scenario) -> Range<u64> {
 
 fn chosen() -> impl Iterator<Item = &'static Scenario> {
     let name = std::env::var("SCENARIO").ok();
+    let is_known = |name: &String| scenario::all().iter().any(|scenario| scenario.name == name);
+    assert!(name.as_ref().is_none_or(is_known), "no story is called {name:?}; `kafscale-sim --list` names them");
     scenario::all().iter().filter(move |scenario| name.as_deref().is_none_or(|name| name == scenario.name))
 }
 
