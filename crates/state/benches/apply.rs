@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use kafscale_state::entry::{self, Commit, Entry, Extent, ObjectRef, PidBlock, Producer, Run, TopicCreated};
-use kafscale_state::{FrameFacts, Handle, State, slot, snapshot};
+use kafscale_state::{FrameFacts, Handle, Keep, State, slot, snapshot};
 
 const PARTITIONS_PER_TOPIC: u32 = 100;
 const RECORDS: u32 = 10;
@@ -23,6 +23,7 @@ fn main() {
     bench.dense(rounds);
     bench.sparse(if small { 200 } else { 2_000 });
     bench.memory();
+    bench.retention();
     bench.snapshot();
 }
 
@@ -126,6 +127,23 @@ impl Bench {
         report("resident bytes per empty partition", (self.resident_empty - self.resident_before) as f64 / partitions);
         let grown = resident().saturating_sub(self.resident_empty) as f64;
         report("resident bytes per extent, one producer per partition included", grown / extents as f64);
+    }
+
+    /// A look at every partition, of which nothing is due.
+    fn retention(&self) {
+        let week = Some(7 * 24 * 60 * 60 * 1_000);
+        for (rule, keep) in [
+            ("age", Keep { age_ms: week, bytes: None }),
+            ("age and bytes, which are kept", Keep { age_ms: week, bytes: Some(1 << 30) }),
+            ("bytes, all but the last due", Keep { age_ms: None, bytes: Some(u64::from(BYTES)) }),
+        ] {
+            let start = Watch::start();
+            let views = self.partitions.iter().filter_map(|handle| self.state.partition(*handle));
+            let due = views.filter(|view| view.retained_from(keep, 1_700_000_000_000) > view.log_start_offset());
+            black_box(due.count());
+            let what = format!("retention by {rule}: milliseconds for all partitions");
+            report(&what, start.elapsed().as_secs_f64() * 1e3);
+        }
     }
 
     fn snapshot(&mut self) {

@@ -301,6 +301,13 @@ impl<'a> PartitionView<'a> {
         self.tiles_from(base_offset.unwrap_or(self.partition.end), base_offset.is_some())
     }
 
+    /// The extents behind the segments, the newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = ExtentView> + use<'a> {
+        let (state, partition) = (self.state, self.partition);
+        let newest_first = (0..partition.extents.len()).rev();
+        newest_first.map_while(move |index| extent_view(state, partition, index))
+    }
+
     fn tiles_from(&self, offset: u64, any: bool) -> impl Iterator<Item = ExtentView> + use<'a> {
         let (state, partition, handle) = (self.state, self.partition, self.handle);
         let (segments, extents) = (partition.segments.len(), partition.extents.len());
@@ -320,17 +327,18 @@ impl<'a> PartitionView<'a> {
                 max_timestamp: segment.max_timestamp,
             })
         });
-        let extents = (extent..extents).map_while(move |index| {
-            let extent = partition.extents.get(index)?;
-            Some(ExtentView {
-                base_offset: extent.base_offset as i64,
-                end_offset: partition.extent_end(index) as i64,
-                place: state.place(extent.object)?,
-                position: extent.position,
-                len: extent.len,
-                max_timestamp: extent.max_timestamp,
-            })
-        });
-        segments.chain(extents)
+        segments.chain((extent..extents).map_while(move |index| extent_view(state, partition, index)))
     }
+}
+
+fn extent_view(state: &State, partition: &Partition, index: usize) -> Option<ExtentView> {
+    let extent = partition.extents.get(index)?;
+    Some(ExtentView {
+        base_offset: extent.base_offset as i64,
+        end_offset: partition.extent_end(index) as i64,
+        place: state.place(extent.object)?,
+        position: extent.position,
+        len: extent.len,
+        max_timestamp: extent.max_timestamp,
+    })
 }

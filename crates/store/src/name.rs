@@ -6,8 +6,8 @@
 /// Longest name in bytes; with a bucket's prefix in front it stays below S3's limit of 1,024.
 pub const NAME_BYTES_MAX: usize = 512;
 
-/// Longest component in bytes; file systems allow 255.
-const COMPONENT_BYTES_MAX: usize = 200;
+/// Longest component in bytes: that of a topic's name, of which segments have their path. File systems allow 255.
+const COMPONENT_BYTES_MAX: usize = 249;
 
 /// A name that no store accepts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +49,7 @@ fn component_fault(component: &str) -> Option<&'static str> {
     match component {
         "" => Some("a component is empty"),
         "." | ".." => Some("a component is '.' or '..'"),
-        _ if component.len() > COMPONENT_BYTES_MAX => Some("a component is longer than 200 bytes"),
+        _ if component.len() > COMPONENT_BYTES_MAX => Some("a component is longer than 249 bytes"),
         _ if !component.bytes().all(allowed) => {
             Some("only ASCII letters, digits, '.', '-', '_' and '/' may stand in it")
         }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn names_that_leave_the_root_or_need_escaping_are_refused() {
-        let long = "x".repeat(201);
+        let long = "x".repeat(250);
         let longer = "abc/".repeat(128) + "x";
         for name in
             ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a b", "a+b", "ä", "a\0b", "a\\b", "a%2e"]

@@ -12,7 +12,7 @@ use kafscale_store::{Body, ReadRange};
 
 use super::{Context, Undone, pace::Pace, plan::Part, source};
 use crate::{
-    read::{Content, Extent},
+    read::{Content, Extent, LoadError},
     replica::merged_id,
 };
 
@@ -21,6 +21,8 @@ use crate::{
 pub struct Outcome {
     /// Partitions that it holds, and whether their records are read from there now.
     pub swaps: Vec<(Handle, Result<(), SwapRefused>)>,
+    /// Partitions that were left out, since their records are gone or damaged.
+    pub unread: Vec<(Handle, LoadError)>,
     /// Its length.
     pub bytes: u64,
 }
@@ -84,6 +86,7 @@ async fn merge_as(
 ) -> Result<Outcome, Undone> {
     let extents: Vec<Extent> = parts.iter().flat_map(|part| part.extents.iter().copied()).collect();
     let mut read = source::read(context, pace, &extents).await?.into_iter();
+    let mut unread = Vec::new();
     let (session, nonce) = (context.log.session(), context.runtime.random_u64());
     let object = Merged { store: 0, level, session, number, nonce };
     #[cfg(feature = "planted-bugs")]
@@ -93,10 +96,18 @@ async fn merge_as(
     };
     let (header, mut layout) = Layout::begin(context, &object);
     for part in parts {
-        let contents: Vec<source::Read> = read.by_ref().take(part.extents.len()).collect();
-        layout.add(Place::Merged(object), part, &contents)?;
+        // All of them first, so that the next part begins with its own.
+        let contents: Vec<_> = read.by_ref().take(part.extents.len()).collect();
+        match contents.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(contents) => layout.add(Place::Merged(object), part, &contents)?,
+            Err(error) => unread.push((part.partition, error)),
+        }
     }
-    store(context, pace, object, &header, layout).await
+    let outcome = match layout.swaps.is_empty() {
+        true => Outcome::default(),
+        false => store(context, pace, object, &header, layout).await?,
+    };
+    Ok(Outcome { unread, ..outcome })
 }
 
 /// Writes one object of what was made of records.
@@ -142,7 +153,8 @@ async fn store(
         Verdict::Merged(outcomes) => outcomes,
         other => return Err(Undone::Unfit(format!("apply answers a merged object with {other:?}"))),
     };
-    Ok(Outcome { swaps: partitions.into_iter().zip(outcomes).collect(), bytes: body.len() })
+    let swaps = partitions.into_iter().zip(outcomes).collect();
+    Ok(Outcome { swaps, unread: Vec::new(), bytes: body.len() })
 }
 
 /// The name is nobody else's, so what stands there is ours if it ends as ours does.

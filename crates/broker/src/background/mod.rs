@@ -24,6 +24,7 @@ mod retention;
 mod rewriter;
 mod segments;
 mod source;
+mod turns;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -35,6 +36,7 @@ use parking_lot::Mutex;
 
 pub use cleaner::Changed;
 pub use debt::{Debt, Grown};
+pub use turns::Turns;
 
 use crate::{
     cluster::Cluster,
@@ -89,6 +91,8 @@ pub struct Context {
     pub changed: Arc<Changed>,
     /// How far the numbers of this session's merged objects are settled.
     pub settled: Mutex<Settled>,
+    /// Which partitions are being rewritten.
+    pub turns: Turns,
 }
 
 /// Numbers of this session's merged objects.

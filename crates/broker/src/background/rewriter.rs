@@ -1,21 +1,27 @@
-//! The one task that rewrites records: one object at a time, merges before segments, so that memory and bandwidth are bounded
-//! by one of them.
+//! The one task that rewrites records: merges before segments, one merged object at a time and then segments side by side,
+//! as many as are one full one together; so that memory and bandwidth are bounded by one object.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use kafscale_runtime::Instant;
 use kafscale_state::{Handle, Verdict, verdict::Refused};
 
-use super::{Context, Debt, Undone, merge, pace::Pace, plan, segments};
+use super::{Context, Debt, Undone, merge, pace::Pace, plan, segments, turns::Turn};
 use crate::{
     config::{layers::Layers, topic::LifeConfig},
+    read::LoadError,
     settings::LifeSettings,
 };
 
 /// Merged objects in one round: then segments have their turn.
 const MERGES: usize = 16;
-/// Claims that are executed side by side, as long as they are small together.
+/// Claims of one entry.
 const CLAIMS: usize = 16;
+/// Claims that are executed side by side, as long as they are small together: making a small segment is waiting for the store.
+const AT_ONCE: usize = 8;
+/// So often in one round as many segments are made as one entry claims.
+const SETS: usize = 8;
 /// How long a partition rests after a job of it failed.
 const REST: Duration = Duration::from_secs(10 * 60);
 /// A segment for less than this age is not worth its requests, whatever `segment.ms` says.
@@ -64,7 +70,11 @@ impl Rewriter {
             self.merged_up_at = now;
             self.merge(2, now).await;
         }
-        self.segments(now).await;
+        for _ in 0..SETS {
+            if !self.segments(now).await || self.rests_until > now {
+                break;
+            }
+        }
         self.tell();
     }
 
@@ -102,6 +112,7 @@ impl Rewriter {
                 let since = waiting.fresh_since.or((level > 1).then_some(waiting.since))?;
                 let has_waited = now.saturating_sub(since) >= settings.merge_age;
                 let is_due = waiting.rests_until <= now && !moved.contains(&handle);
+                let is_due = is_due && !context.turns.is_taken(handle);
                 is_due.then_some((handle, has_waited))
             });
             let (parts, idle) = context.replica.read(|state| {
@@ -112,6 +123,7 @@ impl Rewriter {
             if level == 1 {
                 idle.into_iter().for_each(|handle| self.debt.update(handle, |waiting| waiting.fresh_since = None));
             }
+            let (parts, _turns) = turns(&context, parts);
             if parts.is_empty() {
                 return;
             }
@@ -120,6 +132,7 @@ impl Rewriter {
                     context.metrics.merged(outcome.bytes);
                     context.billed_again(outcome.bytes);
                     moved.extend(self.moved(&parts, &outcome, now));
+                    self.unread(&outcome.unread, now);
                     self.debt.note(&context.grown, context.runtime.now());
                 }
                 Err(error) => return self.failed(&error, parts.iter().map(|part| part.partition), now),
@@ -132,7 +145,9 @@ impl Rewriter {
         let again_at = now + self.context.settings.merge_interval;
         let refused: BTreeSet<Handle> =
             outcome.swaps.iter().filter(|(_, swapped)| swapped.is_err()).map(|(handle, _)| *handle).collect();
-        for part in parts {
+        let unread: BTreeSet<Handle> = outcome.unread.iter().map(|(handle, _)| *handle).collect();
+        let parts = parts.iter().filter(move |part| !unread.contains(&part.partition));
+        for part in parts.clone() {
             self.debt.update(part.partition, |waiting| match refused.contains(&part.partition) {
                 // Something else has changed it; the next round looks again.
                 true => waiting.rests_until = again_at,
@@ -140,7 +155,18 @@ impl Rewriter {
                 false => {}
             });
         }
-        parts.iter().filter(|part| part.is_all).map(|part| part.partition)
+        parts.filter(|part| part.is_all).map(|part| part.partition)
+    }
+
+    /// Partitions whose records are gone or damaged: they rest, and all the others went on.
+    fn unread(&mut self, unread: &[(Handle, LoadError)], now: Instant) {
+        for (partition, error) in unread {
+            match error {
+                LoadError::Corrupt(_) => tracing::error!(partition, %error, "records cannot be rewritten"),
+                _ => tracing::info!(partition, %error, "records were not rewritten; they are tried again later"),
+            }
+            self.debt.update(*partition, |waiting| waiting.rests_until = now + REST);
+        }
     }
 
     /// A job was not done. Of a store that is away its own metrics speak.
@@ -161,11 +187,12 @@ impl Rewriter {
         partitions.for_each(|handle| self.debt.update(handle, |waiting| waiting.rests_until = now + REST));
     }
 
-    /// Makes the segments that are due, as many as are one full one together.
-    async fn segments(&mut self, now: Instant) {
+    /// Makes segments that are due, as many as are one full one together. Whether there may be more.
+    async fn segments(&mut self, now: Instant) -> bool {
         let context = Arc::clone(&self.context);
         let (claimed, wanted) = self.due(now);
         let mut jobs: Vec<Handle> = claimed;
+        let may_be_more = jobs.len() + wanted.len() >= CLAIMS;
         for (handle, verdict) in segments::claim(&context, &wanted).await {
             match verdict {
                 Ok(Verdict::Done) => jobs.push(handle),
@@ -173,20 +200,45 @@ impl Rewriter {
                     self.debt.update(handle, |waiting| waiting.rests_until = now + REST);
                 }
                 Ok(_) => {}
-                Err(error) => return self.failed(&error, std::iter::empty(), now),
+                Err(error) => {
+                    self.failed(&error, std::iter::empty(), now);
+                    return false;
+                }
             }
         }
-        for handle in jobs {
-            let Some(job) = context.replica.read(|state| segments::job(state, handle)) else { continue };
-            match segments::execute(&context, &mut self.pace, &job).await {
+        self.execute(&jobs, now).await;
+        may_be_more
+    }
+
+    /// Executes the claims of these partitions.
+    async fn execute(&mut self, claimed: &[Handle], now: Instant) {
+        let (context, pace) = (Arc::clone(&self.context), self.pace.clone());
+        let bytes_max = context.settings.segment_bytes;
+        let job = |handle: &Handle| context.replica.read(|state| segments::job(state, *handle));
+        let mut jobs = claimed.iter().filter_map(job).peekable();
+        let (mut running, mut bytes) = (FuturesUnordered::new(), 0);
+        loop {
+            let fits = |job: &segments::Job, count, bytes: u64| {
+                count == 0 || (count < AT_ONCE && bytes + job.bytes() <= bytes_max)
+            };
+            while self.rests_until <= now
+                && let Some(job) = jobs.next_if(|job| fits(job, running.len(), bytes))
+            {
+                bytes += job.bytes();
+                let (context, mut pace) = (Arc::clone(&context), pace.clone());
+                running.push(async move {
+                    let done = segments::execute(&context, &mut pace, &job).await;
+                    (job, done)
+                });
+            }
+            let Some((job, done)) = running.next().await else { return };
+            bytes -= job.bytes();
+            match done {
                 Ok(bytes) => {
                     context.metrics.segmented(bytes);
                     context.billed_again(bytes);
                 }
-                Err(error) => self.failed(&error, std::iter::once(handle), now),
-            }
-            if self.rests_until > now {
-                return;
+                Err(error) => self.failed(&error, std::iter::once(job.partition), now),
             }
         }
     }
@@ -234,6 +286,20 @@ impl Rewriter {
         }
         (claimed, wanted)
     }
+}
+
+/// Parts of which nobody else has the turn, as long as they are what they were when that was taken.
+fn turns(context: &Context, parts: Vec<plan::Part>) -> (Vec<plan::Part>, Vec<Turn>) {
+    let taken: Vec<_> =
+        parts.into_iter().filter_map(|part| Some((context.turns.take(part.partition)?, part))).collect();
+    context.replica.read(|state| {
+        let is_same = |part: &plan::Part| {
+            let view = state.partition(part.partition);
+            view.and_then(|view| view.sources(part.first, part.end())) == Some(part.sources)
+        };
+        let same = taken.into_iter().filter(|(_, part)| is_same(part));
+        same.map(|(turn, part)| (part, turn)).unzip()
+    })
 }
 
 /// When a partition's waiting records make a segment, and at which age it may be otherwise. `segment.ms` and

@@ -19,6 +19,8 @@ use kafscale_store::{Body, ReadRange};
 use super::{Context, Undone, pace::Pace, source};
 use crate::read::Extent;
 
+/// Records that the format counts: a claim of more could never be executed.
+const RECORDS_MAX: i64 = i32::MAX as i64;
 /// Bytes that are read back at a time.
 const READ_BACK: u64 = 16 << 20;
 
@@ -49,12 +51,13 @@ pub fn wanted(state: &State, partition: Handle, wish: &Wish) -> Option<Wanted> {
         if extent.end_offset > view.last_stable_offset() {
             break;
         }
-        if bytes + len > wish.bytes && chosen.is_some() {
+        let first = chosen.map_or(extent.base_offset, |wanted: Wanted| wanted.first);
+        let is_full = bytes + len > wish.bytes || extent.end_offset - first > RECORDS_MAX;
+        if is_full && chosen.is_some() {
             // There is more than one segment's worth.
             return chosen;
         }
         bytes += len;
-        let first = chosen.map_or(extent.base_offset, |wanted: Wanted| wanted.first);
         chosen = Some(Wanted { partition, first, end: extent.end_offset, bytes });
     }
     chosen.filter(|wanted| wish.is_old || (wish.is_older && wanted.bytes >= wish.small_bytes))
@@ -87,10 +90,18 @@ pub async fn claim(context: &Context, wanted: &[Wanted]) -> Vec<(Handle, Result<
 
 /// A claim and where its records lie.
 pub struct Job {
-    partition: Handle,
+    /// Whose.
+    pub partition: Handle,
     claim: Claim,
     extents: Vec<Extent>,
     names: [String; 2],
+}
+
+impl Job {
+    /// Bytes of its batches.
+    pub fn bytes(&self) -> u64 {
+        self.extents.iter().map(|extent| u64::from(extent.len)).sum()
+    }
 }
 
 /// The job that a partition's claim asks for; none if it has none, or one that this version cannot execute.
@@ -116,7 +127,7 @@ pub async fn execute(context: &Context, pace: &mut Pace, job: &Job) -> Result<u6
         false => created_ms,
     };
     let mut writer = kfs::Writer::new(claim.first as i64, claim.end as i64, created_ms);
-    for read in source::read(context, pace, extents).await? {
+    for read in source::read_all(context, pace, extents).await? {
         writer.push(read.content.bytes().clone()).map_err(unfit)?;
     }
     let written = writer.finish().map_err(unfit)?;

@@ -1,6 +1,7 @@
 //! Reads what is to be rewritten: from memory where it is there, else with as few GETs as its places allow.
 //!
-//! Every batch is compared with its checksum, and gets its offset if it does not carry it.
+//! Every batch is compared with its checksum, and gets its offset if it does not carry it. What is gone or damaged is said of
+//! the extents that it concerns: one hurt object must not keep the records of others from being rewritten.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,36 +27,47 @@ pub struct Read {
     pub was_cached: bool,
 }
 
-/// The contents of these extents, in their order.
-pub async fn read(context: &Context, pace: &mut Pace, extents: &[Extent]) -> Result<Vec<Read>, Undone> {
-    let mut found: Vec<Option<Read>> = Vec::with_capacity(extents.len());
+/// The contents of these extents, in their order: all of them, or why not.
+pub async fn read_all(context: &Context, pace: &mut Pace, extents: &[Extent]) -> Result<Vec<Read>, Undone> {
+    let read = read(context, pace, extents).await?;
+    Ok(read.into_iter().collect::<Result<_, LoadError>>()?)
+}
+
+/// What each of these extents holds, or why that cannot be had, in their order.
+pub async fn read(
+    context: &Context,
+    pace: &mut Pace,
+    extents: &[Extent],
+) -> Result<Vec<Result<Read, LoadError>>, Undone> {
+    let mut found: Vec<Result<Read, LoadError>> = Vec::with_capacity(extents.len());
     let mut cold: BTreeMap<Place, BTreeSet<(u64, usize)>> = BTreeMap::new();
     for (index, extent) in extents.iter().enumerate() {
         let content = context.cache.peek(extent);
         if content.is_none() {
             cold.entry(extent.object).or_default().insert((extent.start, index));
         }
-        found.push(content.map(|content| Read { content, was_cached: true }));
+        // What is not in memory is missing until it was read.
+        found.push(content.map(|content| Read { content, was_cached: true }).ok_or(LoadError::Missing));
     }
     for (object, rows) in cold {
-        let name = context.view.name(object).ok_or(LoadError::Missing)?;
+        let Some(name) = context.view.name(object) else { continue };
         let rows: Vec<usize> = rows.into_iter().map(|(_, index)| index).collect();
         for group in groups(&rows, extents) {
             let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
             let (start, end) = (extents[*first].start, extents[*last].end());
             pace.take(end - start).await;
             let range = ReadRange::At { start, len: end - start };
-            let bytes = context.get(&name, range, end - start).await?.ok_or(LoadError::Missing)?;
+            let Some(bytes) = context.get(&name, range, end - start).await? else { break };
             for index in group {
                 let extent = &extents[*index];
                 let at = |byte: u64| usize::try_from(byte - start).unwrap_or(usize::MAX).min(bytes.len());
                 let piece = bytes.slice(at(extent.start)..at(extent.end()));
-                let content = Content::new(extent, &[piece], true).map_err(LoadError::from)?;
-                found[*index] = Some(Read { content: Arc::new(content), was_cached: false });
+                let content = Content::new(extent, &[piece], true).map_err(LoadError::from);
+                found[*index] = content.map(|content| Read { content: Arc::new(content), was_cached: false });
             }
         }
     }
-    Ok(found.into_iter().flatten().collect())
+    Ok(found)
 }
 
 /// Cuts the extents of one object, in the order of their places, into what one GET brings.

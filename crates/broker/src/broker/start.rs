@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use super::{Broker, Ended, wait_ended};
 use crate::{
     Settings,
-    background::{self, Changed, Grown},
+    background::{self, Changed, Grown, Turns},
     cluster::{self, Cluster, ClusterError},
     groups::Coordinator,
     listing::Barriers,
@@ -279,6 +279,7 @@ impl Begun {
             grown: Arc::clone(&read.grown),
             changed: Arc::clone(&read.changed),
             settled: Mutex::default(),
+            turns: Turns::default(),
         }
     }
 

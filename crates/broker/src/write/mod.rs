@@ -44,3 +44,6 @@ pub use pending::Waiting;
 pub use producer_ids::ProducerIds;
 pub use reply::{Appended, BatchResult, Outcome, Reply, replies};
 pub use writer::{EntryError, Writer};
+
+/// Bytes to which the records of a batch may decompress; one with more is not taken in.
+pub const DECOMPRESSED_MAX: u64 = 256 << 20;

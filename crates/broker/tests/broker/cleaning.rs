@@ -164,6 +164,52 @@ fn a_topic_made_anew_meanwhile_has_nothing_of_the_old_one() {
     });
 }
 
+/// Which of two objects with the same records knows more is told by their numbers: the cleaner's, which is being written, and
+/// that of a merge beside it must not hold records of one partition.
+#[test]
+fn nothing_else_is_written_of_a_partition_that_is_being_compacted() {
+    story(|world, memory| async move {
+        let (process, broker, client) = cleaning(&world, &memory, ONE_STEP).await;
+        let record = BatchBuilder::new(Codec::None).record(NOW_MS, Some(b"d"), Some(b"1"));
+        client.produce("t", 0, record.build()).await.offset();
+        world.sleep(2 * MERGE).await;
+        assert_eq!(process.store.held(), 1, "only the cleaner's object");
+        process.store.let_go();
+        // Without load it is merged when it is ten minutes old.
+        world.sleep(70 * MERGE).await;
+        let state = broker.replica().snapshot();
+        let handle = state.topic("t").and_then(|topic| topic.handle(0)).expect("it is there");
+        let levels = state.partition(handle).expect("it is there").extents_from(0).map(|extent| extent.place.level());
+        assert!(levels.into_iter().all(|level| level > 0), "then it is merged");
+    });
+}
+
+/// A partition may wait long for its pass. Every merge leaves one piece of it; they are not all kept as they are.
+#[test]
+fn pieces_are_gathered_while_a_partition_waits_for_its_pass() {
+    const ROUNDS: i64 = 300;
+    story(|world, memory| async move {
+        let mut process = Process::new(&world, &memory);
+        let life = &mut process.cluster.settings.life;
+        (life.merge_interval, life.merge_objects_min) = (MERGE, 1);
+        let broker = process.cluster.start().await;
+        let client = Client::connect(&broker);
+        // It is never dirty enough.
+        client.create_topic("t", 1, &[("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "1")]).await;
+        for round in 0..ROUNDS {
+            let key = round.to_string();
+            let record = BatchBuilder::new(Codec::None).record(NOW_MS, Some(key.as_bytes()), Some(b"value"));
+            client.produce("t", 0, record.build()).await.offset();
+            world.sleep(MERGE).await;
+        }
+        world.sleep(2 * MERGE).await;
+        let extents = broker.replica().read(|state| state.backlog().used);
+        assert!(extents < 80, "{extents} extents of {ROUNDS} merges");
+        assert_eq!(values(&client, 0).await.len(), ROUNDS as usize);
+        assert_eq!(values(&Client::connect(&process.cluster.start().await), 0).await.len(), ROUNDS as usize);
+    });
+}
+
 /// `segment.ms` and `max.compaction.lag.ms` are kept though nothing is merged, in a topic that was made a moment ago.
 #[test]
 fn what_kafka_would_have_closed_a_segment_of_is_compacted_where_it_was_flushed() {

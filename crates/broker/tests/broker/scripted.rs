@@ -122,6 +122,11 @@ impl Scripted {
         }
     }
 
+    /// How many creates are held.
+    pub fn held(&self) -> usize {
+        self.script.lock().waiting
+    }
+
     async fn wait_while_held(&self, name: &str) {
         let is_held = |script: &Script| script.held.is_some_and(|names| names(name));
         if !is_held(&self.script.lock()) {

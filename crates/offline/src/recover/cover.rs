@@ -3,8 +3,8 @@
 //! Places overlap: what was merged still lies where it was before, and an object of which the log does not speak may hold
 //! what another one holds as well. Wherever an offset lies, its record is the same; only log compaction leaves some out, and
 //! then it matters which places go together. Those that the log knows do, as long as they are all there and nothing lies
-//! behind them. Else the youngest count, which may be one that the lost end of the log refused: it may have a value again
-//! that was superseded or deleted, and never lacks one that counts.
+//! behind them. Else the youngest count, be it one that the lost end of the log refused: jobs take turns at a partition, so
+//! it knows all that those before it did.
 
 use std::cmp::Reverse;
 

@@ -4,12 +4,10 @@ use kafscale_protocol::ErrorCode;
 use kafscale_records::{Batch, check, recompress};
 
 use super::Rejected;
-use crate::config::topic::TopicConfig;
+use crate::{config::topic::TopicConfig, write::DECOMPRESSED_MAX};
 
 /// Records that one answer tells of at most where a batch is refused for some of them.
 const RECORD_ERRORS_MAX: usize = 100;
-/// Bytes to which a batch may decompress.
-const DECOMPRESSED_MAX: u64 = 256 << 20;
 
 /// The records are what the header says: nobody would get past a batch that cannot be read. Compaction keeps the last record
 /// of each key, so there every record needs one.

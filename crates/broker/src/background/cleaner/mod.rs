@@ -12,6 +12,9 @@
 //! merged objects with names of their own, and its swaps are taken only where the records are those that were read. What it
 //! has done stands in the state ([`kafscale_state::Clean`]), so a restart begins no pass anew that was over.
 //!
+//! A partition that is compacted never becomes a segment, and may have to wait for its pass a long time. So that it does not
+//! fall to pieces meanwhile, one for each merge, small merged pieces are gathered now and then without opening them.
+//!
 //! Time is cluster time as the state has it. Where nothing is written it stands still; if something would be due by the
 //! time of the log, an entry without content brings it in.
 
@@ -26,7 +29,7 @@ mod testing;
 use std::{sync::Arc, time::Duration};
 
 use kafscale_state::{
-    Handle,
+    Handle, State,
     entry::{Cleaned, CleanedTo, Entry},
 };
 
@@ -35,8 +38,9 @@ use super::{
     merge::{self, Filled},
     pace::Pace,
     plan::Part,
+    turns::Turn,
 };
-use crate::read::Extent;
+use crate::read::{Extent, LoadError};
 use agenda::Agenda;
 pub use agenda::Changed;
 use pass::Pass;
@@ -62,6 +66,8 @@ struct Draft {
     filled: Vec<Filled>,
     bytes: u64,
     cleaned: Vec<CleanedTo>,
+    /// Until it is written nobody else rewrites them.
+    turns: Vec<Turn>,
 }
 
 impl Cleaner {
@@ -90,26 +96,31 @@ impl Cleaner {
             return Ok(());
         }
         due.sort_by(|a, b| b.urgency.total_cmp(&a.urgency).then(a.partition.cmp(&b.partition)));
+        let (pieces, due): (Vec<Work>, Vec<Work>) = due.into_iter().partition(|work| work.job == Job::Gather);
         for work in due {
             match self.work(&work).await {
                 Ok(()) => {}
                 Err(error @ (Undone::Store(_) | Undone::Entry(_))) => return Err(error),
                 // The next round does it with what stands there now.
                 Err(Undone::Replaced) => {}
-                Err(error) => {
-                    match error {
-                        Undone::OtherBytes(_) | Undone::Source(crate::read::LoadError::Corrupt(_)) => {
-                            tracing::error!(%error, partition = work.partition, "records cannot be compacted");
-                        }
-                        _ => tracing::debug!(%error, partition = work.partition, "records were not compacted"),
-                    }
-                    self.agenda.rest(work.partition, self.context.runtime.now() + REST);
-                }
+                Err(error) => self.failed(&error, work.partition),
             }
         }
         self.flush().await?;
+        self.gather(pieces.into_iter().map(|work| work.partition).collect()).await?;
         self.look();
         Ok(())
+    }
+
+    /// A partition was not cleaned, and not because of the store: it rests.
+    fn failed(&mut self, error: &Undone, partition: Handle) {
+        match error {
+            Undone::OtherBytes(_) | Undone::Source(LoadError::Corrupt(_)) => {
+                tracing::error!(%error, partition, "records cannot be compacted");
+            }
+            _ => tracing::debug!(%error, partition, "records were not compacted"),
+        }
+        self.agenda.rest(partition, self.context.runtime.now() + REST);
     }
 
     /// What is due by the time of the state, which may have to be told what time it is.
@@ -143,9 +154,11 @@ impl Cleaner {
 
     async fn work(&mut self, work: &Work) -> Result<(), Undone> {
         let context = Arc::clone(&self.context);
+        let turn = context.turns.take(work.partition).ok_or(Undone::Replaced)?;
         let range = match work.job {
             Job::Clean(range) => range,
             Job::Unsegment => return self.unsegment(work.partition).await,
+            Job::Gather => return Ok(()),
         };
         let mut pass = Pass::open(&context, &mut self.pace, work.partition, range).await?;
         loop {
@@ -163,6 +176,7 @@ impl Cleaner {
                 return Err(Undone::Replaced);
             }
             if is_over {
+                self.draft.turns.push(turn);
                 return Ok(());
             }
         }
@@ -170,7 +184,7 @@ impl Cleaner {
 
     /// Writes the draft and says what is clean; the partitions whose parts were refused.
     async fn flush(&mut self) -> Result<Vec<Handle>, Undone> {
-        let Draft { filled, cleaned, .. } = std::mem::take(&mut self.draft);
+        let Draft { filled, cleaned, turns: _turns, .. } = std::mem::take(&mut self.draft);
         let mut refused = Vec::new();
         if !filled.is_empty() {
             let outcome = merge::write(&self.context, &mut self.pace, plan::LEVEL, &filled).await?;
@@ -201,12 +215,52 @@ impl Cleaner {
                 is_there.then_some(Part { partition, first, sources, extents, log_start, is_all: true })
             });
             let Some(part) = part else { return Ok(()) };
-            let outcome = merge::merge(&context, &mut self.pace, plan::LEVEL, &[part]).await?;
-            context.metrics.cleaned(outcome.bytes);
-            context.billed_again(outcome.bytes);
+            let outcome = self.merge(&[part]).await?;
+            if let Some((_, error)) = outcome.unread.into_iter().next() {
+                return Err(error.into());
+            }
             if outcome.swaps.iter().any(|(_, swap)| swap.is_err()) {
                 return Err(Undone::Replaced);
             }
         }
+    }
+
+    /// Moves the pieces of these partitions into as few objects as hold them.
+    async fn gather(&mut self, pieces: Vec<Handle>) -> Result<(), Undone> {
+        let context = Arc::clone(&self.context);
+        let bytes_max = context.settings.merge_bytes;
+        let mut left = pieces.into_iter();
+        while left.len() > 0 {
+            let (mut parts, mut turns, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while bytes < bytes_max
+                && let Some(partition) = left.next()
+            {
+                let Some(turn) = context.turns.take(partition) else { continue };
+                let look = |state: &State| plan::pieces(state, partition, context.node_id, bytes_max - bytes);
+                let Some(part) = context.replica.read(look) else { continue };
+                bytes += part.bytes();
+                parts.push(part);
+                turns.push(turn);
+            }
+            if parts.is_empty() {
+                return Ok(());
+            }
+            match self.merge(&parts).await {
+                Ok(outcome) => {
+                    outcome.unread.into_iter().for_each(|(partition, error)| self.failed(&error.into(), partition));
+                }
+                Err(error @ (Undone::Store(_) | Undone::Entry(_))) => return Err(error),
+                Err(error) => parts.iter().for_each(|part| self.failed(&error, part.partition)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one object of these parts as they are.
+    async fn merge(&mut self, parts: &[Part]) -> Result<merge::Outcome, Undone> {
+        let outcome = merge::merge(&self.context, &mut self.pace, plan::LEVEL, parts).await?;
+        self.context.metrics.cleaned(outcome.bytes);
+        self.context.billed_again(outcome.bytes);
+        Ok(outcome)
     }
 }

@@ -21,9 +21,7 @@ use super::{
     sieve::{self, Sieve},
 };
 
-/// Extents of less than this part of the greatest length on average are laid together though nothing of them goes.
-const FRAGMENT_DIVISOR: u64 = 8;
-/// As long as there are few, nobody minds.
+/// Small extents are laid together though nothing of them goes. As long as there are few, nobody minds.
 const FRAGMENTS_MIN: usize = 8;
 
 /// See the module.
@@ -39,6 +37,8 @@ pub struct Pass {
     at: i64,
     /// The earliest of the delete horizons so far.
     horizon_ms: Option<i64>,
+    /// Something before could not be opened.
+    is_blind: bool,
 }
 
 /// What a step came to.
@@ -63,11 +63,12 @@ impl Pass {
         let dirty = u64::try_from(range.limit - range.clean_to).unwrap_or(0);
         let secrets = [context.runtime.random_u64(), context.runtime.random_u64()];
         let keys = Keys::new(context.settings.clean_memory, dirty, secrets);
-        let mut pass = Self { partition, range, keys, until: range.limit, now_ms, at: 0, horizon_ms: None };
+        let mut pass =
+            Self { partition, range, keys, until: range.limit, now_ms, at: 0, horizon_ms: None, is_blind: false };
         let mut at = range.clean_to;
         while at < pass.until {
             let tiles = pass.tiles(context, at, context.settings.merge_bytes)?;
-            for read in source::read(context, pace, &tiles.extents).await? {
+            for read in source::read_all(context, pace, &tiles.extents).await? {
                 for batch in batches(read.content.bytes()).flatten() {
                     if batch.header().last_offset() < range.clean_to || batch.header().base_offset >= pass.until {
                         continue;
@@ -87,18 +88,19 @@ impl Pass {
     /// Sifts the next extents.
     pub async fn step(&mut self, context: &Context, pace: &mut Pace) -> Result<Step, Undone> {
         let tiles = self.tiles(context, self.at, context.settings.merge_bytes)?;
-        let sieve = Sieve {
+        let mut sieve = Sieve {
             keys: &self.keys,
             clean_to: self.range.clean_to,
             until: self.until,
             now_ms: self.now_ms,
             delete_retention_ms: self.range.delete_retention_ms,
             log_start: tiles.log_start,
+            is_blind: self.is_blind,
         };
         let mut laid = Laid::default();
         let (mut removed, mut bytes) = (0, 0);
         let last = tiles.extents.len() - 1;
-        for (index, read) in source::read(context, pace, &tiles.extents).await?.into_iter().enumerate() {
+        for (index, read) in source::read_all(context, pace, &tiles.extents).await?.into_iter().enumerate() {
             let content = read.content.bytes();
             bytes += content.len() as u64;
             let mut at = 0;
@@ -117,10 +119,9 @@ impl Pass {
             }
             breathe(context).await;
         }
-        self.at = tiles.end;
+        (self.at, self.is_blind) = (tiles.end, sieve.is_blind);
         let fragments = tiles.extents.len();
-        let is_fragmented =
-            fragments >= FRAGMENTS_MIN && bytes < fragments as u64 * u64::from(EXTENT_MAX) / FRAGMENT_DIVISOR;
+        let is_fragmented = fragments >= FRAGMENTS_MIN && bytes < fragments as u64 * plan::SMALL_BYTES;
         let filled = match laid.is_same && !is_fragmented {
             true => None,
             false => Some(laid.filled(self.partition, &tiles)),

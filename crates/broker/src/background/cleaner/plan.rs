@@ -6,15 +6,22 @@
 //! `max.compaction.lag.ms`, or when tombstones may go. The age of a record is that of the youngest in its extent, and never
 //! less than the time since the last pass.
 
+use kafscale_segment::merged::EXTENT_MAX;
 use kafscale_state::{ExtentView, Handle, PartitionView, State};
 
 use crate::{
+    background::plan::Part,
     config::{cleaning::CleaningConfig, layers::Layers},
     read::Extent,
 };
 
 /// Above all extents that are merged by their level, so that merging leaves cleaned ones alone.
 pub const LEVEL: u8 = 2;
+
+/// Extents of less on average are small.
+pub const SMALL_BYTES: u64 = EXTENT_MAX as u64 / 8;
+/// Gathered are so many pieces at the least.
+const PIECES_MIN: u64 = 64;
 
 /// What is to be done with a partition.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,6 +43,8 @@ pub enum Job {
     Unsegment,
     /// Its records are cleaned.
     Clean(Range),
+    /// The pieces that merges have left of it become larger ones.
+    Gather,
 }
 
 /// What a pass is about.
@@ -122,11 +131,15 @@ fn outlook_at(state: &State, partition: Handle, node_id: i32, now_ms: i64) -> Ou
     };
     let horizon_ms = clean.and_then(|clean| clean.horizon_ms).filter(|_| clean_to > log_start);
     let has_come = |at: Option<i64>| at.is_some_and(|at| at <= now_ms);
+    let is_in_pieces = || is_worth_gathering(pieces_of(&view));
     let ratio = dirty_bytes as f64 / (bytes.max(1)) as f64;
     let urgency = match () {
         () if has_come(late_ms) => 1.0 + ratio,
         () if dirty_bytes > 0 && ratio > config.dirty_ratio_min => ratio,
         () if has_come(horizon_ms) => ratio,
+        () if is_in_pieces() => {
+            return Outlook::Due(Work { partition, job: Job::Gather, dirty_bytes, urgency: 0.0 });
+        }
         () => {
             // Nobody tells of what flushes write.
             let flushed_ms = Some(now_ms.saturating_add(config.roll_ms));
@@ -137,6 +150,42 @@ fn outlook_at(state: &State, partition: Handle, node_id: i32, now_ms: i64) -> Ou
     let delete_retention_ms = config.delete_retention_ms;
     let job = Job::Clean(Range { clean_to, limit, delete_retention_ms });
     Outlook::Due(Work { partition, job, dirty_bytes, urgency })
+}
+
+/// The newest merged extents that lie below the level of this job, the newest first; what flushes wrote behind them is left
+/// to merging.
+fn pieces_of<'a>(view: &PartitionView<'a>) -> impl Iterator<Item = ExtentView> + use<'a> {
+    let newest_first = view.newest_first();
+    let merged = newest_first.skip_while(|extent| extent.place.level() == 0);
+    merged.take_while(|extent| (1..LEVEL).contains(&extent.place.level()))
+}
+
+fn is_worth_gathering(pieces: impl Iterator<Item = ExtentView>) -> bool {
+    let (count, bytes) = pieces.fold((0, 0), |(count, bytes), piece| (count + 1, bytes + u64::from(piece.len)));
+    count >= PIECES_MIN && bytes < count * SMALL_BYTES
+}
+
+/// The pieces of a partition as one part of an object: the oldest of them, as many as `bytes_max` allows; none if they are not
+/// worth it any more.
+pub fn pieces(state: &State, partition: Handle, node_id: i32, bytes_max: u64) -> Option<Part> {
+    let view = state.partition(partition)?;
+    config(state, &view, node_id).filter(|_| view.claim().is_none() && view.segment_count() == 0)?;
+    let mut found: Vec<ExtentView> = pieces_of(&view).collect();
+    if !is_worth_gathering(found.iter().copied()) {
+        return None;
+    }
+    found.reverse();
+    let (mut extents, mut bytes, count) = (Vec::new(), 0, found.len());
+    for extent in found {
+        bytes += u64::from(extent.len);
+        if !extents.is_empty() && bytes > bytes_max {
+            break;
+        }
+        extents.push(Extent::from(extent));
+    }
+    let (first, end) = (extents.first()?.base_offset, extents.last()?.end_offset);
+    let (sources, log_start, is_all) = (view.sources(first, end)?, view.log_start_offset(), extents.len() == count);
+    Some(Part { partition, first, sources, extents, log_start, is_all })
 }
 
 /// From when on an extent may be cleaned; none if something else must happen before.

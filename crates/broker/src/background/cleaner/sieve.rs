@@ -11,6 +11,9 @@
 //! A record goes if its key is noted at a later offset, or if it has none. A *tombstone*, the last of its key, goes once its
 //! delete horizon has come, but never in the pass that first looks at it: that one sets the horizon, so whoever has read
 //! an older value has `delete.retention.ms` to come by the tombstone.
+//!
+//! A batch that cannot be opened stays as it is, and nobody knows what it holds. It may be what a tombstone deletes, so none
+//! behind it goes as long as it is there.
 
 use bytes::Bytes;
 use kafscale_records::{
@@ -19,9 +22,10 @@ use kafscale_records::{
 };
 
 use super::keys::Keys;
+use crate::write::DECOMPRESSED_MAX;
 
-/// What a batch may hold once it is opened; one with more is left as it is, and its keys are not noted.
-const OPENED_MAX: usize = 128 << 20;
+/// What a batch may hold once it is opened: whatever a producer may send.
+const OPENED_MAX: usize = DECOMPRESSED_MAX as usize;
 
 /// Notes the keys of a batch's records from `from` on. Where the table is full: the offset of the first that did not fit.
 pub fn note(keys: &mut Keys, batch: &Batch<'_>, from: i64) -> Result<(), i64> {
@@ -61,6 +65,8 @@ pub struct Sieve<'a> {
     pub delete_retention_ms: i64,
     /// Batches that end at or below it are deleted already.
     pub log_start: i64,
+    /// Of what was sifted so far something could not be opened.
+    pub is_blind: bool,
 }
 
 /// What becomes of a batch.
@@ -78,7 +84,8 @@ pub struct Sifted {
 
 impl Sieve<'_> {
     /// Sifts a batch that lies in `bytes`. If it is to stand for its offsets it stays, be it without records.
-    pub fn sift(&self, batch: &Batch<'_>, bytes: &Bytes, must_stay: bool) -> Sifted {
+    /// Batches come in the order of their offsets.
+    pub fn sift(&mut self, batch: &Batch<'_>, bytes: &Bytes, must_stay: bool) -> Sifted {
         let same = Sifted { bytes: Some(bytes.clone()), is_same: true, removed: 0, horizon_ms: None };
         let gone = |removed| {
             let bytes = must_stay.then(|| retain::emptied(batch));
@@ -89,15 +96,23 @@ impl Sieve<'_> {
         if header.next_offset() <= self.log_start {
             return gone(u64::from(header.record_count.unsigned_abs()));
         }
-        if header.base_offset >= self.until || !is_open_to(batch) {
+        if header.base_offset >= self.until {
+            return same;
+        }
+        if !is_open_to(batch) {
+            self.is_blind |= !header.attributes.is_control();
             return same;
         }
         if header.record_count == 0 {
             return gone(0);
         }
         let horizon = self.horizon(batch);
-        let drops_tombstones = header.last_offset() < self.clean_to && horizon.is_some_and(|at| at <= self.now_ms);
-        let Ok(opened) = batch.open(OPENED_MAX) else { return same };
+        let has_come = header.last_offset() < self.clean_to && horizon.is_some_and(|at| at <= self.now_ms);
+        let drops_tombstones = has_come && !self.is_blind;
+        let Ok(opened) = batch.open(OPENED_MAX) else {
+            self.is_blind = true;
+            return same;
+        };
         let keeps = |record: &kafscale_records::Record<'_>| {
             if record.offset >= self.until {
                 return true;
@@ -116,9 +131,13 @@ impl Sieve<'_> {
             let is_superseded = self.keys.get(key).is_some_and(|last| last > record.offset);
             !is_superseded && (record.value.is_some() || !drops_tombstones)
         };
-        let Ok(retained) = retain::retain(batch, &opened, horizon, keeps) else { return same };
+        let Ok(retained) = retain::retain(batch, &opened, horizon, keeps) else {
+            self.is_blind = true;
+            return same;
+        };
         let removed = u64::from(retained.removed);
-        let horizon_ms = horizon.filter(|_| retained.tombstones > 0);
+        // Where they stay all the same it would be a reason for one pass after the other.
+        let horizon_ms = horizon.filter(|_| retained.tombstones > 0 && !self.is_blind);
         match retained.left {
             Left::Same => Sifted { horizon_ms, ..same },
             Left::Changed(bytes) => Sifted { bytes: Some(bytes), is_same: false, removed, horizon_ms },

@@ -99,7 +99,7 @@ impl Made {
     pub fn range(&self) -> Option<(i64, i64)> {
         match self.work()?.job {
             Job::Clean(range) => Some((range.clean_to, range.limit)),
-            Job::Unsegment => None,
+            Job::Unsegment | Job::Gather => None,
         }
     }
 }

@@ -94,7 +94,8 @@ impl Partition {
             }
         }
         let (clean_to, now_ms, delete_retention_ms) = (self.clean_to, self.now_ms, RETENTION_MS);
-        let sieve = Sieve { keys: &keys, clean_to, until, now_ms, delete_retention_ms, log_start: 0 };
+        let mut sieve =
+            Sieve { keys: &keys, clean_to, until, now_ms, delete_retention_ms, log_start: 0, is_blind: false };
         let (mut horizon_ms, mut after, mut at) = (None, Vec::new(), 0);
         for _ in 0..way.steps {
             let is_over = self.stored.get(at).is_none_or(|bytes| parse(bytes).base_offset >= until);
@@ -251,7 +252,9 @@ fn without_delete_retention_a_tombstone_outlives_the_pass_that_first_sees_it() {
     log.write(Codec::None, &[("a", None), ("b", Some("1"))]);
     let clean = |log: &Partition, clean_to| {
         let keys = Keys::new(1 << 10, 10, [1, 2]);
-        let sieve = Sieve { keys: &keys, clean_to, until: 2, now_ms: 9, delete_retention_ms: 0, log_start: 0 };
+        let (until, now_ms) = (2, 9);
+        let mut sieve =
+            Sieve { keys: &keys, clean_to, until, now_ms, delete_retention_ms: 0, log_start: 0, is_blind: false };
         sieve.sift(&Batch::parse(&log.stored[0]).expect("stored"), &log.stored[0], false)
     };
     let first = clean(&log, 0);
@@ -316,9 +319,43 @@ fn what_cannot_be_opened_stays_as_it_is() {
         let mut keys = Keys::new(1 << 10, 10, [1, 2]);
         assert_eq!((note(&mut keys, &batch, 0), keys.len()), (Ok(()), 0), "it takes the place of nothing");
         assert!(keys.put(b"a", 9));
-        let sieve = Sieve { keys: &keys, clean_to: 0, until: 10, now_ms: 0, delete_retention_ms: 0, log_start: 0 };
+        let mut sieve = Sieve {
+            keys: &keys,
+            clean_to: 0,
+            until: 10,
+            now_ms: 0,
+            delete_retention_ms: 0,
+            log_start: 0,
+            is_blind: false,
+        };
         assert!(sieve.sift(&batch, &bytes, false).is_same);
     }
+}
+
+/// It may hold the very value that the tombstone deletes, which would be back.
+#[test]
+fn a_tombstone_stays_as_long_as_something_before_it_cannot_be_opened() {
+    let transactional = BatchBuilder::new(Codec::None).producer(1, 0, 0).transactional();
+    let transactional = transactional.record(0, Some(b"a"), Some(b"1")).build();
+    let mut unopened = BatchBuilder::new(Codec::None).record(0, Some(b"a"), Some(b"1")).build().to_vec();
+    unopened[22] |= Codec::Zstd.id();
+    for closed in [transactional, Bytes::from(unopened)] {
+        let tombstones = |log: &Partition| log.stored[1..].iter().any(holds_tombstone);
+        let mut log = Partition { stored: vec![closed], end: 1, ..Partition::default() };
+        log.write(Codec::None, &[("a", None), ("b", Some("1"))]);
+        for _ in 0..4 {
+            assert!(log.clean(WHOLE) && tombstones(&log));
+            assert_eq!(log.horizon_ms, None, "nothing comes of another pass, so there is no reason for one");
+            log.now_ms += 2 * RETENTION_MS;
+        }
+        log.stored.remove(0);
+        assert!(log.clean(WHOLE) && !tombstones(&log), "it goes once that is gone");
+    }
+}
+
+fn holds_tombstone(bytes: &Bytes) -> bool {
+    let batch = Batch::parse(bytes).expect("stored");
+    batch.open(1 << 20).expect("it opens").records().any(|record| record.expect("a record").value.is_none())
 }
 
 #[test]
