@@ -1,7 +1,8 @@
 //! Reads extents from the store: many waiters, one GET.
 //!
 //! A GET is repeated while somebody may still want what it brings, and bounded in time; bytes that arrive are compared with
-//! their checksums before anybody sees them. A failure is remembered for a moment and told to whoever asks within it, so that
+//! their checksums before anybody sees them. Those that differ are read once more, since they may have been hurt on their way,
+//! and a client ends by what it is told then. A failure is remembered for a moment and told to whoever asks within it, so that
 //! neither eager clients nor a damaged object turn into a stream of GETs. Which extents share a GET, and who is next, is
 //! the [queue](super::queue)'s decision.
 
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 
 use super::{
     Cache, Content, ContentError, Extent, Key, Mirror, View,
+    complaints::{Complaint, Complaints},
     mailbox::{Loaded, Mailbox},
     pieces::{INDEX_MAX, Pieces},
     queue::{Get, Queue},
@@ -86,6 +88,7 @@ struct Shared {
     pieces: Arc<Pieces>,
     queue: Mutex<Queue>,
     failures: Mutex<BTreeMap<Key, (Instant, LoadError)>>,
+    complaints: Complaints,
     /// What the broker had written when that was last looked at, and when it was seen to grow.
     written: Mutex<(u64, Option<Instant>)>,
     gets: AtomicU64,
@@ -104,7 +107,7 @@ impl Loader {
         cache: Arc<Cache>,
         pieces: Arc<Pieces>,
     ) -> Self {
-        let (queue, failures, written, gets, bytes, extents, failed) = Default::default();
+        let (queue, failures, complaints, written, gets, bytes, extents, failed) = Default::default();
         let shared = Shared {
             runtime,
             view,
@@ -114,6 +117,7 @@ impl Loader {
             pieces,
             queue,
             failures,
+            complaints,
             written,
             gets,
             bytes,
@@ -150,6 +154,15 @@ impl Loader {
     /// neighbours come with one GET.
     pub fn start(&self) {
         self.shared.start();
+    }
+
+    /// Records whose checksum is right could not be opened.
+    pub fn is_unopenable(&self, extent: &Extent, error: &ContentError) {
+        let shared = &*self.shared;
+        if shared.complaints.is_due(extent.key(), Complaint::Unopenable, shared.runtime.now()) {
+            let name = shared.view.name(extent.object).unwrap_or_default();
+            tracing::error!(name, ?extent, %error, "records in the store cannot be opened: they were written so");
+        }
     }
 
     /// What it has done so far.
@@ -190,14 +203,7 @@ impl Shared {
     async fn run(self: Arc<Self>, get: Get) {
         let all = match self.ask_mirror(&get).await {
             Some(all) => all,
-            None => {
-                let outcome = self.read(&get).await;
-                let part = |extent: &Extent| match extent.is_map() {
-                    true => self.map(extent, outcome.clone()),
-                    false => outcome.clone().and_then(|bytes| content(&get, extent, &bytes)),
-                };
-                get.extents.iter().map(part).collect()
-            }
+            None => self.ask_store(&get).await,
         };
         for (extent, loaded) in get.extents.iter().zip(all) {
             match &loaded {
@@ -212,6 +218,27 @@ impl Shared {
         }
         self.queue.lock().done(&get);
         self.start();
+    }
+
+    async fn ask_store(&self, get: &Get) -> Vec<Loaded> {
+        let mut all = self.look(get).await;
+        let is_damaged = |loaded: &Loaded| matches!(loaded, Err(LoadError::Corrupt(_)));
+        if all.iter().any(is_damaged) {
+            let again = self.look(get).await;
+            for (loaded, again) in all.iter_mut().zip(again).filter(|(loaded, _)| is_damaged(loaded)) {
+                *loaded = again;
+            }
+        }
+        all
+    }
+
+    async fn look(&self, get: &Get) -> Vec<Loaded> {
+        let outcome = self.read(get).await;
+        let part = |extent: &Extent| match extent.is_map() {
+            true => self.map(extent, outcome.clone()),
+            false => outcome.clone().and_then(|bytes| content(get, extent, &bytes)),
+        };
+        get.extents.iter().map(part).collect()
     }
 
     /// What the mirror has, if it has all of it as it was written.
@@ -289,10 +316,17 @@ impl Shared {
     fn report(&self, extent: &Extent, error: &LoadError) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         self.remember(extent.key(), error);
+        let complaint = if matches!(error, LoadError::Corrupt(_)) { Complaint::Damaged } else { Complaint::Absent };
+        if !self.complaints.is_due(extent.key(), complaint, self.runtime.now()) {
+            return;
+        }
+        let name = self.view.name(extent.object).unwrap_or_default();
         match error {
-            LoadError::Corrupt(error) => tracing::error!(?extent, %error, "record data in the store is damaged"),
-            LoadError::Missing => tracing::warn!(?extent, "an object that is referred to was not found"),
-            LoadError::Unavailable(_) | LoadError::Busy => tracing::warn!(?extent, %error, "records could not be read"),
+            LoadError::Corrupt(error) => tracing::error!(name, ?extent, %error, "record data in the store is damaged"),
+            LoadError::Missing => tracing::warn!(name, ?extent, "an object that is referred to was not found"),
+            LoadError::Unavailable(_) | LoadError::Busy => {
+                tracing::warn!(name, ?extent, %error, "records could not be read")
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ mod ahead;
 #[cfg(test)]
 mod backfills;
 mod cache;
+mod complaints;
 mod content;
 mod fetch;
 mod loader;

@@ -236,6 +236,8 @@ pub struct FaultyStore {
     pub flipped: Mutex<Option<(String, u64)>>,
     /// Bytes behind this one are cut off whatever is read.
     pub cut_at: Mutex<Option<u64>>,
+    /// The last byte of what so many reads bring is changed on its way.
+    pub hurt: AtomicU64,
 }
 
 impl FaultyStore {
@@ -274,6 +276,10 @@ impl FaultyStore {
         }
         if let Some(cut_at) = *self.cut_at.lock() {
             bytes.truncate(cut_at.saturating_sub(start) as usize);
+        }
+        let is_hurt = self.hurt.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if let (Ok(_), Some(last)) = (is_hurt, bytes.last_mut()) {
+            *last ^= 0x10;
         }
         bytes.into()
     }

@@ -67,7 +67,7 @@ impl Reader {
                     from = extent.base_offset.max(from);
                     continue 'strides;
                 }
-                let found = self.open(move || first_in(&content, timestamp, log_start)).await?;
+                let found = self.open(extent, move || first_in(&content, timestamp, log_start)).await?;
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -102,7 +102,7 @@ impl Reader {
                     continue 'bounds;
                 }
                 visited = Some(bound(&extent));
-                if let Some(found) = self.open(move || greatest_in(&content, log_start)).await?
+                if let Some(found) = self.open(extent, move || greatest_in(&content, log_start)).await?
                     && best.is_none_or(|best| (found.timestamp, -found.offset) > (best.timestamp, -best.offset))
                 {
                     best = Some(found);
@@ -130,7 +130,7 @@ impl Reader {
     }
 
     /// Opens an extent's batches when it is its turn. In a task of its own, which nothing keeps from using its turn.
-    async fn open(&self, look: impl FnOnce() -> Search + Send + 'static) -> Search {
+    async fn open(&self, extent: Extent, look: impl FnOnce() -> Search + Send + 'static) -> Search {
         let (answer, answered) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
         let turn = async move {
@@ -139,7 +139,11 @@ impl Reader {
             let _ = answer.send(look());
         };
         self.shared.runtime.spawn("search", Box::pin(turn));
-        answered.await.map_err(|_| LoadError::Unavailable("the search was cut off".to_owned()))?
+        let found = answered.await.map_err(|_| LoadError::Unavailable("the search was cut off".to_owned()))?;
+        if let Err(Error::Load(LoadError::Corrupt(error))) = &found {
+            self.shared.loader.is_unopenable(&extent, error);
+        }
+        found
     }
 
     fn log_start(&self, partition: Handle) -> Result<i64, Error> {
@@ -215,8 +219,11 @@ fn bound(extent: &Extent) -> Bound {
 
 /// The first record of an extent at `timestamp` or later, from `log_start` on.
 fn first_in(content: &Content, timestamp: i64, log_start: i64) -> Search {
+    let mut at = 0;
     for batch in content.batches() {
+        let corrupt = |error| corrupt(at, error);
         let found = search::first_at_or_after(&batch, timestamp, log_start, OPEN_MAX).map_err(corrupt)?;
+        at += batch.bytes().len();
         #[cfg(feature = "planted-bugs")]
         let found = match crate::planted::is(crate::planted::Bug::TimeOfBatch) {
             true => found.map(|found| Found { offset: batch.header().base_offset, ..found }),
@@ -231,12 +238,14 @@ fn first_in(content: &Content, timestamp: i64, log_start: i64) -> Search {
 
 /// The first record with the greatest timestamp of an extent, from `log_start` on.
 fn greatest_in(content: &Content, log_start: i64) -> Search {
-    let mut best: Option<Found> = None;
+    let (mut best, mut end): (Option<Found>, _) = (None, 0);
     for batch in content.batches() {
+        let at = end;
+        end += batch.bytes().len();
         if best.is_some_and(|best| best.timestamp >= batch.header().max_timestamp) {
             continue;
         }
-        if let Some(found) = search::max_timestamp(&batch, log_start, OPEN_MAX).map_err(corrupt)?
+        if let Some(found) = search::max_timestamp(&batch, log_start, OPEN_MAX).map_err(|error| corrupt(at, error))?
             && best.is_none_or(|best| found.timestamp > best.timestamp)
         {
             best = Some(found);
@@ -245,8 +254,8 @@ fn greatest_in(content: &Content, log_start: i64) -> Search {
     Ok(best)
 }
 
-fn corrupt(error: kafscale_records::BatchError) -> Error {
-    LoadError::Corrupt(ContentError::Batch { at: 0, error }).into()
+fn corrupt(at: usize, error: kafscale_records::BatchError) -> Error {
+    LoadError::Corrupt(ContentError::Batch { at, error }).into()
 }
 
 #[cfg(test)]

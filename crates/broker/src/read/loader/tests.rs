@@ -98,6 +98,19 @@ fn one_damaged_extent_leaves_its_neighbours_alone() {
 }
 
 #[test]
+fn what_was_hurt_on_its_way_is_read_once_more() {
+    let world = World::new();
+    let extent = world.write_one(1, 100);
+    world.store.hurt.store(1, Ordering::Relaxed);
+    assert!(load(&world, &[(1, extent)])[0].1.is_ok());
+    assert_eq!((world.store.get_count(), world.reader.loader().counts().failed), (2, 0));
+    let other = world.write_one(1, 100);
+    world.store.hurt.store(2, Ordering::Relaxed);
+    assert!(matches!(load(&world, &[(1, other)])[0].1, Err(LoadError::Corrupt(_))));
+    assert_eq!(world.store.get_count(), 4, "and not again and again");
+}
+
+#[test]
 fn an_object_that_was_cut_gives_what_it_still_has() {
     let world = World::new();
     let one = batch(&[0], 100);
