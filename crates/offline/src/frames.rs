@@ -18,7 +18,7 @@ const FIRST_READ: u64 = 64 << 10;
 /// Frames read side by side.
 const AT_ONCE: usize = 16;
 /// The longest archive that is read.
-const ARCHIVE_LEN_MAX: u64 = 256 << 20;
+pub const ARCHIVE_LEN_MAX: u64 = 256 << 20;
 
 /// Where a frame can be had from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use crate::{
     Bucket, Error, Side, Until,
     fsck::{Names, Progress},
     known::whole,
+    records::unreadable,
     recover::{
         self, Evidence, Found, Kfs, Plan,
         candidates::{all_names, find},
@@ -41,6 +42,8 @@ pub struct Wish {
     pub gaps: bool,
     /// Indexes that disagree with their segments do not matter.
     pub ignore_indexes: bool,
+    /// Nor do batches that hold something else than records, though consumers do not get past them.
+    pub ignore_unreadable: bool,
 }
 
 /// What was found, and what comes of it.
@@ -105,7 +108,7 @@ pub async fn plan(from: &Bucket, to: &Bucket, wish: &Wish, progress: Progress<'_
             let label = format!("{topic} [{partition}]");
             let mut end: Option<i64> = None;
             for row in segments {
-                match check(from, &source, row, handle, wish.ignore_indexes).await {
+                match check(from, &source, row, handle, wish).await {
                     Ok((tile, kfs)) => {
                         import.follow(&label, row, &tile, &mut end, wish.gaps);
                         let candidate = Candidate { tile, is_known: false, is_past: false, kfs: Some(kfs) };
@@ -189,13 +192,7 @@ async fn target(to: &Bucket) -> Result<(Evidence, Found), Error> {
 }
 
 /// Reads a segment whole.
-async fn check(
-    from: &Bucket,
-    source: &Names,
-    row: &Row,
-    partition: u32,
-    ignore_index: bool,
-) -> Result<(Tile, Kfs), Error> {
+async fn check(from: &Bucket, source: &Names, row: &Row, partition: u32, wish: &Wish) -> Result<(Tile, Kfs), Error> {
     let damaged = |reason: String| Error::damaged(&row.name, reason);
     let bytes = whole(from, Side::Data, &row.name, row.size, kfs::LEN_MAX).await?;
     let segment = kfs::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
@@ -203,8 +200,14 @@ async fn check(
     if u64::try_from(first) != Ok(row.base_offset) {
         return Err(damaged(format!("its header says that it begins at offset {first}: it was moved, or swapped")));
     }
+    if let Some((header, error)) = unreadable(&segment.batches).next().filter(|_| !wish.ignore_unreadable) {
+        let offset = header.base_offset;
+        return Err(damaged(format!(
+            "consumers do not get past the batch at offset {offset}: {error}; see --ignore-unreadable"
+        )));
+    }
     let index = crate::chunks::index_name(&row.name);
-    if let Some(size) = source.get(&index).filter(|_| !ignore_index) {
+    if let Some(size) = source.get(&index).filter(|_| !wish.ignore_indexes) {
         let stored = whole(from, Side::Data, &index, *size, INDEX_LEN_MAX).await?;
         agree(&stored, &segment.batches).map_err(|reason| Error::damaged(&index, reason))?;
     }

@@ -4,7 +4,7 @@
 //! partition's part.
 
 use bytes::Bytes;
-use kafscale_broker::snapshot as snapshots;
+use kafscale_broker::{cluster::MARKER, snapshot as snapshots};
 use kafscale_log::{
     data::{self, DataId},
     frame,
@@ -16,10 +16,12 @@ use kafscale_state::{
     entry::{self, Commit, Entry},
 };
 
-use crate::{Bucket, Error, Side, tile::Tile};
+use crate::{Bucket, Error, Side, backup::MANIFEST, tile::Tile};
 
 /// The longest section, or head of a frame, that is read.
 const SECTION_LEN_MAX: u64 = 64 << 20;
+/// The longest marker or manifest.
+const TEXT_LEN_MAX: u64 = 16 << 20;
 /// The longest object that is read whole: an index, an archive.
 const WHOLE_LEN_MAX: u64 = 512 << 20;
 
@@ -49,7 +51,11 @@ pub struct Told {
 
 /// Reads what an object tells. `size` is its length; without it it is not known whether there is more.
 pub async fn tell(bucket: &Bucket, side: Side, name: &str) -> Result<Told, Error> {
-    let front = bucket.get(side, name, 0, 256).await?.ok_or_else(|| Error::Missing(name.to_owned()))?;
+    let found = bucket.get(side, name, 0, 256).await?;
+    let front = found.ok_or_else(|| Error::NotFound(format!("there is no object {name} in the store")))?;
+    if name == MARKER || name == MANIFEST {
+        return text_told(bucket, side, name).await;
+    }
     match front.get(..4) {
         Some(b"KSLF") => frame_told(bucket, side, name, &front).await,
         Some(b"KSDO") => data_told(bucket, side, name, &front).await,
@@ -70,6 +76,18 @@ pub async fn tell(bucket: &Bucket, side: Side, name: &str) -> Result<Told, Error
         }
         _ => Err(Error::damaged(name, "it is none of the kinds of objects that are known")),
     }
+}
+
+/// A marker or a manifest: one JSON object.
+async fn text_told(bucket: &Bucket, side: Side, name: &str) -> Result<Told, Error> {
+    let bytes = bucket.get_small(side, name, TEXT_LEN_MAX).await?.unwrap_or_default();
+    let text: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes).map_err(damaged(name))?;
+    let (kind, entries) = match name {
+        MARKER => ("marker of a cluster", text),
+        _ => ("manifest of a backup", text),
+    };
+    let entries = entries.iter().map(|(field, value)| format!("{field}: {value}")).collect();
+    Ok(Told { kind, facts: Vec::new(), parts: Vec::new(), entries })
 }
 
 fn damaged<E: ToString>(name: &str) -> impl Fn(E) -> Error + '_ {

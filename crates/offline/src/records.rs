@@ -1,6 +1,6 @@
 //! The records of a partition, or of one object, one after the other.
 
-use kafscale_records::{Header, Record, batches};
+use kafscale_records::{BatchError, Header, Record, batches, check};
 
 use crate::{Bucket, Error, chunks::Chunks, tile::Tile};
 
@@ -39,6 +39,13 @@ pub async fn visit(
         }
     }
     Ok(true)
+}
+
+/// Batches that hold something else than the records that their headers speak of, though their checksums are right: no reader
+/// gets past them.
+pub fn unreadable(bytes: &[u8]) -> impl Iterator<Item = (Header, BatchError)> {
+    let whole = batches(bytes).flatten();
+    whole.filter_map(|batch| Some((*batch.header(), check(&batch, 0, OPENED_MAX as u64).err()?)))
 }
 
 /// The offset of the first record that is not older than a time in Unix milliseconds.

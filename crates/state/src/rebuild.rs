@@ -14,7 +14,7 @@ use crate::object::{Dead, DeadSegment, Object, ObjectId, Place};
 use crate::partition::Partition;
 use crate::pid::PidBlocks;
 use crate::producer::{ProducerState, WindowRun};
-use crate::topic::{Handles, Settings, Topic, TopicId, path_namespace};
+use crate::topic::{Handles, Settings, Topic, TopicId, is_name, path_namespace};
 use crate::{Handle, Position, State, digest, slot};
 
 /// What is told of a topic that the state does not know.
@@ -100,6 +100,9 @@ impl State {
     pub fn adopt(&mut self, seed: TopicSeed, created_at: Position) -> Result<(), Unfit> {
         let TopicSeed { namespace, name, id, settings, handles } = seed;
         let unfit = |reason: &str| Unfit(format!("topic {name}: {reason}"));
+        if !is_name(&name) || !(namespace.is_empty() || is_name(&namespace)) {
+            return Err(unfit("a topic cannot be called so"));
+        }
         if self.topic_in(&namespace, &name).is_some() || id == 0 || self.topics.by_id.contains_key(&id) {
             return Err(unfit("there is one of this name or id"));
         }
@@ -330,5 +333,25 @@ impl State {
     /// The next producer id to give.
     pub fn next_producer_id(&self) -> i64 {
         self.pids.next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_clients_could_not_name_is_not_taken_in() {
+        let long = "n".repeat(250);
+        for (namespace, name) in
+            [("", ""), ("", "."), ("", "a b"), ("", "a/b"), ("", "\u{fc}"), ("", &*long), ("a b", "t"), ("log", "t")]
+        {
+            let (namespace, name) = (namespace.to_owned(), name.to_owned());
+            let seed = TopicSeed { namespace, name, id: 1, settings: Settings::default(), handles: vec![0] };
+            assert!(State::new().adopt(seed.clone(), 0).is_err(), "{seed:?}");
+        }
+        let name = "n".repeat(249);
+        let seed = TopicSeed { namespace: String::new(), name, id: 1, settings: Settings::default(), handles: vec![0] };
+        assert_eq!(State::new().adopt(seed, 0), Ok(()));
     }
 }

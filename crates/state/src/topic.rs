@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::limits::NAME_BYTES_MAX;
 use crate::{Handle, Position};
 
 /// Kafka's topic id (a UUID, big-endian); never 0.
@@ -25,6 +26,12 @@ pub fn path_namespace(namespace: &str) -> Option<&str> {
         DEFAULT_NAMESPACE => Some(DEFAULT_PATH_NAMESPACE),
         _ => (!RESERVED.contains(&namespace)).then_some(namespace),
     }
+}
+
+/// Kafka's rule for topic names.
+pub fn is_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
 }
 
 /// Settings by name.

@@ -37,6 +37,7 @@ pub fn command() -> Command {
         .arg(one("namespace", "NAME", "The first part of the segments' names").default_value("default"))
         .arg(switch("gaps", "Segments may be missing between others: their offsets stay empty"))
         .arg(switch("ignore-indexes", "Indexes that disagree with their segments do not matter"))
+        .arg(switch("ignore-unreadable", "Batches that hold no records do not matter, though consumers stop before them"))
         .arg(switch("yes", "Do it"))
         .arg(output::flag());
     settings::flags::add_to(command)
@@ -65,6 +66,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         namespace: matches.get_one::<String>("namespace").cloned().unwrap_or_default(),
         gaps: matches.get_flag("gaps"),
         ignore_indexes: matches.get_flag("ignore-indexes"),
+        ignore_unreadable: matches.get_flag("ignore-unreadable"),
     };
     let from = offline::read_only(&offline::other(matches, &settings, "from", "from-config")?)?;
     let to = if does { offline::writable(&settings)? } else { offline::read_only_or_empty(&settings)? };

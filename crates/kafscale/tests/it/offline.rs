@@ -71,6 +71,9 @@ fn a_store_is_read_checked_recovered_copied_and_restored() {
     let marker =
         stdout(&["cat", "--data", &data, "--object", "log/00000000000000000001/00000000000000000001", "--describe"]);
     assert!(marker.contains("frame of the log") && marker.contains("Sequencer"), "{marker}");
+    let told = stdout(&["cat", "--data", &data, "--object", "cluster.json", "--describe"]);
+    assert!(told.contains("marker of a cluster") && told.contains("generation: 1"), "{told}");
+    assert!(refused(&["cat", "--data", &data, "--object", "none"], 9).contains("there is no object none"));
     serve.signal("-KILL");
     serve.end();
 

@@ -19,7 +19,7 @@ const MAGIC: [u8; 4] = *b"KSLT";
 const VERSION: u16 = 1;
 const LEN: usize = 26;
 /// What is read of the object: a newer version's may be longer.
-pub(super) const LEN_MAX: u64 = 1 << 10;
+pub const LEN_MAX: u64 = 1 << 10;
 
 /// The content of the floor object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,23 +10,21 @@
 //! a state that is read anew, before it is called so. What can be mended safely is the index of a segment, since its bytes
 //! follow from the segment; [`repair`] does nothing else.
 
+mod log;
 mod object;
 mod references;
 mod repair;
+mod segment;
 mod unreferred;
 
 use std::collections::BTreeMap;
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use kafscale_log::lone::names as log_names;
-use kafscale_state::invariants;
 
 pub use repair::repair;
 
-use crate::{
-    Bucket, Error, Known, Side, Until,
-    known::{self, list_snapshots},
-};
+use crate::{Bucket, Error, Known, Side, Until};
 use references::{Reference, references};
 
 /// Objects that are read side by side.
@@ -114,9 +112,18 @@ pub type Names = BTreeMap<String, u64>;
 
 /// Checks a store.
 pub async fn check(bucket: &Bucket, depth: Depth, progress: Progress<'_>) -> Result<Report, Error> {
-    let known = Known::open(bucket, Until::Tail).await?;
-    let mut report = Report { position: known.state.position(), ..Report::default() };
-    of_the_log(bucket, &known, depth, &mut report).await?;
+    let mut report = Report::default();
+    let known = match Known::open(bucket, Until::Tail).await {
+        Ok(known) => known,
+        Err(Error::Damaged { name, reason }) => {
+            let detail = format!("{reason}; a broker refuses to start, and nothing else was checked");
+            report.add(Finding::new(Severity::Damage, "log-damaged", &name, "", detail));
+            return Ok(report);
+        }
+        Err(error) => return Err(error),
+    };
+    report.position = known.state.position();
+    log::check(bucket, &known, depth, &mut report).await?;
     let names = names(bucket).await?;
     let wanted = references(&known.state, known.cluster);
     report.partitions = u64::from(known.state.partition_count());
@@ -140,7 +147,7 @@ pub async fn check(bucket: &Bucket, depth: Depth, progress: Progress<'_>) -> Res
     let later = later(bucket, &known).await?;
     let referred = later.as_ref().map(|later| references(&later.state, later.cluster));
     if let Some(referred) = &referred {
-        report.findings.retain(|finding| is_of_the_log(finding) || referred.contains_key(&of_segment(&finding.name)));
+        report.findings.retain(|finding| log::is_of_it(finding) || referred.contains_key(&of_segment(&finding.name)));
     }
     let (known, referred) = (later.as_ref().unwrap_or(&known), referred.as_ref().unwrap_or(&wanted));
     if known.lost.is_none() {
@@ -149,37 +156,6 @@ pub async fn check(bucket: &Bucket, depth: Depth, progress: Progress<'_>) -> Res
     }
     report.findings.sort_by(|a, b| (b.severity, a.kind, &a.name).cmp(&(a.severity, b.kind, &b.name)));
     Ok(report)
-}
-
-/// What snapshots, log and state say of themselves.
-async fn of_the_log(bucket: &Bucket, known: &Known, depth: Depth, report: &mut Report) -> Result<(), Error> {
-    for (name, reason) in &known.unreadable {
-        report.add(Finding::new(Severity::Damage, "snapshot", name, "", reason));
-    }
-    if let Some(lost) = known.lost {
-        let name = log_names::frame(known.cluster.generation, lost);
-        let detail = "a later frame says that it was there; a broker refuses to start";
-        report.add(Finding::new(Severity::Damage, "log-lost", &name, "", detail));
-    }
-    if let Err(broken) = invariants::check(&known.state) {
-        report.add(Finding::new(Severity::Damage, "state", "the state", "", broken));
-    }
-    if depth == Depth::Quick {
-        return Ok(());
-    }
-    for row in list_snapshots(bucket).await?.iter().filter(|row| row.generation == known.cluster.generation) {
-        if known.unreadable.iter().any(|(name, _)| *name == row.name) || row.position == known.snapshot {
-            continue;
-        }
-        match known::load_snapshot(bucket, row).await {
-            Ok(_) | Err(Error::Missing(_)) => {}
-            Err(Error::Damaged { name, reason }) => {
-                report.add(Finding::new(Severity::Flaw, "snapshot", &name, "", reason));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 async fn names(bucket: &Bucket) -> Result<Names, Error> {
@@ -198,10 +174,6 @@ async fn later(bucket: &Bucket, known: &Known) -> Result<Option<Known>, Error> {
         true => Ok(None),
         false => Known::open(bucket, Until::Tail).await.map(Some),
     }
-}
-
-fn is_of_the_log(finding: &Finding) -> bool {
-    matches!(finding.kind, "snapshot" | "log-lost" | "state")
 }
 
 /// The name of the segment that an index is of; any other name as it is.

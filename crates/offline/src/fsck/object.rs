@@ -1,20 +1,12 @@
 //! One object against what the log says of it.
 
 use kafscale_log::{data, frame};
-use kafscale_records::batches;
-use kafscale_segment::{index, kfs, merged, names::merged_id};
-use kafscale_state::{Place, SegmentView};
+use kafscale_records::BatchError;
+use kafscale_segment::{kfs, merged, names::merged_id};
+use kafscale_state::Place;
 
-use super::{Depth, Finding, Names, Reference, Severity, references::label};
-use crate::{
-    Bucket, Error, Known, Side,
-    chunks::{Chunks, index_name},
-    object::merged_parts,
-    tile::Tile,
-};
-
-/// The longest index that is read.
-const INDEX_LEN_MAX: u64 = 512 << 20;
+use super::{Depth, Finding, Names, Reference, Severity, references::label, segment};
+use crate::{Bucket, Error, Known, chunks::Chunks, object::merged_parts, records::unreadable, tile::Tile};
 
 /// Looks at one object. An error is one of the store's; what is wrong with the object is a finding.
 pub(super) async fn check(
@@ -41,9 +33,8 @@ pub(super) async fn check(
         return Ok(vec![damage("header", detail)]);
     }
     let mut found = Vec::new();
-    if let (Some(segment), Place::Segment { .. }) = (reference.segment, reference.place) {
-        found.extend(wrong_segment(bucket, names, name, &of, reference, segment, depth).await?);
-        return Ok(found);
+    if let (Some(published), Place::Segment { .. }) = (reference.segment, reference.place) {
+        return segment::check(bucket, names, (name, &of), reference, published, depth).await;
     }
     if depth == Depth::Quick {
         return Ok(found);
@@ -52,10 +43,11 @@ pub(super) async fn check(
         found.push(Finding::new(Severity::Flaw, "section", name, &of, detail));
     }
     for (handle, tile) in reference.tiles(name) {
-        match read_through(bucket, &tile, |_| ()).await {
-            Ok(()) => {}
+        let of = label(&known.state, handle);
+        let mut unreadable = Unreadable::default();
+        match read_through(bucket, &tile, |bytes| unreadable.look(bytes)).await {
+            Ok(()) => found.extend(unreadable.finding(name, &of)),
             Err(Error::Damaged { reason, .. }) => {
-                let of = label(&known.state, handle);
                 let detail = format!("offsets {} to {}: {reason}", tile.first, tile.end - 1);
                 found.push(Finding::new(Severity::Damage, "batch", name, &of, detail));
             }
@@ -69,7 +61,36 @@ pub(super) async fn check(
     Ok(found)
 }
 
-async fn read_through(bucket: &Bucket, tile: &Tile, mut visit: impl FnMut(&[u8])) -> Result<(), Error> {
+/// Batches that are as they were written, and hold something else than records.
+#[derive(Default)]
+pub(super) struct Unreadable {
+    first: Option<(i64, BatchError)>,
+    batches: u64,
+}
+
+impl Unreadable {
+    /// The next batches.
+    pub fn look(&mut self, bytes: &[u8]) {
+        for (header, error) in unreadable(bytes) {
+            self.first.get_or_insert((header.base_offset, error));
+            self.batches += 1;
+        }
+    }
+
+    /// What is to be said of them.
+    pub fn finding(self, name: &str, of: &str) -> Option<Finding> {
+        let (offset, error) = self.first?;
+        let more = match self.batches - 1 {
+            0 => String::new(),
+            more => format!("; {more} batches more like it"),
+        };
+        let detail = format!("consumers do not get past the batch at offset {offset}: {error}{more}");
+        Some(Finding::new(Severity::Damage, "unreadable", name, of, detail))
+    }
+}
+
+/// Shows all batches of a tile, as far as they are whole.
+pub(super) async fn read_through(bucket: &Bucket, tile: &Tile, mut visit: impl FnMut(&[u8])) -> Result<(), Error> {
     let mut chunks = Chunks::of(bucket, tile);
     while let Some(bytes) = chunks.next().await? {
         visit(&bytes);
@@ -145,94 +166,4 @@ async fn wrong_section(bucket: &Bucket, name: &str, reference: &Reference) -> Re
         Err(Error::Damaged { reason, .. } | Error::Missing(reason)) => Ok(Some(reason)),
         Err(error) => Err(error),
     }
-}
-
-/// A segment: its bytes, its index, and what was published of it.
-async fn wrong_segment(
-    bucket: &Bucket,
-    names: &Names,
-    name: &str,
-    of: &str,
-    reference: &Reference,
-    segment: SegmentView,
-    depth: Depth,
-) -> Result<Vec<Finding>, Error> {
-    let damage = |kind, detail: String| vec![Finding::new(Severity::Damage, kind, name, of, detail)];
-    let size = names.get(name).copied().unwrap_or_default();
-    if size != u64::from(segment.len) {
-        return Ok(damage("truncated", format!("{size} bytes, {} were published", segment.len)));
-    }
-    let index = index_name(name);
-    let has_index = names.contains_key(&index);
-    let flaw = |kind, detail: &str| Finding::new(Severity::Flaw, kind, &index, of, detail);
-    let mut found = Vec::new();
-    if !has_index {
-        found.push(flaw("index-missing", "readers of large segments are slow without it; --repair writes it"));
-    }
-    if depth == Depth::Quick {
-        return Ok(found);
-    }
-    let Some((_, tile)) = reference.tiles(name).into_iter().next() else { return Ok(found) };
-    let edge = |start: u64, len: usize| bucket.get(Side::Data, name, start, len as u64);
-    let front = edge(0, kfs::HEADER_LEN).await?.unwrap_or_default();
-    let footer = edge(size - kfs::FOOTER_LEN as u64, kfs::FOOTER_LEN).await?.unwrap_or_default();
-    let (mut crc, mut body, mut records) = (kfs::Checksum::default(), kfs::Checksum::default(), 0u64);
-    let (mut at, mut places) = (tile.start, Vec::new());
-    crc.update(&front);
-    let read = read_through(bucket, &tile, |bytes| {
-        crc.update(bytes);
-        body.update(bytes);
-        for batch in batches(bytes).flatten() {
-            places.push((batch.header().base_offset, at));
-            records += u64::from(batch.header().record_count.unsigned_abs());
-            at += batch.bytes().len() as u64;
-        }
-    })
-    .await;
-    crc.update(&footer);
-    match read {
-        Ok(()) => {}
-        Err(Error::Damaged { reason, .. }) => return Ok(damage("batch", reason)),
-        Err(Error::Missing(_)) => return Ok(damage("missing", "it went while it was read".to_owned())),
-        Err(error) => return Err(error),
-    }
-    match kfs::Footer::parse(&footer) {
-        Err(error) => return Ok(damage("header", error.to_string())),
-        Ok(footer) if footer.crc != body.finish() => {
-            let detail = format!("its checksum is {:08x}, its batches have {:08x}", footer.crc, body.finish());
-            return Ok(damage("checksum", detail));
-        }
-        Ok(_) if crc.finish() != segment.crc => {
-            let detail = format!("the file has checksum {:08x}, {:08x} was published", crc.finish(), segment.crc);
-            return Ok(damage("checksum", detail));
-        }
-        Ok(_) if records != u64::from(segment.records) => {
-            return Ok(damage("records", format!("{records} records, {} were published", segment.records)));
-        }
-        Ok(_) => {}
-    }
-    if has_index {
-        let bytes = bucket.get_small(Side::Data, &index, INDEX_LEN_MAX).await?.unwrap_or_default();
-        if let Some(detail) = disagrees(&bytes, &places) {
-            found.push(flaw("index-wrong", &detail));
-        }
-    }
-    Ok(found)
-}
-
-/// Where an index says something else than the batches of its segment. Which of them it names is its own choice.
-fn disagrees(bytes: &[u8], places: &[(i64, u64)]) -> Option<String> {
-    let entries = match index::parse(bytes) {
-        Ok(entries) => entries,
-        Err(error) => return Some(error.to_string()),
-    };
-    if entries.is_empty() {
-        return Some("it has no entry".to_owned());
-    }
-    let is_there = |entry: &index::Entry| {
-        let found = places.binary_search_by_key(&entry.offset, |(offset, _)| *offset);
-        found.is_ok_and(|at| places[at].1 == u64::from(entry.position))
-    };
-    let wrong = entries.iter().find(|entry| !is_there(entry))?;
-    Some(format!("no batch at byte {} begins with offset {}", wrong.position, wrong.offset))
 }

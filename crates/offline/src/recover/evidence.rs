@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use kafscale_broker::{
-    cluster::{Cluster, ClusterError, Part},
+    cluster::{Cluster, ClusterError, MARKER, Part},
     config::{layers::Layers, topic::LifeConfig},
 };
 use kafscale_log::{
@@ -99,10 +99,11 @@ impl Evidence {
 pub async fn gather(bucket: &Bucket, until: Until) -> Result<Evidence, Error> {
     let snapshots = list_snapshots(bucket).await?;
     let generations = generations(bucket, &snapshots).await?;
-    let data = marker(bucket, Side::Data).await?;
+    let mut unreadable = Vec::new();
+    let data = readable_marker(bucket, Side::Data, &mut unreadable).await?;
     check_part(bucket, data.as_ref().map(|(_, part)| *part), Side::Data)?;
     let log = match bucket.is_apart() {
-        true => marker(bucket, Side::Log).await?,
+        true => readable_marker(bucket, Side::Log, &mut unreadable).await?,
         false => None,
     };
     check_part(bucket, log.as_ref().map(|(_, part)| *part), Side::Log)?;
@@ -115,7 +116,6 @@ pub async fn gather(bucket: &Bucket, until: Until) -> Result<Evidence, Error> {
     }
     let newest = generations.last().copied();
     let generation = marked.map(|cluster| cluster.generation).or(newest).unwrap_or(1);
-    let mut unreadable = Vec::new();
     let mut base = None;
     for row in snapshots.iter().rev().filter(|row| row.generation == generation) {
         if matches!(until, Until::Position(position) if row.position > position) {
@@ -161,6 +161,21 @@ pub async fn gather(bucket: &Bucket, until: Until) -> Result<Evidence, Error> {
     };
     evidence.follow(bucket, until).await?;
     Ok(evidence)
+}
+
+/// The marker of a store. One that is damaged says no more than one that is gone.
+async fn readable_marker(
+    bucket: &Bucket,
+    side: Side,
+    unreadable: &mut Vec<(String, String)>,
+) -> Result<Option<(Cluster, Part)>, Error> {
+    match marker(bucket, side).await {
+        Err(Error::Cluster(ClusterError::Malformed(reason))) => {
+            unreadable.push((MARKER.to_owned(), reason));
+            Ok(None)
+        }
+        other => other,
+    }
 }
 
 fn log_generation(log: Option<(Cluster, Part)>) -> u64 {

@@ -14,6 +14,7 @@
 //! The very same makes a copy of a store into one that can be served at a point in time, and takes in segments of others.
 
 mod ahead;
+mod appended;
 pub mod candidates;
 pub mod cover;
 pub mod evidence;
@@ -29,7 +30,7 @@ use kafscale_broker::{
 };
 use kafscale_log::{
     Position, frame,
-    lone::{WINDOW, names as log_names},
+    lone::{WINDOW, floor, names as log_names},
 };
 use kafscale_state::{
     Handle, Place, State,
@@ -372,6 +373,7 @@ async fn publish(bucket: &Bucket, cluster: Cluster, state: &State) -> Result<(),
     if read.digest() != state.digest() {
         return Err(Error::damaged(&row.name, "it came back other than it was written"));
     }
+    mend_floor(bucket, cluster).await?;
     if bucket.is_apart() {
         // A broker wants to see that the log reaches as far as the snapshot.
         bucket
@@ -386,6 +388,18 @@ async fn publish(bucket: &Bucket, cluster: Cluster, state: &State) -> Result<(),
     } else {
         mark(bucket, Side::Data, cluster, Part::Whole).await
     }
+}
+
+/// A broker does not start over a floor that it cannot read. What an earlier life of the log has trimmed says nothing of this
+/// one, which begins with everything.
+async fn mend_floor(bucket: &Bucket, cluster: Cluster) -> Result<(), Error> {
+    let found = bucket.get(Side::Log, log_names::FLOOR, 0, floor::LEN_MAX).await?;
+    let is_damaged = found.is_some_and(|bytes| floor::decode(&bytes) == Err(floor::FloorError::Damaged));
+    if !is_damaged {
+        return Ok(());
+    }
+    let floor = floor::encode(floor::Floor { generation: cluster.generation, position: 1 });
+    bucket.replace(Side::Log, log_names::FLOOR, &Body::from(floor)).await
 }
 
 /// Writes the marker of one store. What a probe found of the store stands in the old one and stays true; a store that is new

@@ -1,10 +1,12 @@
 //! Stores that somebody has hurt: each hurt is found, named, and no other one.
 
 use bytes::Bytes;
+use kafscale_log::{data, frame};
 use kafscale_offline::fsck::{self, Depth, Severity};
+use kafscale_records::Batch;
 use kafscale_store::{ReadRange, Store};
 
-use crate::places::{MINUTE, Place, lived, story};
+use crate::places::{MINUTE, Place, lived, spoiled, story};
 
 /// Findings that are no notes: severity, kind, and the object's name.
 async fn found(place: &Place, depth: Depth) -> Vec<(Severity, &'static str, String)> {
@@ -126,10 +128,58 @@ fn merged_objects_and_frames_are_looked_through() {
             write(&place, &flush, flipped(&good, tail)).await;
             assert_eq!(found(&place, Depth::Whole).await, [(Severity::Damage, "batch", flush.clone())]);
             assert_eq!(found(&place, Depth::Quick).await, [], "a quick look does not see it");
+            let batch = match apart {
+                true => data::HEADER_LEN,
+                false => frame::decode_header(&good).expect("it is a frame").head_len() as usize,
+            };
+            let len = Batch::parse(&good[batch..]).expect("a batch begins there").bytes().len();
+            let bad = [&good[..batch], &spoiled(&good[batch..batch + len]), &good[batch + len..]].concat();
+            write(&place, &flush, bad).await;
+            assert_eq!(found(&place, Depth::Whole).await, [(Severity::Damage, "unreadable", flush.clone())]);
             write(&place, &flush, good).await;
             assert_eq!(found(&place, Depth::Whole).await, []);
         });
     }
+}
+
+#[test]
+fn what_a_broker_needs_no_more_is_looked_through_as_well() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        let (broker, mut load) = lived(&mut place).await;
+        for _ in 0..3 {
+            load.produce(1).await;
+            broker.snapshotter().take().await.expect("memory");
+            world.sleep(70 * MINUTE).await;
+        }
+        place.kill();
+        for (prefix, kind, severity) in [("archive/", "archive", Severity::Flaw), ("floor", "floor", Severity::Damage)]
+        {
+            let name = named(&place, prefix, "").await;
+            let good = bytes(&place, &name).await;
+            for at in [0, good.len() / 2, good.len() - 1] {
+                write(&place, &name, flipped(&good, at)).await;
+                assert_eq!(found(&place, Depth::Whole).await, [(severity, kind, name.clone())]);
+            }
+            write(&place, &name, good).await;
+        }
+        assert_eq!(found(&place, Depth::Whole).await, []);
+    });
+}
+
+#[test]
+fn a_damaged_end_of_the_log_is_told() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        lived(&mut place).await;
+        place.kill();
+        let frame = named(&place, "log/", "").await;
+        let good = bytes(&place, &frame).await;
+        write(&place, &frame, flipped(&good, 20)).await;
+        for depth in [Depth::Quick, Depth::Whole] {
+            assert_eq!(found(&place, depth).await, [(Severity::Damage, "log-damaged", frame.clone())]);
+        }
+    });
 }
 
 #[test]

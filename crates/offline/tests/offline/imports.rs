@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use kafscale_offline::{
     Error,
+    fsck::{self, Depth, Severity},
     import::{Import, Wish, plan},
     recover::execute_between,
 };
@@ -15,10 +16,11 @@ use kafscale_store::Store;
 
 use crate::{
     common::batch,
-    places::{Place, consume, filled, lived, story},
+    places::{Place, consume, filled, lived, spoiled, story},
 };
 
-const WISH: Wish = Wish { topics: Vec::new(), namespace: String::new(), gaps: false, ignore_indexes: false };
+const WISH: Wish =
+    Wish { topics: Vec::new(), namespace: String::new(), gaps: false, ignore_indexes: false, ignore_unreadable: false };
 
 fn wish() -> Wish {
     Wish { namespace: "default".to_owned(), ..WISH }
@@ -159,6 +161,41 @@ fn what_is_wrong_is_named_and_nothing_imported() {
 
         let absent = old.plan(&to, Wish { topics: vec!["none".to_owned()], ..wish() }).await.err().expect("refused");
         assert!(absent.to_string().contains("default/none/"), "{absent}");
+    });
+}
+
+#[test]
+fn a_path_that_no_topic_can_have_is_refused() {
+    story(|world| async move {
+        let (old, to) = (Old { place: Place::new(&world, false) }, Place::new(&world, false));
+        let (bytes, _) = written(0, &[0], 3);
+        old.put(u32::MAX, 0, File::Kfs, &bytes).await;
+        let wrong = old.wrong(&to).await;
+        assert!(wrong.len() == 1 && wrong[0].1.contains("too many"), "{wrong:?}");
+    });
+}
+
+/// Its checksums are right, so nobody but its readers would notice.
+#[test]
+fn a_batch_without_records_is_refused_or_taken_in_knowingly() {
+    story(|world| async move {
+        let (old, to) = (Old { place: Place::new(&world, false) }, Place::new(&world, false));
+        let mut writer = kfs::Writer::new(0, 6, 5);
+        writer.push(batch(3).build()).expect("in order");
+        let mut bad = spoiled(&batch(3).build());
+        set_base_offset(&mut bad, 3);
+        writer.push(bad.into()).expect("its checksum is right");
+        let written = writer.finish().expect("it is one");
+        let name = old.put(0, 0, File::Kfs, &written.pieces.concat()).await;
+        let wrong = old.wrong(&to).await;
+        let words = "consumers do not get past the batch at offset 3";
+        assert!(wrong.len() == 1 && wrong[0].0 == name && wrong[0].1.contains(words), "{wrong:?}");
+        let import = old.plan(&to, Wish { ignore_unreadable: true, ..wish() }).await.expect("it can be read");
+        assert_eq!(import.wrong, []);
+        execute_between(&old.place.bucket(), &to.bucket(), import.plan, &|_, _| ()).await.expect("it is done");
+        let report = fsck::check(&to.bucket(), Depth::Whole, &|_, _| ()).await.expect("it can be checked");
+        let found: Vec<_> = report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
+        assert!(found.len() == 1 && found[0].kind == "unreadable" && found[0].detail.contains(words), "{found:?}");
     });
 }
 

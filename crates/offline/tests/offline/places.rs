@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use kafscale_broker::{Broker, LifeSettings, Settings, Stores};
+use kafscale_broker::{Broker, LifeSettings, Settings, StartError, Stores};
 use kafscale_offline::{
     Bucket, Known, Until,
     fsck::{self, Depth, Severity},
@@ -60,6 +60,11 @@ impl Place {
 
     /// A broker that merges within minutes.
     pub async fn start(&mut self) -> Arc<Broker> {
+        self.try_start().await.expect("it starts")
+    }
+
+    /// The same, where it may refuse.
+    pub async fn try_start(&mut self) -> Result<Arc<Broker>, StartError> {
         self.kill();
         let node = self.world.node("broker");
         node.set_wall_offset_ms(NOW_MS - EPOCH_MS);
@@ -70,9 +75,9 @@ impl Place {
             ..LifeSettings::default()
         };
         let settings = Settings { life, ..Settings::default() };
-        let broker = Broker::start(self.stores(), node.runtime(), Arc::default(), settings).await.expect("it starts");
+        let broker = Broker::start(self.stores(), node.runtime(), Arc::default(), settings).await?;
         self.running = Some(node);
-        broker
+        Ok(broker)
     }
 
     pub fn kill(&mut self) {
@@ -291,6 +296,16 @@ pub async fn lived(place: &mut Place) -> (Arc<Broker>, Load) {
     });
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [0, 1, u8::MAX], "frames, merged objects and segments");
     (broker, load)
+}
+
+/// A batch whose checksum is right and whose records cannot be read.
+pub fn spoiled(batch: &[u8]) -> Vec<u8> {
+    let mut batch = batch.to_vec();
+    // The length of the first record becomes a negative one.
+    batch[kafscale_records::HEADER_LEN] = 0x7f;
+    let crc = kafscale_segment::kfs::checksum(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch
 }
 
 /// Tells a story on a virtual clock.

@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::future::join;
-use kafscale_broker::{Broker, Ended, Settings};
+use kafscale_broker::{Broker, Ended, Settings, cluster::MARKER};
 use kafscale_log::{Progress, frame, lone::names};
 use kafscale_offline::{
     Bucket, Until,
@@ -462,6 +463,46 @@ fn objects_that_say_what_cannot_be_are_passed_over() {
         let (records, _, _) = recovered(&mut place, &mut load).await;
         assert_eq!(records, before);
     });
+}
+
+#[test]
+fn a_floor_that_cannot_be_read_is_made_anew() {
+    story(|world| async move {
+        let mut place = Place::new(&world, false);
+        let (broker, mut load) = lived(&mut place).await;
+        for _ in 0..3 {
+            load.produce(1).await;
+            broker.snapshotter().take().await.expect("memory");
+            world.sleep(70 * MINUTE).await;
+        }
+        let before = (consume(&broker).await, offsets(&broker));
+        drop(broker);
+        place.kill();
+        assert_eq!(place.names(&place.data, names::FLOOR).await, [names::FLOOR]);
+        place.data.replace(names::FLOOR, Body::from(Bytes::from_static(b"KSLT"))).await.expect("memory");
+        assert!(place.try_start().await.is_err(), "a broker does not guess");
+        let (records, groups, _) = recovered(&mut place, &mut load).await;
+        assert_eq!((records, groups), before);
+    });
+}
+
+#[test]
+fn a_marker_that_cannot_be_read_is_made_anew() {
+    for (apart, text) in [(false, "{}"), (false, "\0\0\0"), (true, "{\"format\": 1}")] {
+        story(move |world| async move {
+            let mut place = Place::new(&world, apart);
+            let (broker, mut load) = lived(&mut place).await;
+            let before = (consume(&broker).await, offsets(&broker));
+            drop(broker);
+            place.kill();
+            for store in [&place.data, place.log()] {
+                store.replace(MARKER, Body::from(Bytes::from_static(text.as_bytes()))).await.expect("memory");
+            }
+            assert!(place.try_start().await.is_err(), "a broker does not guess");
+            let (records, groups, _) = recovered(&mut place, &mut load).await;
+            assert_eq!((records, groups), before);
+        });
+    }
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::Frame;
 use super::config::are_settings;
 use crate::entry::{PartitionsAdded, TopicCreated, TopicDeleted};
-use crate::limits::{DELETED_NAMES_MAX, NAME_BYTES_MAX};
+use crate::limits::DELETED_NAMES_MAX;
 use crate::object::Grave;
 use crate::partition::Partition;
-use crate::topic::{Deleted, Handles, Topic, Topics};
+use crate::topic::{Deleted, Handles, Topic, Topics, is_name};
 use crate::verdict::{Refused, Verdict};
 use crate::{State, slot};
 
@@ -112,12 +112,6 @@ impl State {
         }
         handles
     }
-}
-
-/// Kafka's rule for topic names.
-fn is_name(name: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
 }
 
 impl Topics {
