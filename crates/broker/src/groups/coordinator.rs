@@ -296,7 +296,7 @@ impl Shared {
         Ok(())
     }
 
-    fn load_all(&self) {
+    fn load_all(self: &Arc<Self>) {
         let now = self.runtime.now();
         let loaded: Vec<Group> = self.replica.read(|state| {
             let groups = state.groups().filter(|(_, group)| group.content().has_members());
@@ -304,7 +304,9 @@ impl Shared {
         });
         let mut table = self.table.lock();
         for group in loaded {
+            let id = group.id().to_owned();
             table.insert(group);
+            self.settle(&mut table, &id, now);
         }
     }
 
@@ -413,7 +415,6 @@ impl Shared {
                 }
                 let saved = self.load(id, now).filter(|group| group.member_count() > 0);
                 saved.into_iter().for_each(|group| table.insert(group));
-                self.changed.notify_one();
             }
         }
         self.settle(table, id, now);
@@ -440,13 +441,11 @@ impl Shared {
 }
 
 impl Table {
+    /// Its timer and its weight are noted when it is settled.
     fn insert(&mut self, group: Group) {
         self.stays += 1;
-        let (wake_at, weight) = (group.wake_at(), group.weight());
-        self.weight += weight;
-        self.wakes.extend(wake_at.map(|at| (at, group.id().to_owned())));
         let id = group.id().to_owned();
-        self.rows.insert(id, Row { group, wake_at, weight, stay: self.stays });
+        self.rows.insert(id, Row { group, wake_at: None, weight: 0, stay: self.stays });
     }
 
     fn remove(&mut self, id: &str) -> Option<Row> {

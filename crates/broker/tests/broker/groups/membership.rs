@@ -9,6 +9,7 @@ use kafscale_broker::groups::{
     classic::{JoinAnswer, JoinRequest},
 };
 use kafscale_protocol::ErrorCode;
+use kafscale_runtime::timeout;
 
 use super::*;
 use crate::{
@@ -58,6 +59,24 @@ fn a_silent_member_is_removed_after_its_session_timeout() {
         process.runtime().sleep(Duration::from_secs(11)).await;
         assert_eq!(member.heartbeat().await, ErrorCode::UnknownMemberId);
         assert_eq!(described(&member.client).await, ("Empty".to_owned(), 0));
+    });
+}
+
+#[test]
+fn a_group_whose_save_arrives_after_it_was_given_up_has_its_timers_again() {
+    story(|world, memory| async move {
+        let process = Process::new(&world, &memory);
+        let broker = process.cluster.start().await;
+        let gone = Member::new(&broker);
+        let joined = gone.join(RANGE).await;
+        process.store.hold(|name| name.starts_with("log/"));
+        assert!(gone.sync(&joined, "").await.is_err(), "it is not saved");
+        process.store.let_go();
+        process.runtime().sleep(Duration::from_secs(5)).await;
+        let other = Member::new(&broker);
+        let found = timeout(&**process.runtime(), Duration::from_secs(100), other.join(RANGE)).await;
+        let found = found.expect("who is gone is not waited for longer than its session");
+        assert_eq!((found.generation, found.members.len()), (joined.generation + 1, 1));
     });
 }
 
