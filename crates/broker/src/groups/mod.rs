@@ -45,7 +45,8 @@ pub use views::{Described, DescribedConsumers, DescribedMember, Listed};
 
 use std::time::Duration;
 
-/// A replica that was not seen to be current for so long does not coordinate.
+/// A replica that was not seen to be current for so long does not coordinate. So long a broker that was taken over may still
+/// have told a member that it lives, so its successor waits longer for it by that.
 const STALE: Duration = Duration::from_secs(5);
 /// A member that joins for the first time and is not answered for so long is let go: nobody can see that its client is
 /// gone. Kafka's `group.new.member.join.timeout.ms`.

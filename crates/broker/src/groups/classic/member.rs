@@ -8,7 +8,7 @@ use kafscale_state::group;
 use tokio::sync::oneshot;
 
 use super::{JoinAnswer, SyncAnswer};
-use crate::groups::Error;
+use crate::groups::{Error, STALE};
 
 /// What a member says to each protocol that it supports, in the order of its preference.
 pub type Protocols = Vec<(String, Bytes)>;
@@ -43,7 +43,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// As it was saved, with a fresh session timeout.
+    /// As it was saved, with a fresh session timeout from the last moment at which the broker before may have heard it.
     pub fn load(saved: &group::Member, protocol: &str, now: Instant) -> Self {
         let millis = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         let session_timeout = millis(saved.session_timeout_ms);
@@ -57,7 +57,7 @@ impl Member {
             protocols: vec![(protocol.to_owned(), Bytes::copy_from_slice(&saved.metadata))],
             assignment: Bytes::copy_from_slice(&saved.assignment),
             is_new: false,
-            expires: now + session_timeout,
+            expires: now + STALE + session_timeout,
             join: None,
             sync: None,
         }

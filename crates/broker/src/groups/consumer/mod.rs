@@ -49,7 +49,7 @@ use owed::Owed;
 pub use pattern::Pattern;
 
 use super::{
-    Error,
+    Error, STALE,
     classic::Takeover,
     commits::Commit,
     migration::{Succession, duration},
@@ -143,11 +143,12 @@ impl Group {
         Self::with(id, content, succession)
     }
 
-    /// A group as it was saved: it goes on where it was, and members get fresh timeouts.
+    /// A group as it was saved: it goes on where it was, and members get fresh timeouts from the last moment at which the
+    /// broker before may have heard them.
     pub fn load(id: &str, content: &Consumer, succession: Succession, now: Instant, state: &State) -> Self {
         let mut group = Self::with(id, content.clone(), succession);
         for member in &content.members {
-            group.deadlines.alive(&member.id, now + group.session_timeout(member, state));
+            group.deadlines.alive(&member.id, now + STALE + group.session_timeout(member, state));
             group.held.note(member);
         }
         // The one before ended before it made them.

@@ -102,6 +102,23 @@ fn a_broker_that_starts_again_goes_on_without_a_rebalance() {
 }
 
 #[test]
+fn a_successor_waits_for_whom_its_predecessor_may_have_heard_last() {
+    story(|world, memory| async move {
+        let process = Process::new(&world, &memory);
+        let broker = process.cluster.start().await;
+        let member = Member::new(&broker);
+        let joined = member.join(RANGE).await;
+        member.sync(&joined, "").await.expect("it leads");
+        let next = Process::new(&world, &memory).cluster.start().await;
+        let heard = Member { client: Client::connect(&next), ..member };
+        process.runtime().sleep(Duration::from_secs(14)).await;
+        assert_eq!(heard.heartbeat().await, ErrorCode::None, "ten seconds after five in which it was heard elsewhere");
+        process.runtime().sleep(Duration::from_secs(11)).await;
+        assert_eq!(heard.heartbeat().await, ErrorCode::UnknownMemberId);
+    });
+}
+
+#[test]
 fn a_follower_that_joins_again_with_nothing_new_disturbs_nobody() {
     story(|world, memory| async move {
         let process = Process::new(&world, &memory);

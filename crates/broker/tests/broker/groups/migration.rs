@@ -251,7 +251,7 @@ fn a_broker_that_starts_in_the_middle_of_a_migration_goes_on() {
         assert_eq!(new.leave().await.error, ErrorCode::None);
         process = Process::new(&world, &memory);
         old.client = Client::connect(&process.cluster.start().await);
-        for _ in 0..16 {
+        for _ in 0..18 {
             process.runtime().sleep(Duration::from_secs(3)).await;
             old.live().await;
         }
