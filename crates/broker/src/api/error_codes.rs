@@ -3,11 +3,7 @@
 use kafscale_log::BarrierError;
 use kafscale_protocol::ErrorCode;
 
-use crate::{
-    groups,
-    read::{self, LoadError},
-    write,
-};
+use crate::{groups, read, write};
 
 /// What became of a batch.
 pub fn of_write(error: write::Error) -> ErrorCode {
@@ -82,7 +78,7 @@ pub fn of_barrier(error: &BarrierError) -> ErrorCode {
 }
 
 /// Why a partition's records, or the offset of one, were not told. Consumers take each of these for passing, except that
-/// an offset is out of range, and that records are damaged: waiting does not help there, so clients tell whoever reads.
+/// an offset is out of range. Damaged records are among them: an operator can put back what they were.
 pub fn of_read(error: &read::Error, uses_topic_ids: bool) -> ErrorCode {
     match error {
         read::Error::UnknownPartition if uses_topic_ids => ErrorCode::UnknownTopicId,
@@ -90,7 +86,6 @@ pub fn of_read(error: &read::Error, uses_topic_ids: bool) -> ErrorCode {
         read::Error::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         read::Error::EndUnknown(BarrierError::Fenced(_)) => ErrorCode::NotLeaderOrFollower,
         read::Error::EndUnknown(BarrierError::Unavailable(_)) => ErrorCode::OffsetNotAvailable,
-        read::Error::Load(LoadError::Corrupt(_)) => ErrorCode::CorruptMessage,
         read::Error::Load(_) => ErrorCode::KafkaStorageError,
     }
 }

@@ -67,7 +67,7 @@ fn exit(error: &KrafkaError) -> Exit {
             | ErrorCode::GroupAuthorizationFailed
             | ErrorCode::ClusterAuthorizationFailed
             | ErrorCode::SaslAuthenticationFailed => Exit::Denied,
-            ErrorCode::KafkaStorageException | ErrorCode::CorruptMessage => Exit::DataLoss,
+            ErrorCode::KafkaStorageException => Exit::DataLoss,
             ErrorCode::RequestTimedOut | ErrorCode::CoordinatorNotAvailable => Exit::Unreachable,
             _ => Exit::Refused,
         },
@@ -92,10 +92,6 @@ fn advice(error: &KrafkaError) -> Option<&'static str> {
         }
         KrafkaError::Broker { code: ErrorCode::KafkaStorageException, .. } => Some(
             "The Kafka cannot read these records from its store now: its log says why, and `kafscale fsck` checks a store.",
-        ),
-        KrafkaError::Broker { code: ErrorCode::CorruptMessage, .. } => Some(
-            "These records are damaged in the Kafka's store: its log says where, and `kafscale fsck` checks a store. With \
-             --partition and a --from behind them the rest can be read.",
         ),
         KrafkaError::Broker { code: ErrorCode::InvalidRecord, .. } => Some(
             "Records of compacted topics need keys: give --key or --key-delimiter, or a \"key\" in each object of \
