@@ -286,11 +286,9 @@ class Gateway(Several):
 
 
 class S3proxy(Gateway):
-    """Answers ranges that reach beyond an object's end as if they were not cut there, so no broker reads its log from it: for a
-    look by hand."""
+    """In front of Azurite. It tells the end that was asked for of a range that reaches beyond its object, and sends what there is."""
 
-    name, version = "s3proxy", "2.9.0"
-    conforms = is_run = False
+    name, version = "s3proxy", "2.9.0 (azureblob-sdk, before Azurite)"
 
     def command(self):
         properties = self.folder / "s3proxy.conf"

@@ -67,6 +67,14 @@ impl Attempt {
         }
     }
 
+    /// How long the object is of which a range was asked for, if the answer says so.
+    pub(crate) fn object_len(&self) -> Option<u64> {
+        match self {
+            Self::Answered(answer) => answer.object_len,
+            _ => None,
+        }
+    }
+
     /// Whether a range was asked for that starts at the end of the object or behind it. Some say 416, and Azure's emulator
     /// an empty range.
     pub(crate) fn is_beyond_end(&self, start: u64) -> bool {

@@ -6,9 +6,9 @@ use std::{path::Path, process::Command, sync::Arc};
 use bytes::Bytes;
 use kafscale_runtime::TokioRuntime;
 
-use super::double::{Authority, Double, taken};
+use super::double::{Authority, Double, reply, taken};
 use crate::{
-    CloudStore, CreateError, Encryption, NoObserver, S3Settings, Store, StoreSettings, TlsSettings, Writing,
+    CloudStore, CreateError, Encryption, NoObserver, ReadRange, S3Settings, Store, StoreSettings, TlsSettings, Writing,
     profile::Provider, s3,
 };
 
@@ -163,4 +163,16 @@ fn small_files_are_read_and_bounded() {
     assert!(read("\n").unwrap_err().ends_with("it is empty"));
     assert!(read(&"x".repeat(70_000)).unwrap_err().ends_with("it is too long"));
     assert!(super::files::read_secret(Path::new("/no/such")).is_err());
+}
+
+#[tokio::test]
+async fn a_range_that_is_not_cut_at_the_end_of_its_object_is_asked_for_again_as_far_as_it_goes() {
+    let server = Double::start(None, |asked| match asked.header("range") {
+        "bytes=6-9" => reply("206 Partial Content", "content-range: bytes 6-9/10\r\netag: \"x\"\r\n", "tail"),
+        _ => "HTTP/1.1 206 Partial Content\r\ncontent-length: 100\r\ncontent-range: bytes 6-105/10\r\netag: \"x\"\r\n\r\ntail".to_owned(),
+    })
+    .await;
+    let store = open(&settings(&server.url())).unwrap();
+    let tail = store.get("x", ReadRange::At { start: 6, len: 100 }).await;
+    assert_eq!(tail, Ok(Bytes::from_static(b"tail")));
 }
