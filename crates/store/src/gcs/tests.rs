@@ -1,5 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "it runs against servers of its own")]
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use kafscale_runtime::TokioRuntime;
 
@@ -100,6 +101,29 @@ async fn a_workload_of_another_cloud_is_vouched_for() {
     create(&store).await.unwrap();
     assert_eq!(server.asked()[1].header("authorization"), "Bearer account");
     assert_eq!(google.asked().len(), 2, "one exchange serves many requests");
+}
+
+#[tokio::test]
+async fn a_service_account_signs_for_itself() {
+    let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    let json = serde_json::json!({
+        "type": "service_account",
+        "client_email": "broker@project.iam.gserviceaccount.com",
+        "private_key_id": "7",
+        "private_key": key.serialize_pem(),
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), json.to_string()).unwrap();
+    let server = Double::start(None, |_| taken()).await;
+    let gcs = GcsSettings { credentials: Some(file.path().to_owned()), ..settings(&server).gcs };
+    create(&store(&StoreSettings { gcs, ..settings(&server) })).await.unwrap();
+    let asked = server.asked();
+    let token = asked[0].header("authorization").strip_prefix("Bearer ").expect("a token");
+    let [head, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("a signed token: {token}") };
+    let said = |part| String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    assert!(said(head).contains("\"kid\":\"7\""), "{}", said(head));
+    assert!(said(claims).contains("\"iss\":\"broker@project.iam.gserviceaccount.com\""), "{}", said(claims));
+    assert_eq!(BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap().len(), 256);
 }
 
 #[test]
