@@ -58,12 +58,11 @@ def put_bucket(endpoint, key=KEY, secret=SECRET, region="us-east-1"):
 
 class Store(Server):
     """One process that speaks S3. `suite`: which test runs the suite of stores on it; `conforms`: whether that passes;
-    `tells_refusal`: what a broker says that refuses it for its log; `kills`: whether a broker can be killed on it; `is_run`:
-    whether `run.sh` runs it by itself."""
+    `tells_refusal`: what a broker says that refuses it for its log."""
 
     version = stands_for = ""
     suite = "s3"
-    conforms = kills = is_run = True
+    conforms = True
     tells_refusal = None
 
     def __init__(self, folder):
@@ -114,8 +113,6 @@ class S3rver(Store):
 
     name, version, stands_for = "s3rver", "3.7.1", "Google's S3 dialect, Wasabi at its worst"
     conforms = False
-    # It answers the second page of a listing with 500 and stores what it was sent in chunks: no server to rely on.
-    kills = False
     tells_refusal = "no log may live there"
 
     def command(self):

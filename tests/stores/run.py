@@ -70,14 +70,12 @@ def run(kind, kills):
                 row["log"] = "refused" if kind.tells_refusal in told else "not refused"
                 if row["log"] != "refused":
                     problems.append(f"a broker is not refused: {told[-1000:]}")
-    if kind.kills:
-        kept, said = kill(kind, kills)
-        row["broker"] = f"{kills} kills, nothing lost" if kept else "something was lost"
-        if not kept:
-            problems.append(said)
+    kept, said = kill(kind, kills)
+    row["broker"] = f"{kills} kills, nothing lost" if kept else "something was lost"
+    if not kept:
+        problems.append(said)
     if kind.tells_refusal:
-        apart = f"; records there and log in a directory: {row['broker']}" if kind.kills else ""
-        row["broker"] = f"log {row.pop('log')}{apart}"
+        row["broker"] = f"log {row.pop('log')}; records there and log in a directory: {row['broker']}"
     return row, problems
 
 
@@ -90,7 +88,7 @@ def main():
     setup("kafscale"), setup("lab")
     rows = json.loads(arguments.results.read_text()) if arguments.results and arguments.results.exists() else []
     failed = 0
-    for name in arguments.servers or [name for name, kind in real.SERVERS.items() if kind.is_run]:
+    for name in arguments.servers or real.SERVERS:
         started = time.monotonic()
         try:
             row, problems = run(real.SERVERS[name], arguments.kills)
