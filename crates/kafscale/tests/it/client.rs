@@ -324,7 +324,7 @@ fn records_that_cannot_be_read_are_named_and_end_with_5() {
     let client = Client { serve: Serve::start(directory.path(), &[]).ready(), _directory: directory };
     damage(client._directory.path(), b"swordfish");
     let text = client.refused(&["consume", "t"], 5);
-    assert!(text.contains("t [0] at offset 0 gives no records, 7 times in a row: CORRUPT_MESSAGE"), "{text}");
+    assert!(text.contains("t [0] at offset 0 gives no records, 7 times in a row: KAFKA_STORAGE_ERROR"), "{text}");
     assert!(text.starts_with("asking again: t [0] at offset 0"), "{text}");
 }
 

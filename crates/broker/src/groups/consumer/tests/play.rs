@@ -3,6 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::groups::STALE;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -97,6 +98,8 @@ fn the_session_timeout_is_that_of_the_group() {
     world.restart();
     world.pass(Duration::from_secs(59));
     assert!(live(&world), "a coordinator that starts gives a fresh timeout");
+    world.pass(STALE);
+    assert!(live(&world), "since the last moment at which the one before may have heard it");
     world.pass(Duration::from_secs(1));
     assert!(!live(&world));
 }
