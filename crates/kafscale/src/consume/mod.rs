@@ -19,6 +19,7 @@ use krafka::{
 pub use point::Point;
 pub use print::{Form, Printer};
 use refusals::{GIVEN_UP_AFTER, Refusals};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     client::{
@@ -136,19 +137,20 @@ impl Reader {
     }
 
     async fn read(&mut self) -> Result<(), Failure> {
-        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+        let (interrupt, mut interrupted) = tokio::sync::oneshot::channel();
+        let mut signals = signal(SignalKind::interrupt()).map_err(|error| anyhow::anyhow!("no signals: {error}"))?;
+        tokio::spawn(async move {
+            signals.recv().await;
+            _ = interrupt.send(());
+            // A second one waits for nothing, such as a commit that is not answered.
+            signals.recv().await;
+            std::process::exit(Exit::Interrupted as i32);
+        });
         let mut heard = Instant::now();
         while self.left > 0 && !self.is_at_end().await {
             let polled = tokio::select! {
                 biased;
-                _ = &mut interrupted => {
-                    // A second one does not wait for the commit.
-                    tokio::spawn(async {
-                        _ = tokio::signal::ctrl_c().await;
-                        std::process::exit(Exit::Interrupted as i32);
-                    });
-                    return Ok(());
-                }
+                _ = &mut interrupted => return Ok(()),
                 polled = self.consumer.poll(POLL) => polled,
             };
             if let Some(failure) = polled.as_ref().err().and_then(refusals::undecodable) {
