@@ -2,17 +2,11 @@
 //!
 //! `cargo bench -p kafscale-records` walks 256 MiB of records for each line: records of 1 KiB of random capital letters, as Java's
 //! producer-perf tool sends, in batches of 16 KiB (what Java's producer has by default) and of 1 MiB (librdkafka's). Seconds are of
-//! this thread's CPU where the system tells it; allocations are those of Rust code, page faults those of libraries in C as well.
+//! this thread's CPU where the system tells it; page faults tell of memory that is taken anew, by libraries in C as well.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-#![allow(unsafe_code, reason = "only an allocator can count allocations, and that trait is unsafe")]
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    hint::black_box,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Instant,
-};
+use std::{hint::black_box, time::Instant};
 
 use bytes::Bytes;
 use kafscale_records::{Batch, BatchBuilder, Codec, Compression, check, recompress};
@@ -21,29 +15,8 @@ const RECORD_BYTES: usize = 1 << 10;
 const BYTES: usize = 256 << 20;
 const LIMIT: u64 = 256 << 20;
 
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: everything is handed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of this very function.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above, thus from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 fn main() {
-    println!("{:<34} {:>10} {:>16} {:>16}", "", "CPU s/GiB", "allocations each", "page faults each");
+    println!("{:<34} {:>10} {:>16}", "", "CPU s/GiB", "page faults each");
     for kib in [16, 1024] {
         let records = kib * 1024 / RECORD_BYTES;
         for codec in Codec::ALL {
@@ -79,12 +52,11 @@ fn batch(codec: Codec, records: usize) -> Bytes {
 fn report(what: &str, records: usize, mut work: impl FnMut()) {
     let rounds = BYTES / RECORD_BYTES / records;
     work();
-    let (allocations, faults, watch) = (ALLOCATIONS.load(Ordering::Relaxed), faults(), Watch::start());
+    let (faults, watch) = (faults(), Watch::start());
     (0..rounds).for_each(|_| work());
     let seconds = watch.seconds() * (1 << 30) as f64 / BYTES as f64;
-    let each = |count: u64| count as f64 / rounds as f64;
-    let allocations = each(ALLOCATIONS.load(Ordering::Relaxed) - allocations);
-    println!("{what:<34} {seconds:>10.2} {allocations:>16.1} {:>16.1}", each(self::faults() - faults));
+    let each = (self::faults() - faults) as f64 / rounds as f64;
+    println!("{what:<34} {seconds:>10.2} {each:>16.1}");
 }
 
 /// Pages that this process has touched for the first time; 0 where the system does not tell.
