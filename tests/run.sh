@@ -17,12 +17,16 @@ find "$logs/.." -mindepth 1 -maxdepth 1 -type d -mtime +2 -exec rm -rf {} +
 target=${CARGO_TARGET_DIR:-$PWD/target}
 passed=0 failed=0
 
-# Sums up what a log says: cargo's and our own `N passed, N failed`, or else the lines of the checks.
+# Sums up what a log says: cargo's and our own `N passed, N failed`, or else the lines of the checks. Neither is
+# taken from the middle of a line, where a broker that is quoted may say what failed.
 count() { # count passed|failed LOG
-    local line='^ok ' words
+    local line='^ok ' sums='^(test result: [a-zA-Z]+\. )?([a-z_-]+: )?[0-9]+ passed[,;] [0-9]+ failed'
     [ "$1" = failed ] && line='^FAIL '
-    words=$(grep -Eo "(^| )[0-9]+ $1" "$2" | awk '{sum += $1} END {print sum + 0}')
-    [ "$words" != 0 ] && echo "$words" || grep -c "$line" "$2" || true
+    if grep -Eq "$sums" "$2"; then
+        grep -Eo "$sums" "$2" | grep -Eo "[0-9]+ $1" | awk '{sum += $1} END {print sum + 0}'
+    else
+        grep -c "$line" "$2" || true
+    fi
 }
 
 suite() { # suite NAME COMMAND...
