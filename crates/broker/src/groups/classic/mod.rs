@@ -36,7 +36,7 @@ pub use member::{Member, Protocols};
 use supported::Supported;
 pub use sync::{SyncAnswer, SyncRequest, Synced};
 
-use super::{Error, migration::Succession, removed};
+use super::{Error, STALE, migration::Succession, removed};
 use crate::settings::GroupSettings;
 
 /// Where a group is between two rebalances.
@@ -97,6 +97,8 @@ pub struct Group {
     /// Ids that were given to clients that have not joined with them yet.
     invited: Invited,
     joining: Joining,
+    /// The broker before this one may have told members until then that they live.
+    shared_until: Instant,
     /// Members that have not asked for their assignment yet, and until when they may.
     unsynced: BTreeSet<String>,
     sync_until: Instant,
@@ -136,6 +138,7 @@ impl Group {
             statics: BTreeMap::new(),
             invited: Invited::default(),
             joining: Joining::default(),
+            shared_until: Instant::ZERO,
             unsynced: BTreeSet::new(),
             sync_until: Instant::ZERO,
             silence: None,
@@ -177,6 +180,7 @@ impl Group {
             protocol_type: classic.protocol_type.clone(),
             protocol: classic.protocol.clone(),
             leader: classic.leader.clone(),
+            shared_until: now + STALE,
             revision,
             ..Self::new(id)
         };

@@ -42,7 +42,8 @@ impl Group {
         let delay = settings.initial_rebalance_delay;
         self.joining = match first {
             true => Joining { until: now + delay, first: Some(timeout.saturating_sub(delay)), grew: false },
-            false => Joining { until: now + timeout, first: None, grew: false },
+            // Whom the broker before still answers cannot hear of this from here.
+            false => Joining { until: now.max(self.shared_until) + timeout, first: None, grew: false },
         };
         self.complete_join_if_all_are_there(now);
     }

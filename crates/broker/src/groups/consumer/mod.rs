@@ -153,7 +153,7 @@ impl Group {
         }
         // The one before ended before it made them.
         group.assign_at = group.is_assigning().then_some(now);
-        content.members.iter().for_each(|member| group.watch_revocation(&member.id, now));
+        content.members.iter().for_each(|member| group.watch_revocation(&member.id, now + STALE));
         group
     }
 
@@ -347,7 +347,7 @@ impl Group {
         self.next.members.insert(id.to_owned());
     }
 
-    /// Starts or ends the time that a member has to give up partitions.
+    /// Starts or ends the time that a member has to give up partitions; it has it from `now` on.
     fn watch_revocation(&mut self, id: &str, now: Instant) {
         let Some(member) = self.content.member(id) else { return };
         let revocation = match member.state {

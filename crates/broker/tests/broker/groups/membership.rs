@@ -119,6 +119,28 @@ fn a_successor_waits_for_whom_its_predecessor_may_have_heard_last() {
 }
 
 #[test]
+fn a_successor_gives_time_to_rebalance_to_whom_its_predecessor_may_still_answer() {
+    story(|world, memory| async move {
+        let process = Process::new(&world, &memory);
+        let broker = process.cluster.start().await;
+        let member = Member::new(&broker);
+        let joined = member.join(RANGE).await;
+        member.sync(&joined, "").await.expect("it leads");
+        let next = Process::new(&world, &memory).cluster.start().await;
+        let member = Member { client: Client::connect(&next), ..member };
+        let other = Member::new(&next);
+        let lives = async {
+            for _ in 0..16 {
+                process.runtime().sleep(Duration::from_secs(4)).await;
+                assert_eq!(member.heartbeat().await, ErrorCode::RebalanceInProgress, "it may still join again");
+            }
+        };
+        let (found, ()) = join(other.join(RANGE), lives).await;
+        assert_eq!((found.generation, found.members.len()), (joined.generation + 1, 1));
+    });
+}
+
+#[test]
 fn a_follower_that_joins_again_with_nothing_new_disturbs_nobody() {
     story(|world, memory| async move {
         let process = Process::new(&world, &memory);
