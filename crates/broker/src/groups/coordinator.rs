@@ -29,6 +29,9 @@ use super::{
 };
 use crate::{replica::Replica, settings::GroupSettings, write::Writer};
 
+/// A group that could not be saved has no timer for so long: where saves fail at once, one would follow the other.
+const REST: Duration = Duration::from_secs(1);
+
 /// See the module. Clones share it.
 #[derive(Clone)]
 pub struct Coordinator {
@@ -53,6 +56,8 @@ pub(super) struct Shared {
 pub(super) struct Row {
     pub group: Group,
     wake_at: Option<Instant>,
+    /// It is not woken before.
+    rests_until: Instant,
     weight: u64,
     /// Numbers this stay of the group in memory: an answer that belongs to an earlier one is nobody's.
     stay: u64,
@@ -305,7 +310,7 @@ impl Shared {
         let mut table = self.table.lock();
         for group in loaded {
             let id = group.id().to_owned();
-            table.insert(group);
+            table.insert(group, Instant::ZERO);
             self.settle(&mut table, &id, now);
         }
     }
@@ -354,7 +359,7 @@ impl Shared {
         if table.weight >= WEIGHT_MAX {
             return Err(Error::GroupFull);
         }
-        table.insert(group);
+        table.insert(group, Instant::ZERO);
         Ok(())
     }
 
@@ -368,7 +373,8 @@ impl Shared {
             table.remove(id);
             return;
         }
-        let (wake_at, weight) = (row.group.wake_at(), row.group.weight());
+        let wake_at = row.group.wake_at().map(|at| at.max(row.rests_until));
+        let weight = row.group.weight();
         table.weight = table.weight - row.weight + weight;
         row.weight = weight;
         let before = std::mem::replace(&mut row.wake_at, wake_at);
@@ -414,7 +420,7 @@ impl Shared {
                     row.group.fail(error);
                 }
                 let saved = self.load(id, now).filter(|group| group.member_count() > 0);
-                saved.into_iter().for_each(|group| table.insert(group));
+                saved.into_iter().for_each(|group| table.insert(group, now + REST));
             }
         }
         self.settle(table, id, now);
@@ -442,10 +448,10 @@ impl Shared {
 
 impl Table {
     /// Its timer and its weight are noted when it is settled.
-    fn insert(&mut self, group: Group) {
+    fn insert(&mut self, group: Group, rests_until: Instant) {
         self.stays += 1;
         let id = group.id().to_owned();
-        self.rows.insert(id, Row { group, wake_at: None, weight: 0, stay: self.stays });
+        self.rows.insert(id, Row { group, wake_at: None, rests_until, weight: 0, stay: self.stays });
     }
 
     fn remove(&mut self, id: &str) -> Option<Row> {
