@@ -36,11 +36,15 @@ pub fn access(settings: &Settings) -> StoreSettings {
         federated_token_file: settings.azure_federated_token_file,
         authority_host: settings.azure_authority_host,
         instance_metadata: settings.instance_metadata,
+        pod_identity_authority_host: settings.azure_pod_identity_authority_host,
+        identity_endpoint: settings.identity_endpoint,
+        identity_header: settings.identity_header,
     };
     let gcs = GcsSettings {
         credentials: settings.google_application_credentials,
         endpoint: settings.storage_emulator_host,
         instance_metadata: settings.instance_metadata,
+        metadata_host: settings.gce_metadata_host,
     };
     let tls = TlsSettings {
         ca_bundle: settings.store_ca_bundle.or(settings.aws_ca_bundle),

@@ -78,6 +78,16 @@ settings! {
         instance_metadata: bool = "false", "BOOL";
         /// Address of AWS's metadata service. Without it that of every machine of AWS.
         aws_ec2_metadata_service_endpoint: Option<String> = "none", "URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+        /// Host of Google's metadata service, with a port if it has one. Without it that of every machine of Google's.
+        gce_metadata_host: Option<String> = "none", "HOST", "GCE_METADATA_HOST";
+        /// Address of Azure's metadata service, under the name that Azure's own clients read. Without it that of every
+        /// machine of Azure's.
+        azure_pod_identity_authority_host: Option<String> = "none", "URL", "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+        /// Where a platform of Azure's gives a managed identity instead of a machine's metadata service. App Service and
+        /// Container Apps set it and the next one.
+        identity_endpoint: Option<String> = "none", "URL", "IDENTITY_ENDPOINT";
+        /// Header by which the platform knows its own.
+        identity_header: Option<Secret> = "none", "KEY", "IDENTITY_HEADER";
         /// Storage account of an `az:` container.
         azure_storage_account_name: Option<String> = "none", "NAME", "AZURE_STORAGE_ACCOUNT_NAME";
         /// Key of the storage account.

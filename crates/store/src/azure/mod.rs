@@ -4,6 +4,8 @@
 //! are an account's key, a shared access signature, an identity of Entra (a workload's token, or an application's secret), or,
 //! only when a setting asks for it, the machine's managed identity.
 
+mod identity;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use kafscale_runtime::{BoxFuture, Handle};
@@ -12,18 +14,19 @@ use object_store::{
     azure::{AzureAccessKey, AzureCredential, AzureCredentialProvider, MicrosoftAzureBuilder, split_sas},
     client::HttpService,
 };
-use reqwest::Url;
+use reqwest::{Client, Url};
 
 use crate::{
-    CloudStore, NotOffered, Observer, Secret, StoreSettings, TransportError,
+    CloudStore, NotOffered, Observer, Secret, StoreSettings, TlsSettings, TransportError,
     cloud::{
         self,
         attempt::Connector,
         files::{read_secret, read_stable},
-        keys::{Keeper, Lease, Provided, Renewal, Source},
+        keys::{Keeper, Lease, Renewal, Source},
     },
     profile::{Dialect, Profile, WrongProfile},
 };
+use identity::{Entra, Managed, Proof};
 
 /// How often a file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -53,6 +56,12 @@ pub struct AzureSettings {
     pub authority_host: Option<String>,
     /// Whether the machine's metadata service may be asked for a managed identity.
     pub instance_metadata: bool,
+    /// `AZURE_POD_IDENTITY_AUTHORITY_HOST`: where that is, if it is not where it is on every machine of Azure's.
+    pub pod_identity_authority_host: Option<String>,
+    /// `IDENTITY_ENDPOINT`, where a platform gives the managed identity; with the next one.
+    pub identity_endpoint: Option<String>,
+    /// `IDENTITY_HEADER`.
+    pub identity_header: Option<Secret>,
 }
 
 /// Why the settings do not lead to a container.
@@ -71,6 +80,9 @@ pub enum AzureSettingsError {
     /// The key or the signature is not in the form that Azure gives.
     #[error("{0} is not in the form that Azure gives")]
     Malformed(&'static str),
+    /// Where tokens are asked for is not a usable URL.
+    #[error("{0} is not usable: it must begin with http:// or https:// and hold no query")]
+    Address(&'static str),
     /// The endpoint is not a usable URL.
     #[error("AZURE_STORAGE_ENDPOINT is not usable: it must begin with http:// or https://, and hold no query")]
     Endpoint,
@@ -97,7 +109,7 @@ pub fn open(
     observer: Arc<dyn Observer>,
 ) -> Result<CloudStore, AzureSettingsError> {
     let http = settings.tls.client()?;
-    through(Arc::new(http), container, prefix, settings, runtime, observer)
+    through(Arc::new(http.clone()), http, container, prefix, settings, runtime, observer)
 }
 
 /// The same over an HTTP client of the caller's, so that a test may stand between this store and its server.
@@ -110,11 +122,13 @@ pub fn over(
     runtime: Handle,
     observer: Arc<dyn Observer>,
 ) -> Result<CloudStore, AzureSettingsError> {
-    through(wire, container, prefix, settings, runtime, observer)
+    through(wire, settings.tls.client()?, container, prefix, settings, runtime, observer)
 }
 
+/// `wire` is for requests to the store, `http` for those to Entra.
 fn through(
     wire: Arc<dyn HttpService>,
+    http: Client,
     container: &str,
     prefix: &str,
     settings: &StoreSettings,
@@ -134,9 +148,10 @@ fn through(
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
         .with_http_connector(connector);
     if let Some(endpoint) = present(azure.endpoint.as_deref()) {
-        builder = builder.with_endpoint(checked_endpoint(endpoint)?);
+        let endpoint = plain_url(endpoint).ok_or(AzureSettingsError::Endpoint)?;
+        builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/').to_owned());
     }
-    let (credentials, keys) = azure.keys(&builder, &runtime)?;
+    let (credentials, keys) = azure.keys(&settings.tls, &http, &runtime)?;
     let client = builder.with_credentials(credentials).build();
     let client = client.map_err(|error| AzureSettingsError::Client(error.to_string()))?;
     let parts = cloud::Parts {
@@ -156,18 +171,19 @@ fn present(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 
-fn checked_endpoint(text: &str) -> Result<String, AzureSettingsError> {
-    let url = Url::parse(text).map_err(|_| AzureSettingsError::Endpoint)?;
-    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.has_host();
-    let usable = plain && matches!(url.scheme(), "http" | "https");
-    if usable { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(AzureSettingsError::Endpoint) }
+/// A URL to which a path may be added; it holds no password.
+fn plain_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let nobody = url.username().is_empty() && url.password().is_none();
+    let plain = nobody && url.query().is_none() && url.fragment().is_none() && url.has_host();
+    (plain && matches!(url.scheme(), "http" | "https")).then_some(url)
 }
 
 type Keys = (AzureCredentialProvider, Option<Arc<dyn Renewal>>);
 
 impl AzureSettings {
     /// Chooses the first kind that the settings name. Nothing is fetched yet.
-    fn keys(&self, builder: &MicrosoftAzureBuilder, runtime: &Handle) -> Result<Keys, AzureSettingsError> {
+    fn keys(&self, tls: &TlsSettings, http: &Client, runtime: &Handle) -> Result<Keys, AzureSettingsError> {
         let secret = |secret: &Option<Secret>| present(secret.as_ref().map(Secret::reveal)).map(str::to_owned);
         let fixed = |credential| -> Keys { (Arc::new(StaticCredentialProvider::new(credential)), None) };
         if let Some(key) = secret(&self.key) {
@@ -181,27 +197,20 @@ impl AzureSettings {
         if let Some(path) = &self.credentials {
             return Ok(kept(Files { path: path.clone() }, runtime));
         }
-        let mut builder = builder.clone();
-        if let Some(host) = present(self.authority_host.as_deref()) {
-            builder = builder.with_authority_host(host.trim_end_matches('/'));
+        let (tenant, client_id) = (present(self.tenant_id.as_deref()), present(self.client_id.as_deref()));
+        let file = self.federated_token_file.clone().map(Proof::File);
+        let proof = file.or_else(|| secret(&self.client_secret).map(|text| Proof::Secret(text.into())));
+        if let (Some(tenant), Some(client), Some(proof)) = (tenant, client_id, proof) {
+            let authority = present(self.authority_host.as_deref());
+            return Ok(kept(Entra::new(http, authority, (tenant, client), proof, runtime)?, runtime));
         }
-        let identity = (present(self.tenant_id.as_deref()), present(self.client_id.as_deref()));
-        let builder = match (identity, &self.federated_token_file, secret(&self.client_secret)) {
-            ((Some(tenant), Some(client)), Some(file), _) => builder
-                .with_tenant_id(tenant)
-                .with_client_id(client)
-                .with_federated_token_file(file.display().to_string())
-                .with_credential_type("workload_identity"),
-            ((Some(tenant), Some(client)), None, Some(secret)) => {
-                builder.with_client_secret_authorization(client, secret, tenant).with_credential_type("client_secret")
-            }
-            ((_, client), _, _) if self.instance_metadata => {
-                let builder = builder.with_credential_type("managed_identity");
-                if let Some(client) = client { builder.with_client_id(client) } else { builder }
-            }
-            _ => return Err(AzureSettingsError::NoCredentials),
-        };
-        Ok(kept(Provided::new("Entra", move || Ok(builder.clone().build()?.credentials().clone())), runtime))
+        if self.instance_metadata {
+            let header = secret(&self.identity_header).map(Secret::from);
+            let platform = present(self.identity_endpoint.as_deref()).zip(header);
+            let machine = present(self.pod_identity_authority_host.as_deref());
+            return Ok(kept(Managed::new(tls.direct_client()?, platform, machine, client_id, runtime)?, runtime));
+        }
+        Err(AzureSettingsError::NoCredentials)
     }
 }
 

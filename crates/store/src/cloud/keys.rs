@@ -252,7 +252,7 @@ pub(crate) struct Provided<C> {
 
 pub(crate) type Provider<C> = Arc<dyn CredentialProvider<Credential = C>>;
 
-/// The least that `object_store` wants a token to live (Google's metadata service gives no more).
+/// Less than the five minutes that `object_store` wants a token to live at least.
 const LEFT: Duration = Duration::from_secs(240);
 
 /// How often it is asked. While what it holds is good it asks nobody.

@@ -6,9 +6,12 @@
 //! (its address, its credentials, its headers) is in `s3`, `gcs` and `azure`.
 
 pub(crate) mod attempt;
+pub(crate) mod bearer;
 #[cfg(test)]
 pub(crate) mod double;
 pub(crate) mod files;
+#[cfg(test)]
+pub(crate) mod givers;
 pub(crate) mod keys;
 mod outcome;
 pub(crate) mod transport;

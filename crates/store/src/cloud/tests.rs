@@ -6,10 +6,10 @@ use std::{path::Path, process::Command, sync::Arc};
 use bytes::Bytes;
 use kafscale_runtime::TokioRuntime;
 
-use super::double::{Authority, Double, reply, taken};
+use super::double::{Asked, Authority, Double, reply, taken};
 use crate::{
-    CloudStore, CreateError, Encryption, NoObserver, ReadRange, S3Settings, Store, StoreSettings, TlsSettings, Writing,
-    profile::Provider, s3,
+    AzureSettings, CloudStore, CreateError, Encryption, GcsSettings, NoObserver, ReadRange, S3Settings, Store,
+    StoreSettings, TlsSettings, Writing, profile::Provider, s3,
 };
 
 fn settings(endpoint: &str) -> StoreSettings {
@@ -83,6 +83,18 @@ fn unusable_files_are_named() {
     assert!(fault(half).contains("together"));
 }
 
+/// Runs a test of these in a process of its own, with these variables and no other proxies.
+async fn alone(test: &str, variables: &[(&str, &str)]) {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", &format!("cloud::tests::{test}")]);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        child.env_remove(name).env_remove(name.to_ascii_lowercase());
+    }
+    child.envs(variables.iter().copied());
+    let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// The variables of a process hold for all its tests, so this one runs itself again in processes of its own.
 #[tokio::test]
 async fn proxies_come_from_the_environment() {
@@ -92,16 +104,7 @@ async fn proxies_come_from_the_environment() {
         return;
     }
     let proxy = Double::start(None, |_| taken()).await;
-    let run = async |variables: &[(&str, &str)]| {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "cloud::tests::proxies_come_from_the_environment"]);
-        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
-            child.env_remove(name).env_remove(name.to_ascii_lowercase());
-        }
-        child.envs(variables.iter().copied());
-        let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
-        assert!(output.status.success(), "{output:?}");
-    };
+    let run = async |variables: &[(&str, &str)]| alone("proxies_come_from_the_environment", variables).await;
     // Names that nobody resolves: whoever is asked for them is the proxy.
     run(&[(STORE, "http://store.invalid:9000"), ("HTTP_PROXY", &proxy.url())]).await;
     run(&[(STORE, "https://store.invalid:9000"), ("HTTPS_PROXY", &proxy.url())]).await;
@@ -109,6 +112,53 @@ async fn proxies_come_from_the_environment() {
     run(&[(STORE, "http://127.0.0.1:1"), ("HTTP_PROXY", &proxied), ("NO_PROXY", "127.0.0.1")]).await;
     let lines: Vec<_> = proxy.asked().into_iter().map(|asked| asked.line).collect();
     assert_eq!(lines, ["PUT http://store.invalid:9000/bucket/x", "CONNECT store.invalid:9000"]);
+}
+
+/// As above: in a process of its own, with a proxy that would answer anything.
+#[tokio::test]
+async fn no_proxy_stands_before_a_machines_own_services() {
+    const GIVER: &str = "KAFSCALE_TEST_GIVER";
+    if let Ok(giver) = std::env::var(GIVER) {
+        let host = giver.trim_start_matches("http://").to_owned();
+        let pod = S3Settings {
+            endpoint: Some("http://127.0.0.1:1".to_owned()),
+            container_credentials_uri: Some(format!("{giver}/pod")),
+            ..S3Settings::default()
+        };
+        let machine = S3Settings {
+            container_credentials_uri: None,
+            instance_metadata: true,
+            metadata_endpoint: Some(giver.clone()),
+            ..pod.clone()
+        };
+        for s3 in [pod, machine] {
+            let _ = create(&StoreSettings { s3, ..StoreSettings::default() }).await;
+        }
+        let (runtime, body) = (TokioRuntime::handle(), || Bytes::from_static(b"body").into());
+        let gcs = GcsSettings { instance_metadata: true, metadata_host: Some(host), ..GcsSettings::default() };
+        let settings = StoreSettings { gcs, ..StoreSettings::default() };
+        let store = crate::gcs::open("bucket", "", &settings, runtime.clone(), Arc::new(NoObserver)).unwrap();
+        let _ = store.create("x", body()).await;
+        let azure = AzureSettings {
+            account: Some("account".to_owned()),
+            instance_metadata: true,
+            pod_identity_authority_host: Some(giver),
+            ..AzureSettings::default()
+        };
+        let settings = StoreSettings { azure, ..StoreSettings::default() };
+        let store = crate::azure::open("box", "", &settings, runtime, Arc::new(NoObserver)).unwrap();
+        let _ = store.create("x", body()).await;
+        return;
+    }
+    let nothing = |_: &Asked| reply("404 Not Found", "", "");
+    let (proxy, giver) = (Double::start(None, nothing).await, Double::start(None, nothing).await);
+    alone("no_proxy_stands_before_a_machines_own_services", &[(GIVER, &giver.url()), ("HTTP_PROXY", &proxy.url())])
+        .await;
+    let paths: Vec<_> = giver.asked().into_iter().map(|asked| asked.line).collect();
+    let [pod, machine, google, azure] = &paths[..] else { panic!("each was asked: {paths:?}") };
+    assert_eq!((pod.as_str(), machine.as_str()), ("GET /pod", "PUT /latest/api/token"));
+    assert!(google.starts_with("GET /computeMetadata/") && azure.starts_with("GET /metadata/identity/"), "{paths:?}");
+    assert!(proxy.asked().is_empty());
 }
 
 #[tokio::test]

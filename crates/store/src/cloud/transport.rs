@@ -2,6 +2,8 @@
 //!
 //! Plain http is spoken only to an endpoint that says `http:`; redirects are not followed. Proxies are those of
 //! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. TLS is rustls with aws-lc-rs.
+//!
+//! A machine's metadata service and a container's agent are only there for this machine: no proxy can reach them.
 
 use std::{
     path::{Path, PathBuf},
@@ -58,6 +60,11 @@ impl TlsSettings {
     /// The client.
     pub(crate) fn client(&self) -> Result<reqwest::Client, TransportError> {
         self.builder()?.build().map_err(|error| TransportError::Client(with_causes(&error)))
+    }
+
+    /// One for what answers this machine alone, past all proxies.
+    pub(crate) fn direct_client(&self) -> Result<reqwest::Client, TransportError> {
+        self.builder()?.no_proxy().build().map_err(|error| TransportError::Client(with_causes(&error)))
     }
 
     /// The same with names looked up by the caller.
@@ -137,7 +144,11 @@ pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// The text of a successful answer; anything else is an error that names the giver's own code, and no secret.
 pub(crate) async fn answer(request: RequestBuilder) -> Result<String, String> {
-    let mut response = request.send().await.map_err(|error| with_causes(&error))?;
+    let (client, request) = request.build_split();
+    let request = request.map_err(|error| with_causes(&error))?;
+    #[cfg(test)]
+    assert_eq!(request.url().host_str(), Some("127.0.0.1"), "no test asks a machine's metadata service");
+    let mut response = client.execute(request).await.map_err(|error| with_causes(&error))?;
     let status = response.status();
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| with_causes(&error))? {
@@ -150,9 +161,17 @@ pub(crate) async fn answer(request: RequestBuilder) -> Result<String, String> {
     if status.is_success() {
         return Ok(text);
     }
-    let code = xml_text(&text, "Code").unwrap_or_default();
-    let code: String = code.chars().filter(char::is_ascii_alphanumeric).take(100).collect();
+    let code = xml_text(&text, "Code").or_else(|| oauth_error(&text)).unwrap_or_default();
+    let is_of_code = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '_';
+    let code: String = code.chars().filter(is_of_code).take(100).collect();
     Err(format!("HTTP {}{}{code}", status.as_u16(), if code.is_empty() { "" } else { " " }))
+}
+
+/// The code of a refusal in JSON: OAuth's `error`, or the `status` in Google's.
+fn oauth_error(text: &str) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_str(text).ok()?;
+    let error = json.get("error")?;
+    error.as_str().or_else(|| error.get("status")?.as_str()).map(str::to_owned)
 }
 
 /// The text of the first `<tag>`.

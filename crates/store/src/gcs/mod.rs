@@ -5,6 +5,7 @@
 //! service (which is also what a workload identity of GKE is).
 
 mod federated;
+mod metadata;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +21,7 @@ use object_store::{
 use reqwest::{Client, Url};
 
 use crate::{
-    CloudStore, NotOffered, Observer, StoreSettings, TransportError,
+    CloudStore, NotOffered, Observer, StoreSettings, TlsSettings, TransportError,
     cloud::{
         self,
         attempt::Connector,
@@ -30,6 +31,7 @@ use crate::{
     profile::{Dialect, Profile, WrongProfile},
 };
 use federated::Federated;
+use metadata::Metadata;
 
 /// Google's own endpoint.
 const GOOGLE: &str = "https://storage.googleapis.com";
@@ -43,6 +45,8 @@ pub struct GcsSettings {
     pub endpoint: Option<String>,
     /// Whether the machine's metadata service may be asked.
     pub instance_metadata: bool,
+    /// `GCE_METADATA_HOST`, `HOST` or `HOST:PORT`: where that is, if it is not where it is on every machine of Google's.
+    pub metadata_host: Option<String>,
 }
 
 /// Why the settings do not lead to a bucket.
@@ -57,6 +61,9 @@ pub enum GcsSettingsError {
     /// The endpoint is not a usable URL.
     #[error("STORAGE_EMULATOR_HOST is not usable: it must be HOST:PORT, or begin with http:// or https://")]
     Endpoint,
+    /// The host of the metadata service is none.
+    #[error("GCE_METADATA_HOST is not usable: it must be HOST or HOST:PORT")]
+    MetadataHost,
     /// The profile that was asked for speaks another language.
     #[error(transparent)]
     Profile(#[from] WrongProfile),
@@ -117,7 +124,7 @@ fn through(
         .with_base_url(&base_url)
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
         .with_http_connector(connector);
-    let (credentials, keys) = gcs.keys(&builder, &http, &runtime)?;
+    let (credentials, keys) = gcs.keys(&builder, &settings.tls, &http, &runtime)?;
     let client = builder.with_credentials(credentials).build();
     let client = client.map_err(|error| GcsSettingsError::Client(error.to_string()))?;
     let parts = cloud::Parts {
@@ -156,23 +163,24 @@ impl GcsSettings {
     fn keys(
         &self,
         builder: &GoogleCloudStorageBuilder,
+        tls: &TlsSettings,
         http: &Client,
         runtime: &Handle,
     ) -> Result<Keys, GcsSettingsError> {
-        let builder = builder.clone();
         if let Some(path) = &self.credentials {
             if kind_of(path).map_err(GcsSettingsError::Credentials)? == "external_account" {
                 let federated = Federated { path: path.clone(), client: http.clone() };
                 return Ok(kept(federated, runtime));
             }
-            let builder = builder.with_application_credentials(path.display().to_string());
+            let builder = builder.clone().with_application_credentials(path.display().to_string());
             let provided = Provided::new("Google", move || Ok(builder.clone().build()?.credentials().clone()));
             return Ok(kept(provided, runtime));
         }
         if self.instance_metadata {
-            let provided =
-                Provided::new("the metadata service", move || Ok(builder.clone().build()?.credentials().clone()));
-            return Ok(kept(provided, runtime));
+            let host = self.metadata_host.as_deref().filter(|host| !host.is_empty());
+            let url = metadata::address(host).ok_or(GcsSettingsError::MetadataHost)?;
+            let source = Metadata { client: tls.direct_client()?, url, runtime: runtime.clone() };
+            return Ok(kept(source, runtime));
         }
         if self.other_endpoint().is_some() {
             let nobody = StaticCredentialProvider::new(GcpCredential { bearer: String::new() });

@@ -15,6 +15,7 @@ use reqwest::{Client, Url};
 
 use super::settings::{S3Settings, S3SettingsError};
 use crate::cloud::{
+    TlsSettings,
     files::{read_secret, read_stable},
     keys::{Keeper, Lease, Renewal, Source},
     transport::{answer, url_encoded, xml_text},
@@ -34,7 +35,13 @@ pub(super) type Keys = (AwsCredentialProvider, Option<Arc<dyn Renewal>>);
 
 impl S3Settings {
     /// Chooses the first kind that the settings name. Nothing is fetched yet.
-    pub(super) fn keys(&self, region: &str, client: &Client, runtime: &Handle) -> Result<Keys, S3SettingsError> {
+    pub(super) fn keys(
+        &self,
+        region: &str,
+        tls: &TlsSettings,
+        client: &Client,
+        runtime: &Handle,
+    ) -> Result<Keys, S3SettingsError> {
         let present = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let secret = self.secret_access_key.as_ref().map(|secret| secret.reveal()).filter(|text| !text.is_empty());
         match (present(&self.access_key_id), secret) {
@@ -69,12 +76,13 @@ impl S3Settings {
                 |url: &Url| url.scheme() == "https" || url.host_str().is_some_and(|host| AGENT_HOSTS.contains(&host));
             let url = checked_url("AWS_CONTAINER_CREDENTIALS_FULL_URI", &uri, allowed)?;
             let token_file = self.container_token_file.clone();
-            return Ok(kept(Agent { client: client.clone(), url, token_file, runtime: runtime.clone() }, runtime));
+            let client = tls.direct_client()?;
+            return Ok(kept(Agent { client, url, token_file, runtime: runtime.clone() }, runtime));
         }
         if self.instance_metadata {
             let endpoint = present(&self.metadata_endpoint).unwrap_or_else(|| "http://169.254.169.254".to_owned());
             let url = checked_url("AWS_EC2_METADATA_SERVICE_ENDPOINT", &endpoint, |_| true)?;
-            return Ok(kept(Metadata { client: client.clone(), url, runtime: runtime.clone() }, runtime));
+            return Ok(kept(Metadata { client: tls.direct_client()?, url, runtime: runtime.clone() }, runtime));
         }
         Err(S3SettingsError::NoCredentials("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"))
     }
@@ -228,7 +236,7 @@ struct Metadata {
 
 impl Source<AwsCredential> for Metadata {
     fn name(&self) -> &str {
-        "the metadata service"
+        "EC2's metadata service"
     }
 
     fn fetch(&self, _anew: bool) -> BoxFuture<'_, Result<Lease<AwsCredential>, String>> {

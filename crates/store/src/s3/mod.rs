@@ -65,7 +65,7 @@ fn through(
     let checked = settings.s3.check(bucket, settings.profile)?;
     let profile = checked.profile;
     let headers = settings.writing.headers(profile)?;
-    let (credentials, keys) = settings.s3.keys(&checked.region, &http, &runtime)?;
+    let (credentials, keys) = settings.s3.keys(&checked.region, &settings.tls, &http, &runtime)?;
     let connector = Connector::new(wire, runtime.clone());
     let clock = connector.clock();
     let place = format!("{}/{bucket}", checked.endpoint);

@@ -10,13 +10,15 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use kafscale_runtime::{Handle, TokioRuntime};
 
-use crate::s3::{S3Settings, open};
+use crate::s3::{S3Settings, S3SettingsError, open};
 use crate::{
-    CloudStore, CreateError, NoObserver, Store, StoreSettings, TlsSettings,
-    cloud::double::{Asked, Authority, Double, Shifted, fault, reply, taken},
+    CloudStore, CreateError, NoObserver, StoreSettings, TlsSettings,
+    cloud::{
+        double::{Asked, Authority, Double, Shifted, fault, reply, taken},
+        givers::{Story, create, unavailable},
+    },
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -49,22 +51,11 @@ fn store(s3: S3Settings, tls: TlsSettings, runtime: Handle) -> CloudStore {
     open("bucket", "", &settings, runtime, Arc::new(NoObserver)).unwrap()
 }
 
-async fn create(store: &CloudStore) -> Result<(), CreateError> {
-    store.create("x", Bytes::from_static(b"body").into()).await
-}
-
 /// With which key the latest request was signed.
 fn key_of(server: &Double) -> String {
     let asked = server.asked().pop().unwrap();
     let (_, rest) = asked.header("authorization").split_once("Credential=").unwrap();
     rest.split('/').next().unwrap().to_owned()
-}
-
-fn unavailable(result: Result<(), CreateError>) -> String {
-    match result {
-        Err(CreateError::Unavailable { reason, .. }) => reason,
-        other => panic!("nothing was applied: {other:?}"),
-    }
 }
 
 fn write(path: &Path, text: &str) {
@@ -229,43 +220,99 @@ async fn the_file_of_the_command_line_is_understood() {
     assert_eq!(key_of(&server), "KEY");
 }
 
-#[tokio::test]
-async fn a_containers_agent_and_the_metadata_service_give_keys() {
-    let keys = || {
-        let end = in_an_hour();
-        format!("{{\"AccessKeyId\":\"KEY\",\"SecretAccessKey\":\"hush\",\"Token\":\"t\",\"Expiration\":\"{end}\"}}")
-    };
-    let giver = Double::start(None, move |asked| match asked.line.as_str() {
-        "GET /v1/credentials" if asked.header("authorization") == "pod" => reply("200 OK", "", &keys()),
-        "PUT /latest/api/token" => reply("200 OK", "", "machine"),
-        "GET /latest/meta-data/iam/security-credentials/" => reply("200 OK", "", "role\n"),
-        "GET /latest/meta-data/iam/security-credentials/role"
-            if asked.header("x-aws-ec2-metadata-token") == "machine" =>
+fn keys(given: &str) -> String {
+    let end = in_an_hour();
+    let body = format!(
+        "{{\"AccessKeyId\":\"{given}\",\"SecretAccessKey\":\"hush\",\"Token\":\"session\",\"Expiration\":\"{end}\"}}"
+    );
+    reply("200 OK", "", &body)
+}
+
+/// A machine's metadata service in its second version: without the token that a PUT gives it tells nothing.
+fn machine(asked: &Asked, given: &str) -> String {
+    let roles = "GET /latest/meta-data/iam/security-credentials/";
+    let known = asked.header("x-aws-ec2-metadata-token") == "machine";
+    match asked.line.strip_prefix(roles) {
+        Some("") if known => reply("200 OK", "", "role\n"),
+        Some("role") if known => keys(given),
+        None if asked.line == "PUT /latest/api/token"
+            && asked.header("x-aws-ec2-metadata-token-ttl-seconds") == "600" =>
         {
-            reply("200 OK", "", &keys())
+            reply("200 OK", "", "machine")
         }
+        _ => reply("401 Unauthorized", "", ""),
+    }
+}
+
+fn on_a_machine(server: &Double, metadata: &str) -> S3Settings {
+    S3Settings {
+        endpoint: Some(server.url()),
+        instance_metadata: true,
+        metadata_endpoint: Some(metadata.to_owned()),
+        ..S3Settings::default()
+    }
+}
+
+#[tokio::test]
+async fn the_role_of_a_machine_is_used_renewed_and_kept() {
+    let story = Story::begin(machine).await;
+    let settings = on_a_machine(&story.server, &story.giver.url());
+    story.tell("EC2's metadata service", || store(settings.clone(), TlsSettings::default(), story.clock.clone())).await;
+    assert_eq!(story.server.asked()[0].header("x-amz-security-token"), "session");
+}
+
+#[tokio::test]
+async fn the_identity_of_a_pod_is_used_renewed_and_kept() {
+    let story = Story::begin(|asked, given| match asked.line.as_str() {
+        "GET /v1/credentials" if asked.header("authorization") == "pod" => keys(given),
         _ => reply("401 Unauthorized", "", ""),
     })
     .await;
     let token = tempfile::NamedTempFile::new().unwrap();
     write(token.path(), "pod\n");
-    let server = Double::start(None, |_| taken()).await;
-    let agent = S3Settings {
-        endpoint: Some(server.url()),
-        container_credentials_uri: Some(format!("{}/v1/credentials", giver.url())),
+    let settings = S3Settings {
+        endpoint: Some(story.server.url()),
+        container_credentials_uri: Some(format!("{}/v1/credentials", story.giver.url())),
         container_token_file: Some(token.path().to_owned()),
         ..S3Settings::default()
     };
-    let metadata = S3Settings {
-        endpoint: Some(server.url()),
-        instance_metadata: true,
-        metadata_endpoint: Some(giver.url()),
-        ..S3Settings::default()
-    };
-    for settings in [agent, metadata] {
-        create(&store(settings, TlsSettings::default(), TokioRuntime::handle())).await.unwrap();
-        assert_eq!(key_of(&server), "KEY");
+    let store = || store(settings.clone(), TlsSettings::default(), story.clock.clone());
+    story.tell("the container's agent", store).await;
+    assert_eq!(story.server.asked()[0].header("x-amz-security-token"), "session");
+}
+
+#[tokio::test]
+async fn a_machine_that_is_none_or_has_no_role_is_named() {
+    let server = Double::start(None, |_| taken()).await;
+    let bare = Double::start(None, |asked| match asked.line.as_str() {
+        "PUT /latest/api/token" => reply("200 OK", "", "machine"),
+        _ => reply("404 Not Found", "", ""),
+    })
+    .await;
+    for (metadata, why) in [(bare.url().as_str(), "HTTP 404"), ("http://127.0.0.1:1", "Connection refused")] {
+        let settings = on_a_machine(&server, metadata);
+        let reason = unavailable(create(&store(settings, TlsSettings::default(), TokioRuntime::handle())).await);
+        assert!(reason.starts_with("no credentials from EC2's metadata service: "), "{reason}");
+        assert!(reason.contains(why), "{reason}");
     }
+    assert!(server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_machine_is_not_asked_unless_a_setting_says_so_nor_where_there_are_keys() {
+    let story = Story::begin(machine).await;
+    let allowed = on_a_machine(&story.server, &story.giver.url());
+    let s3 = S3Settings { instance_metadata: false, ..allowed.clone() };
+    let settings = StoreSettings { s3, ..StoreSettings::default() };
+    let refused = open("bucket", "", &settings, TokioRuntime::handle(), Arc::new(NoObserver)).err();
+    assert!(matches!(refused, Some(S3SettingsError::NoCredentials(_))), "{refused:?}");
+    let with_keys = S3Settings {
+        access_key_id: Some("KEY".to_owned()),
+        secret_access_key: Some("hush".to_owned().into()),
+        ..allowed
+    };
+    create(&store(with_keys, TlsSettings::default(), TokioRuntime::handle())).await.unwrap();
+    assert!(story.giver.asked().is_empty());
 }
 
 #[test]
