@@ -23,6 +23,20 @@ fn b2_501_of_a_conditional_write_refuses_the_start_and_says_why() {
 }
 
 #[test]
+fn b2_2025_400_of_an_sdk_checksum_header_is_never_asked_for() {
+    story(rules("b2-2025"), |bucket| async move {
+        let store = bucket.process().store;
+        for name in ["data/1", "data/2"] {
+            while store.replace(name, body("x")).await.is_err() {}
+            assert_eq!(store.get(name, ReadRange::All).await.expect("written"), "x");
+        }
+        assert_eq!(store.list("data/", "", 10).await.expect("listed").len(), 2);
+        store.delete(&["data/1".to_owned(), "data/2".to_owned()]).await.expect("deleted");
+        assert_eq!(bucket.met("sdk checksum"), 0);
+    });
+}
+
+#[test]
 fn b2_over_http_is_refused_before_anything_is_sent() {
     story(rules("b2"), |bucket| async move {
         let said = bucket.refuses("http://s3.us-west-004.backblazeb2.com");

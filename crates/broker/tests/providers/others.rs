@@ -88,6 +88,14 @@ fn ibm_400_of_an_unsigned_payload_under_object_lock_is_never_asked_for() {
 }
 
 #[test]
+fn ibm_409_bucket_already_exists_is_never_asked_for() {
+    story(rules("ibm"), |bucket| async move {
+        ordinary_day(&bucket).await;
+        assert_eq!(bucket.met("bucket already exists"), 0);
+    });
+}
+
+#[test]
 fn ibm_a_bucket_that_takes_bearer_tokens_alone_refuses_the_start_and_says_why() {
     const DENIED: &str = "HMAC credentials are not enabled for this service instance";
     let bearer = kafscale_lab::quirks::rule("bearer")

@@ -40,6 +40,11 @@ fn r2_400_invalid_part_is_never_asked_for() {
 }
 
 #[test]
+fn r2_an_opaque_etag_of_a_multipart_upload_is_never_asked_for() {
+    never(&["opaque etag"]);
+}
+
+#[test]
 fn r2_501_of_a_crc32_header_is_never_asked_for() {
     never(&["checksum header"]);
 }

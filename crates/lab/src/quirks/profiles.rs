@@ -173,6 +173,8 @@ fn r2() -> Vec<Rule> {
     };
     vec![
         rule("commit latency").is(Asked::writes).then(Then::Delay(Duration::from_millis(200))),
+        // What is put together of parts has an ETag that is no digest of it; so no parts are begun.
+        on(Method::POST, "opaque etag").query("uploads").respond(501, "NotImplemented", ""),
         on(Method::POST, "unequal parts").query("uploadId").respond(
             400,
             "InvalidPart",
@@ -337,6 +339,12 @@ fn ibm() -> Vec<Rule> {
         on(Method::PUT, "unsigned payload under object lock")
             .header("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
             .respond(400, "InvalidRequest", SIGNED),
+        // Other stores say `BucketAlreadyOwnedByYou` to the owner.
+        on(Method::PUT, "bucket already exists").is(|asked| asked.key().is_empty()).respond(
+            409,
+            "BucketAlreadyExists",
+            "The requested bucket name is not available.",
+        ),
         rule("busy 503").is(Asked::writes).nth(Nth::Every(5)).respond(503, "SlowDown", "Reduce your request rate."),
         rule("busy 429").is(Asked::writes).nth(Nth::Every(7)).respond(
             429,
