@@ -10,7 +10,7 @@
 #   tests/setup.sh node        a node binary beside the JavaScript clients
 #   tests/setup.sh franz-go-tests     franz-go's own test suite, built
 #   tests/setup.sh librdkafka-tests   a folder with librdkafka's own test suite, built
-#   tests/setup.sh minio | azurite | s3proxy | s3rver | s3s-fs | radosgw | swift
+#   tests/setup.sh minio | azurite | s3proxy | versitygw | s3rver | s3s-fs | radosgw | swift
 #                              the stores that tests/stores runs besides SeaweedFS
 #   tests/setup.sh faketime    the command that lets a program see another clock, and its library
 #   tests/setup.sh kafscale    the broker under test ($KAFSCALE_BIN, or a debug build)
@@ -138,6 +138,17 @@ minio() { # MinIO has no binary downloads any more; its module still builds
     echo "$bin/minio"
 }
 
+versitygw() {
+    local version=v1.8.0 bin
+    bin=$cache/versitygw-$version
+    if [ ! -x "$bin/versitygw" ]; then
+        need go "building versitygw"
+        GOBIN=$bin GOMODCACHE="$cache/go/mod" GOCACHE="$cache/go/build" GOFLAGS=-modcacherw \
+            nice -n 10 go install "github.com/versity/versitygw/cmd/versitygw@$version" >&2
+    fi
+    echo "$bin/versitygw"
+}
+
 s3proxy() {
     need java "S3Proxy"
     need mvn "S3Proxy's jars"
@@ -206,6 +217,7 @@ case "${1:-}" in
     minio) minio ;;
     azurite) npm_program azurite 3.35.0 azurite/dist/src/blob/main.js ;;
     s3proxy) s3proxy ;;
+    versitygw) versitygw ;;
     s3rver) npm_program s3rver 3.7.1 s3rver/bin/s3rver.js ;;
     s3s-fs) s3s_fs ;;
     radosgw) apt_program radosgw radosgw ceph-mon ceph-osd ceph-base ceph-common ;;
@@ -215,5 +227,5 @@ case "${1:-}" in
     lab) [ -n "${KAFSCALE_LAB_BIN:-}" ] && echo "$KAFSCALE_LAB_BIN" || cargo_build kafscale-lab ;;
     kafscale-release) [ -n "${KAFSCALE_RELEASE_BIN:-}" ] && echo "$KAFSCALE_RELEASE_BIN" || cargo_build kafscale --release ;;
     lab-release) [ -n "${KAFSCALE_LAB_RELEASE_BIN:-}" ] && echo "$KAFSCALE_LAB_RELEASE_BIN" || cargo_build kafscale-lab --release ;;
-    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|franz-go-agent|sarama-agent|kafka-go-agent|krafka-agent|node|franz-go-tests|librdkafka-tests|minio|azurite|s3proxy|s3rver|s3s-fs|radosgw|swift|faketime|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
+    *) echo "usage: tests/setup.sh python|kafka|kcat|franz-go-suite|franz-go-load|franz-go-agent|sarama-agent|kafka-go-agent|krafka-agent|node|franz-go-tests|librdkafka-tests|minio|azurite|s3proxy|versitygw|s3rver|s3s-fs|radosgw|swift|faketime|kafscale|lab|kafscale-release|lab-release" >&2; exit 2 ;;
 esac

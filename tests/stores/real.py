@@ -304,6 +304,19 @@ jclouds.endpoint={self.azure}
         return ["java", "-Xmx512m", "-cp", f"{setup('s3proxy')}/*", "org.gaul.s3proxy.Main", "--properties", properties]
 
 
+class Versitygw(Gateway):
+    """In front of Azurite. It looks whether a blob is there and then writes it: a race has several winners."""
+
+    conforms = False
+    tells_refusal = "no log may live there"
+    name, version = "versitygw", "1.8.0 (azure, before Azurite)"
+
+    def command(self):
+        serves = ["--port", f"127.0.0.1:{self.port}", "--access", KEY, "--secret", SECRET, "--keep-alive"]
+        azure = ["--account", AZURITE_ACCOUNT, "--access-key", AZURITE_KEY, "--url", self.azure]
+        return [setup("versitygw"), *serves, "azure", *azure]
+
+
 class Radosgw(Several):
     """Ceph's gateway with one monitor and one disk in a file."""
 
@@ -495,7 +508,7 @@ class Seaweedfs(Store):
         }
 
 
-SERVERS = {kind.name: kind for kind in (Seaweedfs, Minio, Radosgw, Azurite, S3proxy, GcsEmulator, Swift, S3rver, S3sFs)}
+SERVERS = {kind.name: kind for kind in (Seaweedfs, Minio, Radosgw, Azurite, S3proxy, Versitygw, GcsEmulator, Swift, S3rver, S3sFs)}
 
 
 def main(arguments):

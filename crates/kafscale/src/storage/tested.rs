@@ -69,7 +69,7 @@ const STANDS: &[Stand] = &[
     Stand { provider: "Oracle Cloud", servers: &[(Alike, "seaweedfs"), (Alike, "swift")], rules: &["oci", "oci-2026"] },
     Stand { provider: "IBM Cloud", servers: &[(Alike, "seaweedfs")], rules: &["ibm"] },
     Stand { provider: "Azure Blob, native", servers: &[(VendorsEmulator, "azurite")], rules: &["azure"] },
-    Stand { provider: "Azure Blob, by a gateway", servers: &[(Alike, "s3proxy")], rules: &[] },
+    Stand { provider: "Azure Blob, by a gateway", servers: &[(Alike, "s3proxy"), (Alike, "versitygw")], rules: &[] },
     Stand { provider: "a store whose conditions are not atomic", servers: &[(Alike, "s3s-fs")], rules: &[] },
 ];
 
