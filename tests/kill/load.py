@@ -67,7 +67,7 @@ class Expiring:
 class Load:
     """Producers on threads of their own; each numbers its records from 0 and spreads them over the partitions."""
 
-    def __init__(self, bootstrap, topic, partitions, producers, history, acks_path, seed):
+    def __init__(self, bootstrap, topic, partitions, producers, history, acks_path, seed, settings=None):
         self.bootstrap = bootstrap
         self.topic = topic
         self.partitions = partitions
@@ -82,7 +82,8 @@ class Load:
         self.threads = []
         for number in range(producers):
             self.history.sent[number] = 0
-            self.clients.append(Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, **QUIET}))
+            client = {"bootstrap.servers": bootstrap, "enable.idempotence": True, **QUIET, **(settings or {})}
+            self.clients.append(Producer(client))
             self.threads.append(threading.Thread(target=self.produce, args=(number, random.Random(f"{seed}-{number}"))))
 
     def start(self):
