@@ -105,6 +105,7 @@ class Late:
         try:
             self.broker.start()
             check("a start in the outage: it is not served", False, self.broker.log_tail())
+            self.broker.stop()
         except RuntimeError as error:
             took, status = time.monotonic() - began, self.broker.process.returncode
             said = str(error)
