@@ -218,7 +218,7 @@ impl Shared {
         let mut pause = if self.store.facts().may_hedge { PAUSE_MIN } else { PAUSE_SAME_NAME };
         loop {
             let fault = match timeout(&*self.runtime, limit, self.attempt(name, body)).await {
-                Ok(Ok(())) => return,
+                Ok(Ok(())) => return self.waiting.answered(),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("no answer within {limit:?}"),
             };

@@ -251,8 +251,14 @@ impl Core {
         };
         for repeat in 0.. {
             let fault = match timeout(&*self.runtime, limit, attempt()).await {
-                Ok(Ok(value)) => return Ok(Some(value)),
-                Ok(Err(ReadError::NotFound(_))) => return Ok(None),
+                Ok(Ok(value)) => {
+                    self.waiting.answered();
+                    return Ok(Some(value));
+                }
+                Ok(Err(ReadError::NotFound(_))) => {
+                    self.waiting.answered();
+                    return Ok(None);
+                }
                 Ok(Err(ReadError::Unavailable(reason))) => Fault::Unavailable(reason),
                 Ok(Err(ReadError::Refused(reason))) => Fault::Refused(reason),
                 Err(_) => Fault::Unavailable(format!("no answer within {limit:?}")),
