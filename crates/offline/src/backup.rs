@@ -16,7 +16,7 @@ use kafscale_store::Body;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bucket, Error, Known, Side, Until,
+    Bucket, Cut, Error, Known, Side, Until,
     fsck::Progress,
     known::in_parts,
     recover::{Path, candidates::all_names},
@@ -107,9 +107,12 @@ pub async fn backup(from: &Bucket, to: &Bucket, progress: Progress<'_>) -> Resul
     let mut before = target(to).await?;
     for _ in 0..ROUNDS {
         let known = Known::open(from, Until::Tail).await?;
-        if let Some(lost) = known.lost {
-            let name = log_names::frame(known.cluster.generation, lost);
-            return Err(Error::Missing(format!("{name}, which the log lost: `kafscale recover` comes first; it")));
+        if let Some(Cut { name, damage, .. }) = known.cut {
+            // What is whole up to here would hide that there was more.
+            return Err(match damage {
+                None => Error::Missing(format!("{name}, which the log lost: `kafscale recover` comes first; it")),
+                Some(reason) => Error::Damaged { name, reason: format!("{reason}; `kafscale recover` comes first") },
+            });
         }
         if let Some(manifest) = before.as_ref().filter(|manifest| manifest.cluster != known.cluster) {
             let Cluster { id, generation } = manifest.cluster;

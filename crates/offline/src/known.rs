@@ -1,14 +1,15 @@
 //! The state at a position, without a broker: the newest snapshot that is whole, then the frames behind it.
 //!
 //! What is found may be older than what a running broker knows a moment later, and never newer. The log ends at the first
-//! missing position, unless a later frame calls that one settled: then it existed, and is lost.
+//! missing position, unless a later frame calls that one settled: then it existed, and is lost. What stands before a frame
+//! that is lost or damaged is known all the same, so that there is something to read; [`Known::cut`] says what is not.
 
 use bytes::{Bytes, BytesMut};
 use kafscale_broker::{
     cluster::{Cluster, ClusterError, MARKER, MARKER_BYTES_MAX, Part},
     snapshot as snapshots,
 };
-use kafscale_log::{Frame, Position};
+use kafscale_log::{Frame, Position, lone::names};
 use kafscale_state::{FrameFacts, State, snapshot};
 
 use crate::{Bucket, Error, Side, backup::manifest, frames::Frames};
@@ -31,6 +32,30 @@ pub enum Until {
     Time(i64),
 }
 
+/// Where what can be read of a log breaks off before its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The first position of which nothing is known, nor of what stands behind it.
+    pub position: Position,
+    /// The last position that there is an object of, in the log or in an archive.
+    pub last: Position,
+    /// The object that is lost or damaged.
+    pub name: String,
+    /// What is wrong with it; none where it is gone.
+    pub damage: Option<String>,
+}
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { position, last, name, damage } = self;
+        match damage {
+            Some(reason) => write!(f, "{name} is damaged ({reason})")?,
+            None => write!(f, "{name} is missing, and a later frame says that it was there")?,
+        }
+        write!(f, ": nothing is known of what positions {position} to {last} of the log say")
+    }
+}
+
 /// See the module.
 pub struct Known {
     /// Which cluster, and which life of its log.
@@ -39,8 +64,8 @@ pub struct Known {
     pub state: State,
     /// The position of the snapshot that it began with; 0 for none.
     pub snapshot: Position,
-    /// The first position that was there once and is not any more; nothing behind it is known.
-    pub lost: Option<Position>,
+    /// Where the log breaks off, if it does before its end.
+    pub cut: Option<Cut>,
     /// Snapshots that cannot be read, and why.
     pub unreadable: Vec<(String, String)>,
 }
@@ -50,7 +75,7 @@ impl Known {
     pub async fn open(bucket: &Bucket, until: Until) -> Result<Self, Error> {
         for _ in 1..ATTEMPTS {
             match Self::open_once(bucket, until).await {
-                Ok(known) if known.lost.is_some() => {}
+                Ok(known) if known.cut.is_some() => {}
                 Err(Error::Missing(_) | Error::Damaged { .. }) => {}
                 other => return other,
             }
@@ -66,7 +91,7 @@ impl Known {
             _ => None,
         };
         let until = last.map_or(until, |last| Until::Position(last.position));
-        let mut known = Self { cluster, state: State::new(), snapshot: 0, lost: None, unreadable: Vec::new() };
+        let mut known = Self { cluster, state: State::new(), snapshot: 0, cut: None, unreadable: Vec::new() };
         let rows = list_snapshots(bucket).await?;
         let of_generation = rows.iter().filter(|row| row.generation == cluster.generation);
         for row in of_generation.rev() {
@@ -90,6 +115,7 @@ impl Known {
 
     async fn follow(&mut self, bucket: &Bucket, until: Until) -> Result<(), Error> {
         let mut frames = Frames::behind(bucket, self.cluster, self.state.position()).await?;
+        let last = frames.positions().next_back().unwrap_or(0);
         while let Some((position, frame)) = frames.next().await? {
             if matches!(until, Until::Position(last) if position > last) {
                 break;
@@ -98,15 +124,26 @@ impl Known {
             if position != next {
                 // Frames of a take-over that was cut short stand behind holes that never were filled.
                 if settled(frame, &mut frames).await? > next {
-                    self.lost = Some(next);
+                    let name = names::frame(self.cluster.generation, next);
+                    self.cut = Some(Cut { position: next, last, name, damage: None });
                 }
                 break;
             }
-            let frame = frame?;
-            if matches!(until, Until::Time(ms) if frame.header.cluster_time_ms > ms) {
+            if matches!((&frame, until), (Ok(frame), Until::Time(ms)) if frame.header.cluster_time_ms > ms) {
                 break;
             }
-            apply(&mut self.state, &frame)?;
+            match frame.and_then(|frame| apply(&mut self.state, &frame)) {
+                Ok(()) => {}
+                Err(Error::Damaged { name, reason }) => {
+                    self.cut = Some(Cut { position, last, name, damage: Some(reason) });
+                    break;
+                }
+                Err(Error::Missing(name)) => {
+                    self.cut = Some(Cut { position, last, name, damage: None });
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -133,7 +170,7 @@ pub fn apply(state: &mut State, frame: &Frame) -> Result<(), Error> {
     let applied = state.apply(facts, &frame.entries);
     applied.map(drop).map_err(|error| match error.is_newer_version() {
         true => Error::Newer { name: "the log".to_owned(), reason: error.to_string() },
-        false => Error::damaged("the log", error),
+        false => Error::damaged(&format!("the log at {}", header.position), error),
     })
 }
 

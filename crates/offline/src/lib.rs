@@ -32,4 +32,4 @@ pub mod tile;
 
 pub use bucket::{Bucket, Side};
 pub use error::Error;
-pub use known::{Known, Until};
+pub use known::{Cut, Known, Until};

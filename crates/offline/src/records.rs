@@ -48,7 +48,8 @@ pub fn unreadable(bytes: &[u8]) -> impl Iterator<Item = (Header, BatchError)> {
     whole.filter_map(|batch| Some((*batch.header(), check(&batch, 0, OPENED_MAX as u64).err()?)))
 }
 
-/// The offset of the first record that is not older than a time in Unix milliseconds.
+/// The offset of the first record that is not older than a time in Unix milliseconds. Of a tile that is gone or damaged before
+/// one was found it is the first offset: such a record may have been in it.
 pub async fn at_time(bucket: &Bucket, tiles: &[Tile], ms: i64) -> Result<Option<i64>, Error> {
     for tile in tiles.iter().filter(|tile| tile.max_timestamp >= ms) {
         let mut found = None;
@@ -57,7 +58,10 @@ pub async fn at_time(bucket: &Bucket, tiles: &[Tile], ms: i64) -> Result<Option<
             found = (record.timestamp >= ms).then_some(record.offset);
             found.is_none()
         };
-        visit(bucket, all, tile.first, tile.end, &mut look).await?;
+        match visit(bucket, all, tile.first, tile.end, &mut look).await {
+            Err(Error::Damaged { .. } | Error::Missing(_)) => return Ok(found.or(Some(tile.first))),
+            visited => visited?,
+        };
         if found.is_some() {
             return Ok(found);
         }

@@ -23,6 +23,8 @@ pub fn command() -> Command {
         .after_help(format!(
             "It takes the settings of `serve` (--data, --store, --log, credentials), changes nothing and may run beside a \
              broker; what that writes meanwhile is not shown.\n\
+            What is lost or damaged hides nothing else: all that can still be read is printed, stderr names the rest, and the \
+            exit code is 5.\n\
             Where to begin (--from) and to end (--to): beginning, end, an OFFSET, -N (the last N offsets of each partition), \
             a date (2026-11-23T10:00:00Z), @MILLISECONDS, or -SPAN (-1h).\n\n\
             Formats (-f), as kcat's: {}\n\n\

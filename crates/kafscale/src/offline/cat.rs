@@ -10,10 +10,14 @@ use serde_json::json;
 use super::failure;
 use crate::{
     consume::{Form, Point, Printer},
-    exit::Failure,
+    exit::{Exit, Failure},
     logging, output,
     text::time,
 };
+
+/// The end of what is not whole.
+const PARTIAL: &str = "what is shown is not all that there was: `kafscale fsck` names what is lost or damaged, and \
+                       `kafscale recover` tells what can be brought back";
 
 /// What to print of a topic.
 pub struct Plan {
@@ -33,13 +37,12 @@ pub struct Plan {
     pub form: Form,
 }
 
-/// Prints records of a topic, partition by partition.
+/// Prints records of a topic, partition by partition. What is lost or damaged is told and passed over; then it fails in the end.
 pub async fn topic(bucket: &Bucket, plan: Plan) -> Result<(), Failure> {
     let known = Known::open(bucket, Until::Tail).await.map_err(failure)?;
     warn_of(&known);
     let (state, cluster) = (&known.state, known.cluster);
-    let found = state.topic_in(&plan.namespace, &plan.topic);
-    let found = found.ok_or_else(|| failure(Error::NotFound(format!("there is no topic {}", plan.topic))))?;
+    let Some(found) = state.topic_in(&plan.namespace, &plan.topic) else { return Err(no_topic(&known, &plan.topic)) };
     let mut target = Target::new(&plan.topic, &plan.form, plan.count);
     for index in chosen(&plan, found.partition_count())? {
         let Some(handle) = found.handle(index) else { continue };
@@ -50,22 +53,37 @@ pub async fn topic(bucket: &Bucket, plan: Plan) -> Result<(), Failure> {
         let from = resolve(bucket, plan.from, &tiles, start, end).await?;
         let to = resolve(bucket, plan.to, &tiles, start, end).await?;
         target.partition = index;
-        let visited = records::visit(bucket, &tiles, from, to, &mut |header, record| target.take(header, record)).await;
-        target.settle(visited)?;
+        for tile in tiles.iter().filter(|tile| tile.end > from && tile.first < to) {
+            target.tile(bucket, tile, from, to).await?;
+            if target.is_done() {
+                break;
+            }
+        }
         if target.is_done() {
             break;
         }
     }
-    target.printer.flush().map(drop)
+    target.printer.flush()?;
+    match known.cut.is_some() || target.is_partial {
+        true => Err(Failure::new(Exit::DataLoss, anyhow::anyhow!(PARTIAL))),
+        false => Ok(()),
+    }
 }
 
 fn warn_of(known: &Known) {
     for (name, reason) in &known.unreadable {
         logging::say("WARN", &format!("{name} cannot be read: {reason}"));
     }
-    if let Some(lost) = known.lost {
-        let text = format!("the log lost position {lost}: what was written from there on is not shown");
+    if let Some(cut) = &known.cut {
+        let text = format!("{cut}; what was written there is not shown, and what was moved there is not found");
         logging::say("WARN", &text);
+    }
+}
+
+fn no_topic(known: &Known, topic: &str) -> Failure {
+    match &known.cut {
+        None => failure(Error::NotFound(format!("there is no topic {topic}"))),
+        Some(_) => Failure::new(Exit::DataLoss, anyhow::anyhow!("there is no topic {topic} in what can be read")),
     }
 }
 
@@ -96,13 +114,18 @@ struct Target<'a> {
     partition: u32,
     printer: Printer,
     left: u64,
+    /// One past the last offset that was shown of the partition.
+    next: i64,
+    /// Something could not be read.
+    is_partial: bool,
     /// Nobody reads any more, or stdout failed.
     ended: Option<Result<(), Failure>>,
 }
 
 impl<'a> Target<'a> {
     fn new(topic: &'a str, form: &Form, count: Option<u64>) -> Self {
-        Self { topic, partition: 0, printer: Printer::new(form), left: count.unwrap_or(u64::MAX), ended: None }
+        let (printer, left) = (Printer::new(form), count.unwrap_or(u64::MAX));
+        Self { topic, partition: 0, printer, left, next: 0, is_partial: false, ended: None }
     }
 
     fn is_done(&self) -> bool {
@@ -115,11 +138,30 @@ impl<'a> Target<'a> {
         }
         let printed = self.printer.print(&shown(self.topic, self.partition, header, record));
         match printed {
-            Ok(true) => self.left -= 1,
+            Ok(true) => (self.left, self.next) = (self.left - 1, record.offset + 1),
             Ok(false) => self.ended = Some(Ok(())),
             Err(failure) => self.ended = Some(Err(failure)),
         }
         !self.is_done()
+    }
+
+    /// Shows one tile's records in `from..to`. One that is gone, or from its damage on, is told and passed over.
+    async fn tile(&mut self, bucket: &Bucket, tile: &Tile, from: i64, to: i64) -> Result<(), Failure> {
+        let (from, to) = (from.max(tile.first), to.min(tile.end));
+        self.next = from;
+        let tiles = std::slice::from_ref(tile);
+        let visited = records::visit(bucket, tiles, from, to, &mut |header, record| self.take(header, record)).await;
+        match visited {
+            Err(error @ (Error::Damaged { .. } | Error::Missing(_))) => {
+                self.settle(Ok(true))?;
+                let (topic, partition, next) = (self.topic, self.partition, self.next);
+                let text = format!("{error}; not shown of {topic} [{partition}]: offsets {next} to {}", to - 1);
+                logging::say("WARN", &text);
+                self.is_partial = true;
+                Ok(())
+            }
+            visited => self.settle(visited),
+        }
     }
 
     /// What was printed stays, whatever comes then.

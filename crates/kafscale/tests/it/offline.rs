@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Output, Stdio},
 };
 
@@ -89,9 +89,7 @@ fn a_store_is_read_checked_recovered_copied_and_restored() {
     assert_eq!(cat(&made), cat(&data));
 
     // The log goes: what only its frames held goes with it, and is told.
-    let frames = Path::new(&data).join("log/00000000000000000001/00000000000000000000+");
-    let mut names: Vec<_> = std::fs::read_dir(&frames).unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.sort();
+    let names = frames(&data);
     std::fs::remove_file(&names[names.len() - 2]).unwrap();
     refused(&["serve", "--data", &data, "--listen", "127.0.0.1:0", "--http", "none"], 5);
     let report = json_of(&["fsck", "--data", &data, "--quick"]);
@@ -110,6 +108,61 @@ fn a_store_is_read_checked_recovered_copied_and_restored() {
     let serve = Serve::start(Path::new(&data), &[]).ready();
     produce(&serve, "orders", "after\n");
     assert!(consume(&serve, "orders").ends_with(" after\n"));
+}
+
+/// The frames of a store's log, as files, in order.
+fn frames(data: &str) -> Vec<PathBuf> {
+    let frames = Path::new(data).join("log/00000000000000000001/00000000000000000000+");
+    let mut names: Vec<_> = std::fs::read_dir(frames).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_left_of_a_damaged_store_is_read_and_what_is_not_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = within(directory.path(), "data");
+    let serve = Serve::start(Path::new(&data), &[]).ready();
+    produce(&serve, "orders", "one\ntwo\n");
+    let then = frames(&data).len();
+    produce(&serve, "orders", "three\n");
+    produce(&serve, "late", "four\n");
+    serve.signal("-KILL");
+    serve.end();
+    let cat = |topic: &str| {
+        let output = run(&[&["cat", topic, "--data", &data][..], &FORMAT].concat());
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let hurt = |frame: &Path, at: usize| {
+        let mut bytes = std::fs::read(frame).unwrap();
+        let at = if at == usize::MAX { bytes.len() - 1 } else { at };
+        bytes[at] ^= 1;
+        std::fs::write(frame, bytes).unwrap();
+    };
+    assert_eq!(cat("orders"), (Some(0), "0 0 one\n0 1 two\n0 2 three\n".to_owned(), String::new()));
+
+    // The log ends in a frame that cannot be read: what stands before it is shown.
+    let frames = frames(&data);
+    hurt(&frames[then], 20);
+    let (code, shown, told) = cat("orders");
+    assert_eq!((code, shown.as_str()), (Some(5), "0 0 one\n0 1 two\n"), "{told}");
+    let positions = format!("positions {} to {}", then + 1, frames.len());
+    assert!(told.contains("is damaged") && told.contains(&positions) && told.contains("not all that there"), "{told}");
+    let (code, shown, told) = cat("late");
+    assert_eq!((code, shown.as_str()), (Some(5), ""), "{told}");
+    assert!(told.contains("there is no topic late in what can be read"), "{told}");
+    let report = json_of(&["fsck", "--data", &data]);
+    assert_eq!((&report["findings"][0]["kind"], &report["partitions"]), (&json!("log-damaged"), &json!(1)), "{report}");
+    let there = format!("file:{}", within(directory.path(), "copy"));
+    assert!(refused(&["backup", "--data", &data, "--to", &there], 5).contains("`kafscale recover` comes first"));
+
+    // Records that are damaged hide no others.
+    hurt(&frames[then], 20);
+    hurt(&frames[then - 1], usize::MAX);
+    let (code, shown, told) = cat("orders");
+    assert_eq!((code, shown.as_str()), (Some(5), "0 2 three\n"), "{told}");
+    assert!(told.contains("not shown of orders [0]: offsets 0 to 1"), "{told}");
 }
 
 /// Names as paths below a directory.

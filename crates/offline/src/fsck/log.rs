@@ -5,7 +5,7 @@ use kafscale_state::invariants;
 
 use super::{Depth, Finding, Report, Severity};
 use crate::{
-    Bucket, Error, Known, Side,
+    Bucket, Cut, Error, Known, Side,
     frames::ARCHIVE_LEN_MAX,
     known::{list_snapshots, load_snapshot},
 };
@@ -15,10 +15,14 @@ pub(super) async fn check(bucket: &Bucket, known: &Known, depth: Depth, report: 
     for (name, reason) in &known.unreadable {
         report.add(Finding::new(Severity::Damage, "snapshot", name, "", reason));
     }
-    if let Some(lost) = known.lost {
-        let name = names::frame(known.cluster.generation, lost);
-        let detail = "a later frame says that it was there; a broker refuses to start";
-        report.add(Finding::new(Severity::Damage, "log-lost", &name, "", detail));
+    if let Some(Cut { position, last, name, damage }) = &known.cut {
+        let (kind, why) = match damage {
+            Some(reason) => ("log-damaged", reason.as_str()),
+            None => ("log-lost", "a later frame says that it was there"),
+        };
+        let unchecked = format!("what positions {position} to {last} of the log say was not checked");
+        let detail = format!("{why}; a broker refuses to start, and {unchecked}");
+        report.add(Finding::new(Severity::Damage, kind, name, "", detail));
     }
     if let Err(broken) = invariants::check(&known.state) {
         report.add(Finding::new(Severity::Damage, "state", "the state", "", broken));
@@ -81,5 +85,5 @@ async fn archives(bucket: &Bucket, known: &Known, report: &mut Report) -> Result
 
 /// Whether a finding is one of these.
 pub(super) fn is_of_it(finding: &Finding) -> bool {
-    matches!(finding.kind, "snapshot" | "log-lost" | "state" | "floor" | "archive")
+    matches!(finding.kind, "snapshot" | "log-lost" | "log-damaged" | "state" | "floor" | "archive")
 }

@@ -116,7 +116,7 @@ pub async fn check(bucket: &Bucket, depth: Depth, progress: Progress<'_>) -> Res
     let known = match Known::open(bucket, Until::Tail).await {
         Ok(known) => known,
         Err(Error::Damaged { name, reason }) => {
-            let detail = format!("{reason}; a broker refuses to start, and nothing else was checked");
+            let detail = format!("{reason}; nothing else was checked");
             report.add(Finding::new(Severity::Damage, "log-damaged", &name, "", detail));
             return Ok(report);
         }
@@ -150,7 +150,7 @@ pub async fn check(bucket: &Bucket, depth: Depth, progress: Progress<'_>) -> Res
         report.findings.retain(|finding| log::is_of_it(finding) || referred.contains_key(&of_segment(&finding.name)));
     }
     let (known, referred) = (later.as_ref().unwrap_or(&known), referred.as_ref().unwrap_or(&wanted));
-    if known.lost.is_none() {
+    if known.cut.is_none() {
         // Else much of what seems to be garbage belongs to what is not known.
         unreferred::find(known, &names, referred).into_iter().for_each(|finding| report.add(finding));
     }

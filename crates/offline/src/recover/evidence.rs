@@ -264,7 +264,7 @@ impl Evidence {
             }
             match apply(&mut self.state, &frame) {
                 Ok(()) => self.frames += 1,
-                Err(Error::Damaged { name, reason }) => self.unreadable.push((format!("{name} at {position}"), reason)),
+                Err(Error::Damaged { name, reason }) => self.unreadable.push((name, reason)),
                 Err(error) => return Err(error),
             }
         }

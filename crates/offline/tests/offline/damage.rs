@@ -1,12 +1,16 @@
 //! Stores that somebody has hurt: each hurt is found, named, and no other one.
 
 use bytes::Bytes;
-use kafscale_log::{data, frame};
-use kafscale_offline::fsck::{self, Depth, Severity};
+use kafscale_log::{data, frame, lone::names};
+use kafscale_offline::{
+    Error, Known, Until,
+    backup::backup,
+    fsck::{self, Depth, Severity},
+};
 use kafscale_records::Batch;
 use kafscale_store::{ReadRange, Store};
 
-use crate::places::{MINUTE, Place, lived, spoiled, story};
+use crate::places::{MINUTE, Place, consume, lived, spoiled, story};
 
 /// Findings that are no notes: severity, kind, and the object's name.
 async fn found(place: &Place, depth: Depth) -> Vec<(Severity, &'static str, String)> {
@@ -167,19 +171,42 @@ fn what_a_broker_needs_no_more_is_looked_through_as_well() {
     });
 }
 
+/// What stands before the damage is known, checked and read; no backup takes it for the whole.
 #[test]
-fn a_damaged_end_of_the_log_is_told() {
-    story(|world| async move {
-        let mut place = Place::new(&world, false);
-        lived(&mut place).await;
-        place.kill();
-        let frame = named(&place, "log/", "").await;
-        let good = bytes(&place, &frame).await;
-        write(&place, &frame, flipped(&good, 20)).await;
-        for depth in [Depth::Quick, Depth::Whole] {
-            assert_eq!(found(&place, depth).await, [(Severity::Damage, "log-damaged", frame.clone())]);
-        }
-    });
+fn a_damaged_end_of_the_log_hides_nothing_before_it() {
+    for apart in [false, true] {
+        story(move |world| async move {
+            let mut place = Place::new(&world, apart);
+            let (broker, mut load) = lived(&mut place).await;
+            broker.snapshotter().take().await.expect("memory");
+            load.produce(1).await;
+            let (before, position) = (consume(&broker).await, broker.replica().applied());
+            load.produce(1).await;
+            let last = broker.replica().applied();
+            place.kill();
+            let frame = names::frame(1, position + 1);
+            let good = place.log().get(&frame, ReadRange::All).await.expect("it is there");
+            let bad = flipped(&good, 20);
+            place.log().replace(&frame, Bytes::from(bad).into()).await.expect("memory");
+            let known = Known::open(&place.bucket(), Until::Tail).await.expect("what can be read is known");
+            let cut = known.cut.expect("the damage is told");
+            assert_eq!((cut.position, cut.last, &cut.name), (position + 1, last, &frame));
+            assert!(cut.damage.is_some());
+            assert_eq!(place.cat().await, before);
+            let merged = named(&place, "merged/", "").await;
+            for depth in [Depth::Quick, Depth::Whole] {
+                assert_eq!(found(&place, depth).await, [(Severity::Damage, "log-damaged", frame.clone())]);
+            }
+            place.data.delete(std::slice::from_ref(&merged)).await.expect("memory");
+            let missing = (Severity::Damage, "missing", merged);
+            assert!(found(&place, Depth::Quick).await.contains(&missing), "what is known is checked as ever");
+            let copy = Place::new(&world, false);
+            let refused = backup(&place.bucket(), &copy.bucket().plain(), &|_, _| ()).await.expect_err("it is cut");
+            assert!(matches!(&refused, Error::Damaged { name, .. } if *name == frame), "{refused}");
+            assert!(refused.to_string().contains("`kafscale recover` comes first"), "{refused}");
+            assert!(copy.names(&copy.data, "").await.is_empty(), "nothing is copied");
+        });
+    }
 }
 
 #[test]
