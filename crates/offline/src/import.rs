@@ -1,10 +1,11 @@
 //! Segments that something else has written, in the published layout, as topics of a cluster.
 //!
-//! Every segment is read whole and checked before anything is written; then the cluster's state is rebuilt with the new
-//! topics in it, as a recovery does, and the segments are copied to where theirs lie. A partition begins where its first
-//! segment does; offsets may be missing inside of segments and, if that is allowed, between them. The index is made anew.
+//! Every segment is read, in pieces, and checked before anything is written; then the cluster's state is rebuilt with the new
+//! topics in it, as a recovery does, and the segments are copied to where theirs lie, those longer than a full one of ours as
+//! several. A partition begins where its first segment does; offsets may be missing inside of segments and, if that is
+//! allowed, between them. The index is made anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use kafscale_records::batches;
@@ -25,6 +26,7 @@ use crate::{
         cover::Candidate,
         evidence::gather,
     },
+    segment,
     tile::Tile,
 };
 
@@ -191,52 +193,77 @@ async fn target(to: &Bucket) -> Result<(Evidence, Found), Error> {
     Ok((evidence, found))
 }
 
-/// Reads a segment whole.
+/// Reads a segment once, in pieces.
 async fn check(from: &Bucket, source: &Names, row: &Row, partition: u32, wish: &Wish) -> Result<(Tile, Kfs), Error> {
     let damaged = |reason: String| Error::damaged(&row.name, reason);
-    let bytes = whole(from, Side::Data, &row.name, row.size, kfs::LEN_MAX).await?;
-    let segment = kfs::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let (first, last) = (segment.header.base_offset, segment.footer.last_offset);
+    let index = crate::chunks::index_name(&row.name);
+    let mut agreement = Ok(Agreement::default());
+    if let Some(size) = source.get(&index).filter(|_| !wish.ignore_indexes) {
+        let stored = whole(from, Side::Data, &index, *size, INDEX_LEN_MAX).await?;
+        agreement = Agreement::with(&stored);
+    }
+    let mut unread = None;
+    let mut visit = |at: u64, bytes: &Bytes| {
+        unread = unread.take().or_else(|| unreadable(bytes).next());
+        if let Ok(agreement) = &mut agreement {
+            agreement.note(at, bytes);
+        }
+    };
+    let checked = segment::look(from, Side::Data, &row.name, row.size, &mut visit).await?;
+    let (first, last) = (checked.header.base_offset, checked.footer.last_offset);
     if u64::try_from(first) != Ok(row.base_offset) {
         return Err(damaged(format!("its header says that it begins at offset {first}: it was moved, or swapped")));
     }
-    if let Some((header, error)) = unreadable(&segment.batches).next().filter(|_| !wish.ignore_unreadable) {
+    if let Some((header, error)) = unread.filter(|_| !wish.ignore_unreadable) {
         let offset = header.base_offset;
         return Err(damaged(format!(
             "consumers do not get past the batch at offset {offset}: {error}; see --ignore-unreadable"
         )));
     }
-    let index = crate::chunks::index_name(&row.name);
-    if let Some(size) = source.get(&index).filter(|_| !wish.ignore_indexes) {
-        let stored = whole(from, Side::Data, &index, *size, INDEX_LEN_MAX).await?;
-        agree(&stored, &segment.batches).map_err(|reason| Error::damaged(&index, reason))?;
-    }
-    let kfs = Kfs { len: bytes.len() as u32, crc: Some(kfs::checksum(&bytes)), records: segment.header.records };
+    agreement.and_then(Agreement::finish).map_err(|reason| Error::damaged(&index, reason))?;
+    let len = u32::try_from(row.size).map_err(|_| damaged("it is too long".to_owned()))?;
     let tile = Tile {
         place: Place::Segment { partition, base_offset: row.base_offset },
         side: Side::Data,
         name: row.name.clone(),
         start: kfs::HEADER_LEN as u64,
-        len: segment.batches.len() as u64,
+        len: row.size - (kfs::HEADER_LEN + kfs::FOOTER_LEN) as u64,
         first,
         end: last + 1,
-        max_timestamp: segment.sum.max_timestamp.unwrap_or(i64::MIN),
+        max_timestamp: checked.sum.max_timestamp.unwrap_or(i64::MIN),
     };
-    Ok((tile, kfs))
+    Ok((tile, Kfs { len, crc: Some(checked.crc), records: checked.header.records }))
 }
 
-/// Whether every entry of an index names a batch.
-fn agree(stored: &[u8], bytes: &Bytes) -> Result<(), String> {
-    let entries = index::parse(stored).map_err(|error| error.to_string())?;
-    let mut at = kfs::HEADER_LEN as u64;
-    let mut places = BTreeSet::new();
-    for batch in batches(bytes).flatten() {
-        places.insert((batch.header().base_offset, at));
-        at += batch.bytes().len() as u64;
+/// Whether every entry of an index names a batch; both ascend.
+#[derive(Default)]
+struct Agreement {
+    entries: VecDeque<index::Entry>,
+    wrong: Option<index::Entry>,
+}
+
+impl Agreement {
+    fn with(stored: &[u8]) -> Result<Self, String> {
+        let entries = index::parse(stored).map_err(|error| error.to_string())?;
+        Ok(Self { entries: entries.into(), wrong: None })
     }
-    let wrong = entries.iter().find(|entry| !places.contains(&(entry.offset, u64::from(entry.position))));
-    match wrong {
-        Some(wrong) => Err(format!("no batch at byte {} begins with offset {}", wrong.position, wrong.offset)),
-        None => Ok(()),
+
+    /// The next batches, and their first byte.
+    fn note(&mut self, mut at: u64, bytes: &[u8]) {
+        for batch in batches(bytes).flatten() {
+            if let Some(entry) = self.entries.pop_front_if(|entry| u64::from(entry.position) <= at)
+                && (u64::from(entry.position), entry.offset) != (at, batch.header().base_offset)
+            {
+                self.wrong.get_or_insert(entry);
+            }
+            at += batch.bytes().len() as u64;
+        }
+    }
+
+    fn finish(mut self) -> Result<(), String> {
+        match self.wrong.or_else(|| self.entries.pop_front()) {
+            Some(wrong) => Err(format!("no batch at byte {} begins with offset {}", wrong.position, wrong.offset)),
+            None => Ok(()),
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! | [`known`] | the state at a position: newest snapshot that is whole, then the frames behind it |
 //! | [`tile`] | where a partition's records lie, by the names of objects |
 //! | [`chunks`] | the batches of a tile, in bounded pieces, checked, with their offsets |
+//! | [`segment`] | one segment's file, checked in bounded pieces |
 //! | [`records`] | the records of tiles, one after the other |
 //! | [`fsck`] | the store against what its log says |
 //! | [`recover`] | the store as a whole again, in a new life of its log |
@@ -28,6 +29,7 @@ pub mod known;
 pub mod object;
 pub mod records;
 pub mod recover;
+pub mod segment;
 pub mod tile;
 
 pub use bucket::{Bucket, Side};

@@ -174,6 +174,12 @@ pub fn parse(bytes: &Bytes) -> Result<Segment, Error> {
     let sum = check_batches(&batches, 0, i64::MAX, |_, batch| {
         first.get_or_insert(batch.header().base_offset);
     })?;
+    agree(&header, &footer, first, &sum)?;
+    Ok(Segment { header, batches, footer, sum })
+}
+
+/// Whether header and footer say what the batches add up to.
+fn agree(header: &Header, footer: &Footer, first: Option<i64>, sum: &Sum) -> Result<(), Error> {
     let first = first.unwrap_or(header.base_offset);
     // Offsets may be missing in front of the first batch, where aborted transactions were.
     if header.base_offset > first {
@@ -187,7 +193,72 @@ pub fn parse(bytes: &Bytes) -> Result<Segment, Error> {
     if i64::from(header.records) != records {
         return Err(Error::Contradiction { field: "number of records", stated: header.records.into(), found: records });
     }
-    Ok(Segment { header, batches, footer, sum })
+    Ok(())
+}
+
+/// Checks a segment as [`parse`] does, where it comes in rows of whole batches and is never in memory at once.
+#[derive(Debug)]
+pub struct Checker {
+    header: Header,
+    footer: Footer,
+    /// Of the batches.
+    batches: Checksum,
+    /// Of the file.
+    file: Checksum,
+    end: Bytes,
+    first: Option<i64>,
+    sum: Sum,
+}
+
+/// What such a segment came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// Its front.
+    pub header: Header,
+    /// Its end.
+    pub footer: Footer,
+    /// What the batches add up to.
+    pub sum: Sum,
+    /// CRC-32C of the whole file.
+    pub crc: u32,
+}
+
+impl Checker {
+    /// A segment with this front, of [`HEADER_LEN`] bytes, and this end, of [`FOOTER_LEN`] bytes; less if there is no more.
+    pub fn new(front: &[u8], end: &Bytes) -> Result<Self, Error> {
+        let header = Header::parse(front)?;
+        let footer = Footer::parse(end)?;
+        let mut file = Checksum::default();
+        file.update(&front[..HEADER_LEN]);
+        let (batches, end, first) = (Checksum::default(), end.clone(), None);
+        let sum = Sum { next_offset: 0, records: 0, max_timestamp: None };
+        Ok(Self { header, footer, batches, file, end, first, sum })
+    }
+
+    /// The next batches, whole ones.
+    pub fn push(&mut self, row: &[u8]) -> Result<(), Error> {
+        self.batches.update(row);
+        self.file.update(row);
+        let first = &mut self.first;
+        let sum = check_batches(row, self.sum.next_offset, i64::MAX, |_, batch| {
+            first.get_or_insert(batch.header().base_offset);
+        })?;
+        let (records, max_timestamp) = (self.sum.records + sum.records, self.sum.max_timestamp.max(sum.max_timestamp));
+        self.sum = Sum { records, max_timestamp, ..sum };
+        Ok(())
+    }
+
+    /// There are no more.
+    pub fn finish(mut self) -> Result<Checked, Error> {
+        let (stated, computed) = (self.footer.crc, self.batches.finish());
+        if computed != stated {
+            return Err(Error::Checksum { stated, computed });
+        }
+        agree(&self.header, &self.footer, self.first, &self.sum)?;
+        self.file.update(&self.end);
+        let Self { header, footer, sum, file, .. } = self;
+        Ok(Checked { header, footer, sum, crc: file.finish() })
+    }
 }
 
 /// A segment that was written, and its index.

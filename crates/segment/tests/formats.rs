@@ -48,6 +48,8 @@ fn what_is_written_never_changes() {
     assert_eq!(written.max_timestamp, 1_700_000_001_289);
     let segment = kfs::parse(&whole(&written)).expect("an own segment");
     let header = kfs::Header { base_offset: 1_000, records: 280, created_ms: 1_700_000_000_123 };
+    let (footer, sum) = (segment.footer, segment.sum);
+    assert_eq!(checked(&whole(&written)), Ok(kfs::Checked { header, footer, sum, crc: written.crc }));
     assert_eq!((segment.header, segment.footer.last_offset), (header, 1_299));
     let entries = index::parse(&written.index).expect("an own index");
     assert_eq!(entries.iter().map(|entry| entry.offset).collect::<Vec<_>>(), [1_000, 1_140]);
@@ -69,6 +71,18 @@ fn a_file_made_by_hand_from_the_format_is_read() {
     assert_eq!(index::parse(BY_HAND_INDEX), Ok(vec![index::Entry { offset: 5, position: 32 }]));
 }
 
+/// The same check of a file that comes batch by batch, as far as batches can be told.
+fn checked(bytes: &Bytes) -> Result<kfs::Checked, kfs::Error> {
+    let end = bytes.slice(bytes.len().saturating_sub(kfs::FOOTER_LEN)..);
+    let mut checker = kfs::Checker::new(&bytes[..bytes.len().min(kfs::HEADER_LEN)], &end)?;
+    let mut rest = bytes.slice(kfs::HEADER_LEN..bytes.len() - kfs::FOOTER_LEN);
+    while !rest.is_empty() {
+        let len = kafscale_records::Batch::parse(&rest).map_or(rest.len(), |batch| batch.bytes().len());
+        checker.push(&rest.split_to(len))?;
+    }
+    checker.finish()
+}
+
 #[test]
 fn every_damage_is_refused() {
     let good = BytesMut::from(OURS);
@@ -77,7 +91,9 @@ fn every_damage_is_refused() {
     for at in (0..good.len()).filter(|at| *at < 100 || *at > good.len() - 20 || at % 97 == 0) {
         let mut bad = good.clone();
         bad[at] ^= 1;
-        let read = kfs::parse(&bad.freeze());
+        let bad = bad.freeze();
+        let read = kfs::parse(&bad);
+        assert_eq!(checked(&bad).is_ok(), read.is_ok(), "byte {at}, in pieces");
         // A smaller base, a later end: offsets may be missing there.
         let wider = (8..16).contains(&at) || (good.len() - 12..good.len() - 4).contains(&at);
         assert!(read.is_err() || free(at) || wider, "byte {at}");

@@ -62,7 +62,12 @@ pub async fn read(
                 let extent = &extents[*index];
                 let at = |byte: u64| usize::try_from(byte - start).unwrap_or(usize::MAX).min(bytes.len());
                 let piece = bytes.slice(at(extent.start)..at(extent.end()));
-                let content = Content::new(extent, &[piece], true).map_err(LoadError::from);
+                // What came alone, such as a segment, is not copied if it can stay as it is.
+                let content = match group.len() {
+                    1 => Content::alone(extent, piece),
+                    _ => Content::new(extent, &[piece], true),
+                };
+                let content = content.map_err(LoadError::from);
                 found[*index] = content.map(|content| Read { content: Arc::new(content), was_cached: false });
             }
         }

@@ -95,6 +95,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
             notes.iter().try_for_each(|note| output::line(note))?;
             output::line(&format!("{} topics, {segments} segments, {bytes} bytes", topics.len()))?;
         }
+        let plan = plan.segments_of(settings.segment_size.bytes());
         match does {
             true => {
                 let done = recover::execute(plan, format, async |plan, progress| {

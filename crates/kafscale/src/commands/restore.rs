@@ -68,6 +68,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
             (None, None) => Until::Tail,
         };
         let plan = plan(&from, Wish { until, gap: 0 }).await.map_err(offline::failure)?.all_elsewhere();
+        let plan = plan.segments_of(settings.segment_size.bytes());
         plan.require_reached().map_err(offline::failure)?;
         let Some(to) = &to else {
             recover::print(&plan, format)?;

@@ -63,6 +63,9 @@ pub struct Wish {
     pub gap: u64,
 }
 
+/// Bytes of a full segment, unless the settings say something else.
+const SEGMENT_LEN: u64 = 256 << 20;
+
 /// What will become of a partition.
 pub struct PartitionPlan {
     /// Whose records.
@@ -112,6 +115,8 @@ pub struct Plan {
     wish: Wish,
     /// The last position of the log, to notice a broker that runs.
     tail: Option<Position>,
+    /// Longer segments that are taken over from elsewhere become several.
+    segment_len: u64,
 }
 
 /// Looks at everything and changes nothing.
@@ -164,7 +169,7 @@ impl Plan {
                 partitions.push(PartitionPlan { whose, start, known_end, end, cover, is_elsewhere: false });
             }
         }
-        Self { evidence, found, partitions, wish, tail }
+        Self { evidence, found, partitions, wish, tail, segment_len: SEGMENT_LEN }
     }
 
     /// Whether offsets may have been given behind those that are known.
@@ -204,6 +209,13 @@ impl Plan {
     pub fn elsewhere(mut self, topics: &BTreeSet<String>) -> Self {
         let imported = self.partitions.iter_mut().filter(|partition| topics.contains(&partition.whose.topic));
         imported.for_each(|partition| partition.is_elsewhere = true);
+        self
+    }
+
+    /// With full segments of so many bytes: longer ones that lie elsewhere become several, so that no more is in memory at once,
+    /// here and in the broker that moves one back into merged objects.
+    pub fn segments_of(mut self, bytes: u64) -> Self {
+        self.segment_len = bytes;
         self
     }
 
@@ -257,7 +269,7 @@ pub async fn execute_between(from: &Bucket, to: &Bucket, plan: Plan, progress: P
     let gap = if plan.is_end_lost() { plan.wish.gap.min(i32::MAX as u64) as i64 } else { 0 };
     let mut outcome = Outcome { generation: cluster.generation, position, ..Outcome::default() };
     let mut rewriter = Rewriter::new(to, cluster.id, session);
-    let mut transfer = Transfer::new(from, to);
+    let mut transfer = Transfer::new(from, to, plan.segment_len);
     let mut rebuild = Rebuild::of(plan.evidence.state.clone());
     rebuild.state().pass_over(position, 0);
     let mut ahead = Ahead::new(from, to, &plan.partitions);
@@ -330,7 +342,7 @@ async fn lay(
         };
         if stays && *is_elsewhere && done.damaged.is_none() {
             match transfer.take(whose, slice).await {
-                Ok(laid) => done.laid = vec![laid],
+                Ok(laid) => done.laid = laid,
                 Err(Error::Damaged { reason, .. }) => {
                     done = Done { damaged: Some((slice.from, reason)), ..Done::default() };
                 }

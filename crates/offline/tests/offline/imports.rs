@@ -1,21 +1,29 @@
 //! Segments that others have written, whole and hurt.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use bytes::Bytes;
 use kafscale_offline::{
-    Error,
+    Bucket, Error,
     fsck::{self, Depth, Severity},
     import::{Import, Wish, plan},
     recover::execute_between,
 };
-use kafscale_records::edit::set_base_offset;
+use kafscale_records::{BatchBuilder, Codec, edit::set_base_offset};
+use kafscale_runtime::BoxFuture;
 use kafscale_segment::{
     kfs,
     names::{File, segment},
 };
-use kafscale_store::Store;
+use kafscale_store::{
+    Body, CreateError, DeleteError, Facts, Listed, MemoryStore, ReadError, ReadRange, ReplaceError, Store, StoreDate,
+};
 
 use crate::{
-    common::batch,
+    common::{NOW_MS, batch},
     places::{Place, consume, filled, lived, spoiled, story},
 };
 
@@ -104,6 +112,111 @@ fn segments_become_a_topic_of_an_empty_store_or_beside_others() {
             assert_eq!(client.produce("old", 1, batch(1).build()).await.offset(), 0);
         });
     }
+}
+
+/// A store that notes the longest read of a segment, and the longest object that is written.
+struct Longest {
+    inner: Arc<MemoryStore>,
+    read: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Longest {
+    fn new(inner: &Arc<MemoryStore>) -> Arc<Self> {
+        Arc::new(Self { inner: Arc::clone(inner), read: AtomicU64::new(0), written: AtomicU64::new(0) })
+    }
+}
+
+impl Store for Longest {
+    fn create<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), CreateError>> {
+        self.written.fetch_max(body.len(), Ordering::Relaxed);
+        self.inner.create(name, body)
+    }
+
+    fn replace<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), ReplaceError>> {
+        self.written.fetch_max(body.len(), Ordering::Relaxed);
+        self.inner.replace(name, body)
+    }
+
+    fn get<'a>(&'a self, name: &'a str, range: ReadRange) -> BoxFuture<'a, Result<Bytes, ReadError>> {
+        Box::pin(async move {
+            let bytes = self.inner.get(name, range).await?;
+            self.read.fetch_max(bytes.len() as u64, Ordering::Relaxed);
+            Ok(bytes)
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, ReadError>> {
+        self.inner.list(prefix, after, limit)
+    }
+
+    fn delete<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<(), DeleteError>> {
+        self.inner.delete(names)
+    }
+
+    fn date(&self) -> Option<StoreDate> {
+        self.inner.date()
+    }
+
+    fn facts(&self) -> Facts {
+        self.inner.facts()
+    }
+}
+
+/// A segment of many MiB is never in memory at once: not while it is checked, and not while it is written.
+#[test]
+fn a_long_segment_is_read_in_pieces_and_becomes_several() {
+    const MIB: u64 = 1 << 20;
+    const FULL: u64 = 5 * MIB;
+    story(|world| async move {
+        let old = Old { place: Place::new(&world, false) };
+        let value = vec![7; 100 << 10];
+        let mut writer = kfs::Writer::new(100, 100 + 2 * 199 + 1, 5);
+        for at in 0..200 {
+            // Every other offset is missing.
+            let batch = BatchBuilder::new(Codec::None).record(NOW_MS, None, Some(&value)).build();
+            let mut bytes = batch.to_vec();
+            set_base_offset(&mut bytes, 100 + 2 * at);
+            writer.push(bytes.into()).expect("in order");
+        }
+        let written = writer.finish().expect("it is one");
+        let len = u64::from(written.len);
+        assert!(len > 19 * MIB);
+        old.put(0, 100, File::Kfs, &written.pieces.concat()).await;
+        old.put(0, 100, File::Index, &written.index).await;
+        let mut to = Place::new(&world, false);
+        let (source, target) = (Longest::new(&old.place.data), Longest::new(&to.data));
+        let bucket = |store: &Arc<Longest>| {
+            let store: Arc<dyn Store> = Arc::<Longest>::clone(store);
+            Bucket::new(store, world.node("tool").runtime())
+        };
+        let import = plan(&bucket(&source), &bucket(&target), &wish(), &|_, _| ()).await.expect("it can be read");
+        assert_eq!((import.wrong, import.bytes), (Vec::new(), len));
+        let plan = import.plan.segments_of(FULL);
+        execute_between(&bucket(&source), &bucket(&target), plan, &|_, _| ()).await.expect("it is done");
+        let (read, made) = (source.read.load(Ordering::Relaxed), target.written.load(Ordering::Relaxed));
+        assert!(read <= 4 * MIB, "one piece at a time, not {read} bytes");
+        assert!((4 * MIB..=FULL).contains(&made), "one full segment at a time, not {made} bytes");
+        to.is_sound().await;
+        let names = to.names(&to.data, "default/old/0/").await;
+        assert_eq!(names.len(), 8, "four segments and their indexes: {names:?}");
+        let records = consume(&to.start().await).await.remove(&("old".to_owned(), 0)).expect("it is there");
+        assert_eq!(offsets(&records), (0..200).map(|at| 100 + 2 * at).collect::<Vec<_>>());
+        assert!(records.iter().all(|(_, read)| *read == value));
+
+        // One that is hurt is noticed before anything is written.
+        let mut hurt = written.pieces.concat();
+        let last = hurt.len() - 1_000;
+        hurt[last] ^= 1;
+        old.put(0, 100, File::Kfs, &hurt).await;
+        let wrong = old.wrong(&Place::new(&world, false)).await;
+        assert!(wrong.len() == 1 && wrong[0].1.contains("checksum"), "{wrong:?}");
+    });
 }
 
 #[test]
