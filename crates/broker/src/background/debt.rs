@@ -13,6 +13,8 @@ use kafscale_runtime::Instant;
 use kafscale_state::{Handle, State};
 use parking_lot::Mutex;
 
+use super::turns::Turns;
+
 /// Partitions that grew since somebody last looked, and by how many objects.
 #[derive(Default)]
 pub struct Grown(Mutex<(BTreeSet<Handle>, u64)>);
@@ -71,6 +73,8 @@ impl Waiting {
 #[derive(Debug, Default)]
 pub struct Debt {
     partitions: BTreeMap<Handle, Waiting>,
+    /// Those that the last merge left behind though their records were due, since another job was at them.
+    left: BTreeSet<Handle>,
     /// Objects that were written since the last merge began.
     pub objects: u64,
 }
@@ -96,7 +100,7 @@ impl Debt {
             };
             partitions.insert(handle, waiting);
         }
-        Self { partitions, objects: 0 }
+        Self { partitions, left: BTreeSet::new(), objects: 0 }
     }
 
     /// Takes over what the applier has told.
@@ -127,6 +131,28 @@ impl Debt {
         self.partitions.values().filter_map(|waiting| waiting.fresh_since).min()
     }
 
+    /// A merge begins with everything that waits.
+    pub fn begin_merge(&mut self) {
+        self.objects = 0;
+        self.left.clear();
+    }
+
+    /// The merge leaves a partition behind: another job is at it, or was there first.
+    pub fn leave(&mut self, handle: Handle) {
+        self.left.insert(handle);
+    }
+
+    /// It was had after all.
+    pub fn moved(&mut self, handle: Handle) {
+        self.left.remove(&handle);
+    }
+
+    /// Whether one that was left behind can be taken up now, so that it need not wait until there is load, or it is old.
+    pub fn is_left_free(&self, turns: &Turns, now: Instant) -> bool {
+        let is_fresh = |waiting: &Waiting| waiting.fresh_since.is_some() && waiting.rests_until <= now;
+        self.left.iter().any(|handle| !turns.is_taken(*handle) && self.partitions.get(handle).is_some_and(is_fresh))
+    }
+
     /// How many partitions have fresh records, and how many have records in no segment.
     pub fn counts(&self) -> (usize, usize) {
         let fresh = self.partitions.values().filter(|waiting| waiting.fresh_since.is_some());
@@ -143,5 +169,38 @@ impl Debt {
     /// Nothing of the partition waits any more.
     pub fn done(&mut self, handle: Handle) {
         self.partitions.remove(&handle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_job_was_at_is_due_when_that_is_done() {
+        let (turns, grown, now) = (Turns::default(), Grown::default(), Instant::ZERO);
+        let mut debt = Debt::default();
+        grown.note(&[1, 2]);
+        debt.note(&grown, now);
+        let turn = turns.take(1).expect("it is free");
+        debt.begin_merge();
+        debt.leave(1);
+        debt.update(2, |waiting| waiting.fresh_since = None);
+        assert!(!debt.is_left_free(&turns, now), "the other job is still there");
+        drop(turn);
+        assert!(debt.is_left_free(&turns, now));
+        let later = now + Duration::from_secs(1);
+        debt.update(1, |waiting| waiting.rests_until = later);
+        assert!(!debt.is_left_free(&turns, now) && debt.is_left_free(&turns, later), "it rests until then");
+        debt.update(1, |waiting| waiting.fresh_since = None);
+        assert!(!debt.is_left_free(&turns, later), "the other job has moved all of it");
+        grown.note(&[1]);
+        debt.note(&grown, later);
+        debt.begin_merge();
+        assert!(!debt.is_left_free(&turns, later), "nothing is left of the merge before");
+        debt.leave(1);
+        assert!(debt.is_left_free(&turns, later));
+        debt.moved(1);
+        assert!(!debt.is_left_free(&turns, later), "it was had");
     }
 }

@@ -61,7 +61,7 @@ impl Rewriter {
             return;
         }
         if self.is_merge_due(now) {
-            self.debt.objects = 0;
+            self.debt.begin_merge();
             self.merge(1, now).await;
         }
         let settings = &self.context.settings;
@@ -88,11 +88,13 @@ impl Rewriter {
         metrics.reading("segment_debt_partitions", waiting as u64);
     }
 
-    /// Under load after every interval, else when the oldest fresh records have waited long enough.
+    /// Under load after every interval, else when the oldest fresh records have waited long enough, or when those can be had that
+    /// the last merge had to leave to another job.
     fn is_merge_due(&self, now: Instant) -> bool {
         let settings = &self.context.settings;
         let Some(since) = self.debt.fresh_since() else { return false };
-        self.debt.objects >= settings.merge_objects_min || now.saturating_sub(since) >= settings.merge_age
+        let is_old = now.saturating_sub(since) >= settings.merge_age;
+        self.debt.objects >= settings.merge_objects_min || is_old || self.debt.is_left_free(&self.context.turns, now)
     }
 
     /// Moves what waits now. What comes meanwhile is for the next round: under a steady load every merge would find a little
@@ -108,22 +110,26 @@ impl Rewriter {
         };
         let mut moved = BTreeSet::new();
         for _ in 0..MERGES {
-            let candidates = self.debt.iter().filter_map(|(handle, waiting)| {
+            let due = self.debt.iter().filter_map(|(handle, waiting)| {
                 let since = waiting.fresh_since.or((level > 1).then_some(waiting.since))?;
                 let has_waited = now.saturating_sub(since) >= settings.merge_age;
                 let is_due = waiting.rests_until <= now && !moved.contains(&handle);
-                let is_due = is_due && !context.turns.is_taken(handle);
                 is_due.then_some((handle, has_waited))
             });
+            let (busy, free): (Vec<_>, Vec<_>) = due.partition(|(handle, _)| context.turns.is_taken(*handle));
+            let mut left: Vec<Handle> = busy.into_iter().map(|(handle, _)| handle).collect();
             let (parts, idle) = context.replica.read(|state| {
                 let spares = context.spares_merging(state);
                 let merged = |(handle, _): &(Handle, bool)| !spares || plan::is_compacted(state, *handle, wish.node_id);
-                plan::plan(state, candidates.filter(merged), &wish)
+                plan::plan(state, free.into_iter().filter(merged), &wish)
             });
+            left.extend(parts.iter().map(|part| part.partition));
+            let (parts, _turns) = turns(&context, parts);
+            left.retain(|handle| parts.iter().all(|part| part.partition != *handle));
             if level == 1 {
                 idle.into_iter().for_each(|handle| self.debt.update(handle, |waiting| waiting.fresh_since = None));
+                left.into_iter().for_each(|handle| self.debt.leave(handle));
             }
-            let (parts, _turns) = turns(&context, parts);
             if parts.is_empty() {
                 return;
             }
@@ -148,12 +154,17 @@ impl Rewriter {
         let unread: BTreeSet<Handle> = outcome.unread.iter().map(|(handle, _)| *handle).collect();
         let parts = parts.iter().filter(move |part| !unread.contains(&part.partition));
         for part in parts.clone() {
-            self.debt.update(part.partition, |waiting| match refused.contains(&part.partition) {
+            let is_refused = refused.contains(&part.partition);
+            self.debt.update(part.partition, |waiting| match is_refused {
                 // Something else has changed it; the next round looks again.
                 true => waiting.rests_until = again_at,
                 false if part.is_all => waiting.fresh_since = None,
                 false => {}
             });
+            match is_refused {
+                true => self.debt.leave(part.partition),
+                false => self.debt.moved(part.partition),
+            }
         }
         parts.filter(|part| part.is_all).map(|part| part.partition)
     }

@@ -234,3 +234,20 @@ fn what_kafka_would_have_closed_a_segment_of_is_compacted_where_it_was_flushed()
         });
     }
 }
+
+/// Merges are due under load, which ends here with the one that had to leave the partition to the cleaner.
+#[test]
+fn what_a_merge_left_to_the_cleaner_is_moved_when_its_turn_is_over() {
+    story(|world, memory| async move {
+        let (process, broker, client) = cleaning(&world, &memory, ONE_STEP).await;
+        let record = BatchBuilder::new(Codec::None).record(NOW_MS, Some(b"d"), Some(b"1")).build();
+        client.produce("t", 0, record).await.offset();
+        world.sleep(3 * MERGE).await;
+        let is_fresh = || places(&broker).iter().any(|place| place.level() == 0);
+        assert!(is_fresh(), "the cleaner has its turn");
+        process.store.let_go();
+        world.sleep(2 * MERGE).await;
+        assert!(!is_fresh(), "it need not be old");
+        assert_eq!(values(&client, 0).await["d"], Some("1".to_owned()));
+    });
+}
