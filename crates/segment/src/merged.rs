@@ -33,10 +33,17 @@ pub const HEADER_LEN: usize = 48;
 pub const FOOTER_LEN: usize = 24;
 /// An extent of a merged object has at most so many bytes, unless one batch alone has more: what is read at a time.
 pub const EXTENT_MAX: u32 = 4 << 20;
+/// Offsets of one extent that holds more than one batch: so it has no more records than a segment counts.
+pub const EXTENT_OFFSETS_MAX: i64 = i32::MAX as i64;
 
 const MAGIC: &[u8; 4] = b"KSMO";
 const END_MAGIC: &[u8; 4] = b"OMSK";
 const VERSION: u16 = 1;
+
+/// Whether an extent that begins at offset `base` is closed rather than have so many bytes, and end at `next_offset`.
+pub fn is_full(base: i64, bytes: usize, next_offset: i64) -> bool {
+    bytes > EXTENT_MAX as usize || next_offset.saturating_sub(base) > EXTENT_OFFSETS_MAX
+}
 
 /// Why bytes are no merged object, or not the end of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

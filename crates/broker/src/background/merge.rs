@@ -203,7 +203,8 @@ impl Layout {
         let last = contents.len().saturating_sub(1);
         for (index, source::Read { content, was_cached }) in contents.iter().enumerate() {
             for row in kept(content.bytes(), part.log_start, index == last) {
-                if !open.pieces.is_empty() && open.bytes + row.bytes.len() > format::EXTENT_MAX as usize {
+                let bytes = open.bytes + row.bytes.len();
+                if !open.pieces.is_empty() && format::is_full(base_offset, bytes, row.next_offset) {
                     let end = open.end;
                     self.close(place, &mut swap, &mut base_offset, std::mem::take(&mut open), end)?;
                 }
@@ -270,20 +271,20 @@ struct Row {
 /// The batches that are not deleted, in rows of at most an extent's length; of the last content one is always kept, so that
 /// something stands for the offsets.
 fn kept(bytes: &Bytes, log_start: i64, is_last: bool) -> Vec<Row> {
-    let (mut rows, mut at, mut from): (Vec<Row>, usize, usize) = (Vec::new(), 0, 0);
+    let (mut rows, mut at, mut from, mut base): (Vec<Row>, usize, usize, i64) = (Vec::new(), 0, 0, 0);
     for batch in batches(bytes).flatten() {
         let (header, end) = (batch.header(), at + batch.bytes().len());
         let must = is_last && end == bytes.len() && rows.is_empty();
         if header.next_offset() > log_start || must {
             let next_offset = header.next_offset();
-            match rows.last_mut().filter(|_| end - from <= format::EXTENT_MAX as usize) {
+            match rows.last_mut().filter(|_| !format::is_full(base, end - from, next_offset)) {
                 Some(row) => {
                     row.bytes = bytes.slice(from..end);
                     row.next_offset = next_offset;
                     row.max_timestamp = row.max_timestamp.max(header.max_timestamp);
                 }
                 None => {
-                    from = at;
+                    (from, base) = (at, header.base_offset);
                     let max_timestamp = header.max_timestamp;
                     rows.push(Row { bytes: bytes.slice(at..end), next_offset, max_timestamp });
                 }
@@ -336,5 +337,39 @@ impl Context {
         if !settled.is_stuck {
             settled.below = settled.open.first().copied().unwrap_or(settled.next);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafscale_records::{BatchBuilder, Codec, edit};
+
+    use super::*;
+
+    /// A batch whose header says that it has so many records: what it holds is not looked at here.
+    fn of_many(base_offset: i64, records: i32) -> Vec<u8> {
+        let mut bytes = BatchBuilder::new(Codec::None).record(0, None, Some(b"v")).build().to_vec();
+        edit::set_base_offset(&mut bytes, base_offset);
+        bytes[23..27].copy_from_slice(&(records - 1).to_be_bytes());
+        bytes[57..61].copy_from_slice(&records.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn rows_have_no_more_records_than_a_segment_counts() {
+        let many = 1 << 30;
+        let rows = |counts: &[i32]| {
+            let (mut bytes, mut next) = (Vec::new(), 0);
+            for count in counts {
+                bytes.extend(of_many(next, *count));
+                next += i64::from(*count);
+            }
+            let rows = kept(&bytes.into(), 0, true);
+            rows.iter().map(|row| row.next_offset).collect::<Vec<_>>()
+        };
+        let end = 1 << 30;
+        assert_eq!(rows(&[1, 1, 1]), [3]);
+        assert_eq!(rows(&[many, many - 1, 1, 5]), [2 * end - 1, 2 * end + 5]);
+        assert_eq!(rows(&[i32::MAX, i32::MAX]), [i64::from(i32::MAX), 2 * i64::from(i32::MAX)]);
     }
 }

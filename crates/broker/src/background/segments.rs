@@ -6,7 +6,7 @@
 
 use futures_util::future::join_all;
 use kafscale_segment::{
-    kfs,
+    kfs, merged,
     names::{self, File},
 };
 use kafscale_state::{
@@ -19,8 +19,9 @@ use kafscale_store::{Body, ReadRange};
 use super::{Context, Undone, pace::Pace, source};
 use crate::read::Extent;
 
-/// Records that the format counts: a claim of more could never be executed.
-const RECORDS_MAX: i64 = i32::MAX as i64;
+/// Records that the format counts: a claim of more could never be executed. No extent of a merged object has more, however
+/// many offsets it stands for.
+const RECORDS_MAX: i64 = merged::EXTENT_OFFSETS_MAX;
 /// Bytes that are read back at a time.
 const READ_BACK: u64 = 16 << 20;
 
@@ -48,7 +49,9 @@ pub fn wanted(state: &State, partition: Handle, wish: &Wish) -> Option<Wanted> {
     let (mut bytes, mut chosen) = (0, None);
     for extent in view.unsegmented() {
         let len = u64::from(extent.len);
-        if extent.end_offset > view.last_stable_offset() {
+        let is_countable = extent.place.has_offsets() || extent.end_offset - extent.base_offset <= RECORDS_MAX;
+        if extent.end_offset > view.last_stable_offset() || !is_countable {
+            // What an earlier version's flush wrote of too many records is merged first, which takes it apart.
             break;
         }
         let first = chosen.map_or(extent.base_offset, |wanted: Wanted| wanted.first);

@@ -102,6 +102,8 @@ pub const ENTRY_WEIGHT: u64 = 1 << 10;
 const OBJECT_BYTES_MAX: u64 = 64 << 20;
 /// Batches of one object. Each takes at most 60 bytes of the commit, and the log takes 64 MiB of entries.
 const OBJECT_BATCHES_MAX: usize = 1 << 19;
+/// Records of one object, unless one batch alone has more: a segment, which may be made of it, counts them in 31 bits.
+const OBJECT_RECORDS_MAX: u64 = i32::MAX as u64;
 /// Bytes of other entries after which no more go into one object.
 const OBJECT_ENTRIES_BYTES: usize = 8 << 20;
 
@@ -178,10 +180,11 @@ impl Buffer {
 
 /// How many of the oldest batches go into one object.
 fn fitting(appends: &[Append]) -> usize {
-    let mut bytes = 0;
+    let (mut bytes, mut records) = (0, 0);
     let fits = |append: &&Append| {
         bytes += append.bytes.len() as u64;
-        bytes <= OBJECT_BYTES_MAX
+        records += u64::from(append.records);
+        bytes <= OBJECT_BYTES_MAX && records <= OBJECT_RECORDS_MAX
     };
     appends.iter().take(OBJECT_BATCHES_MAX).take_while(fits).count().max(1).min(appends.len())
 }
@@ -278,6 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn an_object_has_no_more_records_than_a_segment_counts() {
+        let mut buffer = Buffer::default();
+        for (partition, records) in [(1, 1 << 30), (1, (1 << 30) - 1), (2, 1), (1, i32::MAX as u32 + 1)] {
+            buffer.push(Append { records, ..append(partition, 10) }, Instant::ZERO);
+        }
+        let mut closed = || extents(&buffer.close(Instant::ZERO).0);
+        assert_eq!([closed(), closed(), closed()], [vec![(1, 20)], vec![(2, 10)], vec![(1, 10)]]);
+    }
+
+    #[test]
     fn a_batch_that_claims_too_many_records_is_refused_alone() {
         let mut buffer = Buffer::default();
         for records in [1, RUN_RECORDS_MAX, 2] {
@@ -293,7 +306,7 @@ mod tests {
         let mut buffer = Buffer::default();
         for n in 0..OBJECT_BATCHES_MAX + 1 {
             let mut append = append(if n % 2 == 0 { Handle::MAX } else { 0 }, 1);
-            append.records = i32::MAX as u32;
+            append.records = OBJECT_RECORDS_MAX as u32 / OBJECT_BATCHES_MAX as u32;
             append.max_timestamp = if n % 2 == 0 { i64::MAX } else { i64::MIN + 1 };
             let producer = Producer { id: i64::MAX - n as i64, epoch: i16::MAX, transactional: false };
             append.producer = Some((producer, i32::MAX));

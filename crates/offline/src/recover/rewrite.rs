@@ -184,7 +184,7 @@ impl<'a> Rewriter<'a> {
                 if header.base_offset < slice.from || header.next_offset() > slice.until {
                     continue;
                 }
-                if !row.is_empty() && row.len() + batch.bytes().len() > format::EXTENT_MAX as usize {
+                if !row.is_empty() && format::is_full(base, row.len() + batch.bytes().len(), header.next_offset()) {
                     let rows = std::mem::take(&mut row).freeze();
                     done.laid.push(self.add(whose, (base, next), rows, greatest).await?);
                     (base, greatest) = (next, i64::MIN);

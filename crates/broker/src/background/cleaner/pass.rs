@@ -6,7 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 use kafscale_records::batches;
-use kafscale_segment::merged::EXTENT_MAX;
+use kafscale_segment::merged::is_full;
 use kafscale_state::{Handle, entry::CleanedTo};
 
 use super::{
@@ -97,7 +97,7 @@ impl Pass {
             log_start: tiles.log_start,
             is_blind: self.is_blind,
         };
-        let mut laid = Laid::default();
+        let mut laid = Laid::from(tiles.first);
         let (mut removed, mut bytes) = (0, 0);
         let last = tiles.extents.len() - 1;
         for (index, read) in source::read_all(context, pace, &tiles.extents).await?.into_iter().enumerate() {
@@ -147,27 +147,28 @@ async fn breathe(context: &Context) {
 struct Laid {
     extents: Vec<FilledExtent>,
     open: BytesMut,
+    /// The first offset of what is open.
+    base: i64,
     end: i64,
     max_timestamp: i64,
     is_warm: bool,
     is_same: bool,
 }
 
-impl Default for Laid {
-    fn default() -> Self {
-        let (extents, open) = Default::default();
-        Self { extents, open, end: 0, max_timestamp: i64::MIN, is_warm: false, is_same: true }
-    }
-}
-
 impl Laid {
+    fn from(base: i64) -> Self {
+        let (extents, open) = Default::default();
+        Self { extents, open, base, end: base, max_timestamp: i64::MIN, is_warm: false, is_same: true }
+    }
+
     fn push(&mut self, batch: &Bytes, is_warm: bool) {
-        if !self.open.is_empty() && self.open.len() + batch.len() > EXTENT_MAX as usize {
-            self.close(self.end);
-        }
-        if let Some(Ok(batch)) = batches(batch).next() {
-            self.end = batch.header().next_offset();
-            self.max_timestamp = self.max_timestamp.max(batch.header().max_timestamp);
+        if let Some(Ok(parsed)) = batches(batch).next() {
+            let next_offset = parsed.header().next_offset();
+            if !self.open.is_empty() && is_full(self.base, self.open.len() + batch.len(), next_offset) {
+                self.close(self.end);
+            }
+            self.end = next_offset;
+            self.max_timestamp = self.max_timestamp.max(parsed.header().max_timestamp);
         }
         self.is_warm |= is_warm;
         self.open.extend_from_slice(batch);
@@ -176,7 +177,7 @@ impl Laid {
     fn close(&mut self, end: i64) {
         let (bytes, max_timestamp, is_warm) = (self.open.split().freeze(), self.max_timestamp, self.is_warm);
         self.extents.push(FilledExtent { bytes, end, max_timestamp, is_warm });
-        (self.max_timestamp, self.is_warm) = (i64::MIN, false);
+        (self.base, self.max_timestamp, self.is_warm) = (end, i64::MIN, false);
     }
 
     fn filled(mut self, partition: Handle, tiles: &Tiles) -> Filled {

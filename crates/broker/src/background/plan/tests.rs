@@ -38,9 +38,13 @@ impl Made {
     }
 
     fn write_many(&mut self, partitions: &[(Handle, u32)], records: u32) {
+        self.write_runs(partitions, records, 1);
+    }
+
+    fn write_runs(&mut self, partitions: &[(Handle, u32)], records: u32, runs: usize) {
         let extent = |(partition, bytes): &(Handle, u32)| {
             let run = Run { producer: None, base_sequence: -1, records, bytes: *bytes, batches: vec![] };
-            Written { partition: *partition, max_timestamp: 5, runs: vec![run] }
+            Written { partition: *partition, max_timestamp: 5, runs: vec![run; runs] }
         };
         let extents = partitions.iter().map(extent).collect();
         self.say(Entry::Commit(Commit { object: ObjectRef::ThisFrame, producers: vec![], extents }));
@@ -139,6 +143,21 @@ fn a_segment_has_no_more_records_than_its_format_counts() {
     let old = segments::Wish { is_older: true, is_old: true, ..SEGMENT };
     let wanted = segments::wanted(&made.0, a, &old);
     assert_eq!(wanted, Some(Wanted { partition: a, first: 0, end: 15 << 27, bytes: 15 }));
+}
+
+/// No flush has so many any more; what is left of one that had is merged, which takes it apart.
+#[test]
+fn a_flush_of_more_records_than_the_format_counts_is_no_segment_until_it_is_merged() {
+    let mut made = Made::new();
+    let (a, b) = (made.topic("a", "delete"), made.topic("b", "delete"));
+    let old = segments::Wish { is_older: true, is_old: true, ..SEGMENT };
+    made.write_many(&[(b, 5)], 1);
+    made.write_runs(&[(a, 1), (b, 1)], 1 << 27, 16);
+    assert_eq!(segments::wanted(&made.0, a, &old), None);
+    assert_eq!(segments::wanted(&made.0, b, &old), Some(Wanted { partition: b, first: 0, end: 1, bytes: 5 }));
+    assert_eq!(made.plan(&[(a, true)], &WISH).0, [(a, 0, 16 << 27)]);
+    made.merge(a, 1);
+    assert!(segments::wanted(&made.0, a, &old).is_some(), "of merged records it is not told by their offsets");
 }
 
 #[test]
