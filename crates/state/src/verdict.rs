@@ -341,24 +341,12 @@ impl Verdict {
             Self::RecordsDeleted(starts) => {
                 writer.u8(6);
                 writer.count(starts.len());
-                for start in starts {
-                    match start {
-                        Ok(start) => writer.zigzag(*start),
-                        Err(StartRefused::UnknownTopicOrPartition) => writer.zigzag(-1),
-                        Err(StartRefused::OffsetOutOfRange) => writer.zigzag(-2),
-                    }
-                }
+                starts.iter().for_each(|start| writer.zigzag(start.unwrap_or_else(StartRefused::code)));
             }
             Self::Retained(starts) => {
                 writer.u8(11);
                 writer.count(starts.len());
-                for start in starts {
-                    writer.zigzag(match start {
-                        Ok(start) => *start,
-                        Err(CutRefused::UnknownTopicOrPartition) => -1,
-                        Err(CutRefused::SettingsChanged) => -2,
-                    });
-                }
+                starts.iter().for_each(|start| writer.zigzag(start.unwrap_or_else(CutRefused::code)));
             }
             Self::Refused(refused) => {
                 writer.u8(7);
@@ -384,6 +372,26 @@ impl Verdict {
                     });
                 }
             }
+        }
+    }
+}
+
+impl StartRefused {
+    /// Below every offset. Never renumber: the digest covers it.
+    fn code(self) -> i64 {
+        match self {
+            Self::UnknownTopicOrPartition => -1,
+            Self::OffsetOutOfRange => -2,
+        }
+    }
+}
+
+impl CutRefused {
+    /// Below every offset. Never renumber: the digest covers it.
+    fn code(self) -> i64 {
+        match self {
+            Self::UnknownTopicOrPartition => -1,
+            Self::SettingsChanged => -2,
         }
     }
 }

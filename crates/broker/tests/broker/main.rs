@@ -26,6 +26,7 @@ mod retention;
 mod scripted;
 mod settings;
 mod sockets;
+mod spoiled;
 mod steps;
 mod tail;
 mod telemetry;

@@ -116,21 +116,8 @@ pub async fn gather(bucket: &Bucket, until: Until) -> Result<Evidence, Error> {
     }
     let newest = generations.last().copied();
     let generation = marked.map(|cluster| cluster.generation).or(newest).unwrap_or(1);
-    let mut base = None;
-    for row in snapshots.iter().rev().filter(|row| row.generation == generation) {
-        if matches!(until, Until::Position(position) if row.position > position) {
-            continue;
-        }
-        match load_snapshot(bucket, row).await {
-            Ok(state) if matches!(until, Until::Time(ms) if state.cluster_time_ms() > ms) => {}
-            Ok(state) => {
-                base = Some(state);
-                break;
-            }
-            Err(Error::Damaged { name, reason }) => unreadable.push((name, reason)),
-            Err(error) => return Err(error),
-        }
-    }
+    let of_generation = snapshots.iter().rev().filter(|row| row.generation == generation);
+    let base = newest_state(bucket, of_generation, until, &mut unreadable).await?;
     let snapshot = base.as_ref().map_or(0, State::position);
     let state = base.unwrap_or_default();
     let id = match marked.map(|cluster| cluster.id).or(state.cluster_id()) {
@@ -161,6 +148,27 @@ pub async fn gather(bucket: &Bucket, until: Until) -> Result<Evidence, Error> {
     };
     evidence.follow(bucket, until).await?;
     Ok(evidence)
+}
+
+/// The state of the first of these snapshots that is whole and not behind a point; the others are noted.
+async fn newest_state(
+    bucket: &Bucket,
+    snapshots: impl Iterator<Item = &SnapshotRow>,
+    until: Until,
+    unreadable: &mut Vec<(String, String)>,
+) -> Result<Option<State>, Error> {
+    for row in snapshots {
+        if matches!(until, Until::Position(position) if row.position > position) {
+            continue;
+        }
+        match load_snapshot(bucket, row).await {
+            Ok(state) if matches!(until, Until::Time(ms) if state.cluster_time_ms() > ms) => {}
+            Ok(state) => return Ok(Some(state)),
+            Err(Error::Damaged { name, reason }) => unreadable.push((name, reason)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// The marker of a store. One that is damaged says no more than one that is gone.

@@ -11,8 +11,8 @@ use kafscale_sim::executor::World;
 use kafscale_store::{ReadRange, Store};
 
 use crate::common::Client;
+use crate::deleted_keys::{CLEANED, write};
 use crate::places::{MINUTE, Place, Records, commit, consume, lived, offsets, story};
-use crate::recovery::{CLEANED, write};
 
 /// A place with nothing but copies.
 fn copies(world: &World) -> Place {

@@ -5,6 +5,7 @@
 mod common;
 mod copies;
 mod damage;
+mod deleted_keys;
 mod imports;
 mod places;
 mod recovery;

@@ -8,13 +8,7 @@ use kafscale_store::directory::{CrashFs, Survives};
 use parking_lot::Mutex;
 
 use super::{Scenario, Stage, deployment::Deployment};
-use crate::{
-    client::consumer::Habits,
-    rng::Rng,
-    slow_disk::SlowDisk,
-    store::{Bucket, Side},
-    weather::Weather,
-};
+use crate::{client::consumer::Habits, rng::Rng, slow_disk::SlowDisk, store::Bucket, weather::Weather};
 
 const HOURS: Duration = Duration::from_secs(6 * 3_600);
 
@@ -40,24 +34,7 @@ pub(super) const CRASHES: Scenario = Scenario {
 async fn crashes(stage: Stage) -> Result<(), String> {
     let mut rng = stage.world.rng("crashes");
     let bucket = Bucket::new(&stage.world, rng.chance(300));
-    let crash_rng = Mutex::new(Some((rng.within(1..=6), rng.fork(9))));
-    let shared = bucket.clone();
-    let deployment = Deployment::new(
-        &stage,
-        &mut rng,
-        Arc::new(move |node| {
-            let client = shared.client(node);
-            // The first processes die at some call of theirs, the last one lives.
-            if let Some((left, rng)) = &mut *crash_rng.lock()
-                && *left > 0
-            {
-                *left -= 1;
-                node.world().mark("crashed");
-                client.crash_at(rng.within(1..=60), *rng.clone().pick(&[Side::Before, Side::After]));
-            }
-            client
-        }),
-    );
+    let deployment = Deployment::with_crashes(&stage, &mut rng, &bucket, 1..=6, 1..=60);
     let story = async {
         let partitions = deployment.create_topics(&mut rng).await?;
         deployment.load(&mut rng, &partitions, 5);

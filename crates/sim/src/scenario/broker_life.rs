@@ -1,6 +1,6 @@
 //! Stories about what becomes of data: merging, segments and deletion while brokers die at every step of them.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use kafscale_broker::LifeSettings;
 use kafscale_segment::{
@@ -8,13 +8,12 @@ use kafscale_segment::{
     names::{self, File},
 };
 use kafscale_state::{Place, State, topic::path_namespace};
-use parking_lot::Mutex;
 
 use super::{Scenario, Stage, deployment::Deployment};
 use crate::{
     client::{Partition, admin, consumer::Habits},
     rng::Rng,
-    store::{Bucket, Side},
+    store::Bucket,
     weather::Weather,
 };
 
@@ -67,23 +66,7 @@ pub(super) const LIFE: Scenario = Scenario {
 async fn life(stage: Stage) -> Result<(), String> {
     let mut rng = stage.world.rng("life");
     let bucket = Bucket::new(&stage.world, rng.chance(200));
-    let crash_rng = Mutex::new((rng.within(2..=8), rng.fork(9)));
-    let shared = bucket.clone();
-    let mut deployment = Deployment::new(
-        &stage,
-        &mut rng,
-        Arc::new(move |node| {
-            let client = shared.client(node);
-            // The first processes die at some call of theirs.
-            let (left, rng) = &mut *crash_rng.lock();
-            if *left > 0 {
-                *left -= 1;
-                node.world().mark("crashed");
-                client.crash_at(rng.within(10..=300), *rng.clone().pick(&[Side::Before, Side::After]));
-            }
-            client
-        }),
-    );
+    let mut deployment = Deployment::with_crashes(&stage, &mut rng, &bucket, 2..=8, 10..=300);
     deployment.settings.life = settings(&mut rng);
     // Little is kept in memory, so that readers read what was rewritten.
     deployment.settings.cache_bytes = *rng.pick(&[4 << 10, 64 << 10, 64 << 20]);

@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use kafscale_broker::LifeSettings;
-use parking_lot::Mutex;
 
 use super::{Scenario, Stage, deployment::Deployment};
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
     executor::Node,
     ledger::Ledger,
     rng::Rng,
-    store::{Bucket, Side},
+    store::Bucket,
 };
 
 /// How long tombstones stay.
@@ -64,19 +63,7 @@ fn settings(rng: &mut Rng) -> LifeSettings {
 async fn compaction(stage: Stage) -> Result<(), String> {
     let mut rng = stage.world.rng("compaction");
     let bucket = Bucket::new(&stage.world, rng.chance(200));
-    let crash_rng = Mutex::new((rng.within(1..=6), rng.fork(9)));
-    let shared = bucket.clone();
-    let store_of = Arc::new(move |node: &Node| {
-        let client = shared.client(node);
-        let (left, rng) = &mut *crash_rng.lock();
-        if *left > 0 {
-            *left -= 1;
-            node.world().mark("crashed");
-            client.crash_at(rng.within(10..=400), *rng.clone().pick(&[Side::Before, Side::After]));
-        }
-        client as Arc<dyn kafscale_store::Store>
-    });
-    let mut deployment = Deployment::new(&stage, &mut rng, store_of);
+    let mut deployment = Deployment::with_crashes(&stage, &mut rng, &bucket, 1..=6, 10..=400);
     deployment.settings.life = settings(&mut rng);
     deployment.settings.cache_bytes = *rng.pick(&[4 << 10, 64 << 20]);
     let ledger = Ledger::new(&stage.world, DELETE_RETENTION);

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     pin::pin,
     sync::{
         Arc,
@@ -30,7 +31,7 @@ use crate::{
     },
     executor::{Call, Node},
     rng::Rng,
-    store::Bucket,
+    store::{Bucket, Side},
 };
 
 /// A start that takes longer is given up, as a supervisor would.
@@ -92,6 +93,29 @@ impl Deployment {
     pub fn on_bucket(stage: &Stage, rng: &mut Rng, bucket: &Bucket) -> Self {
         let bucket = bucket.clone();
         Self::new(stage, rng, Arc::new(move |node| bucket.client(node)))
+    }
+
+    /// Processes over one bucket of which the first, so many, die each at one of these calls; the last one lives.
+    pub fn with_crashes(
+        stage: &Stage,
+        rng: &mut Rng,
+        bucket: &Bucket,
+        many: RangeInclusive<u64>,
+        calls: RangeInclusive<u64>,
+    ) -> Self {
+        let crashes = Mutex::new((rng.within(many), rng.fork(9)));
+        let bucket = bucket.clone();
+        let store_of = move |node: &Node| {
+            let client = bucket.client(node);
+            let (left, rng) = &mut *crashes.lock();
+            if *left > 0 {
+                *left -= 1;
+                node.world().mark("crashed");
+                client.crash_at(rng.within(calls.clone()), *rng.clone().pick(&[Side::Before, Side::After]));
+            }
+            client as Arc<dyn Store>
+        };
+        Self::new(stage, rng, Arc::new(store_of))
     }
 
     /// Starts one process on `node`; nothing if it died, or gave up for a reason that passes.

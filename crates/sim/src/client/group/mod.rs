@@ -275,23 +275,9 @@ impl Seat {
                 }
                 error => return Err(Broken::Displaced(error)),
             }
-            let rows: Vec<_> = told
-                .topics
-                .iter()
-                .flat_map(|topic| {
-                    let named = (topic.name.to_owned(), topic.topic_id);
-                    topic.partitions.iter().map(move |row| (named.clone(), row)).collect::<Vec<_>>()
-                })
-                .collect();
             let mut committed = Vec::new();
             for (partition, id) in partitions.iter().zip(ids) {
-                let row = rows.iter().find(|((name, topic_id), row)| {
-                    row.partition_index == partition.index && (*name == *partition.topic || *topic_id == partition.id)
-                });
-                let Some((_, row)) = row.filter(|(_, row)| row.error_code == ErrorCode::None) else {
-                    return Err(Broken::Displaced(ErrorCode::UnknownTopicOrPartition));
-                };
-                let offset = Place::try_from(row.committed_offset).ok();
+                let offset = committed_of(&told, partition)?;
                 deeds.end(id, |what| {
                     if let What::Asked { answer, .. } = what {
                         *answer = Some(offset);
@@ -427,5 +413,22 @@ impl Seat {
         };
         self.mark("lied");
         self.commit_as(&name, &[(partition, place)]).await.map(|_| ())
+    }
+}
+
+/// What an answer says of one partition, by its topic's name or id.
+fn committed_of(
+    told: &offset_fetch::OffsetFetchResponseGroup<'_>,
+    partition: &Partition,
+) -> Result<Option<Place>, Broken> {
+    let topics = told.topics.iter();
+    let mut named = topics.filter(|topic| *topic.name == *partition.topic || topic.topic_id == partition.id);
+    let found = named.find_map(|topic| {
+        let mut rows = topic.partitions.iter();
+        rows.find(|row| row.partition_index == partition.index).map(|row| (row.error_code, row.committed_offset))
+    });
+    match found {
+        Some((ErrorCode::None, offset)) => Ok(Place::try_from(offset).ok()),
+        _ => Err(Broken::Displaced(ErrorCode::UnknownTopicOrPartition)),
     }
 }

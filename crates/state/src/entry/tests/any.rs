@@ -15,30 +15,6 @@ use crate::group::{Classic, ClassicMetadata, Consumer, ConsumerMember, Content, 
 pub fn any_entry() -> impl Strategy<Value = Entry> {
     let text = "[a-z.]{0,6}";
     let settings = btree_map(text, text, 0..3);
-    let batch = (any::<u32>(), any::<u32>()).prop_map(|(records, bytes)| BatchBounds { records, bytes });
-    let run = (option::of((0..u32::MAX, any::<i32>())), any::<u32>(), any::<u32>(), vec(batch, 0..3)).prop_map(
-        |(producer, records, bytes, batches)| Run {
-            producer: producer.map(|(producer, _)| producer),
-            base_sequence: producer.map_or(-1, |(_, sequence)| sequence),
-            records,
-            bytes,
-            batches,
-        },
-    );
-    let extent = (any::<u32>(), any::<i64>(), vec(run, 0..3)).prop_map(|(partition, max_timestamp, runs)| Extent {
-        partition,
-        max_timestamp,
-        runs,
-    });
-    let producer = (any::<i64>(), any::<i16>(), any::<bool>()).prop_map(|(id, epoch, transactional)| Producer {
-        id,
-        epoch,
-        transactional,
-    });
-    let object = option::of((any::<u8>(), any::<u64>(), any::<u64>(), any::<u128>())).prop_map(|data| match data {
-        None => ObjectRef::ThisFrame,
-        Some((store, session, number, section_hash)) => ObjectRef::Data { store, session, number, section_hash },
-    });
     let resource = prop_oneof![
         any::<u128>().prop_map(Resource::Topic),
         Just(Resource::Brokers),
@@ -67,13 +43,41 @@ pub fn any_entry() -> impl Strategy<Value = Entry> {
         (any::<u128>(), any::<u32>(), any::<u32>())
             .prop_map(|(id, before, after)| Entry::PartitionsAdded(PartitionsAdded { id, before, after })),
         (resource, vec(change, 0..3)).prop_map(|(resource, changes)| Entry::ConfigSet(ConfigSet { resource, changes })),
-        (object, vec(producer, 0..3), vec(extent, 0..4))
-            .prop_map(|(object, producers, extents)| Entry::Commit(Commit { object, producers, extents })),
+        any_commit(),
         vec((any::<u32>(), any::<i64>()), 0..4).prop_map(|starts| Entry::RecordsDeleted(RecordsDeleted { starts })),
         any::<u32>().prop_map(|count| Entry::PidBlock(PidBlock { count })),
         any_group_entry(),
         any_life_entry(),
     ]
+}
+
+fn any_commit() -> impl Strategy<Value = Entry> {
+    let batch = (any::<u32>(), any::<u32>()).prop_map(|(records, bytes)| BatchBounds { records, bytes });
+    let run = (option::of((0..u32::MAX, any::<i32>())), any::<u32>(), any::<u32>(), vec(batch, 0..3)).prop_map(
+        |(producer, records, bytes, batches)| Run {
+            producer: producer.map(|(producer, _)| producer),
+            base_sequence: producer.map_or(-1, |(_, sequence)| sequence),
+            records,
+            bytes,
+            batches,
+        },
+    );
+    let extent = (any::<u32>(), any::<i64>(), vec(run, 0..3)).prop_map(|(partition, max_timestamp, runs)| Extent {
+        partition,
+        max_timestamp,
+        runs,
+    });
+    let producer = (any::<i64>(), any::<i16>(), any::<bool>()).prop_map(|(id, epoch, transactional)| Producer {
+        id,
+        epoch,
+        transactional,
+    });
+    let object = option::of((any::<u8>(), any::<u64>(), any::<u64>(), any::<u128>())).prop_map(|data| match data {
+        None => ObjectRef::ThisFrame,
+        Some((store, session, number, section_hash)) => ObjectRef::Data { store, session, number, section_hash },
+    });
+    (object, vec(producer, 0..3), vec(extent, 0..4))
+        .prop_map(|(object, producers, extents)| Entry::Commit(Commit { object, producers, extents }))
 }
 
 fn any_life_entry() -> impl Strategy<Value = Entry> {
