@@ -20,7 +20,7 @@ use object_store::{
 use parking_lot::Mutex;
 use reqwest::header::{CONTENT_RANGE, DATE, HeaderMap, RETRY_AFTER};
 
-use super::transport::with_causes;
+use super::{transport::with_causes, words};
 use crate::{StoreDate, Throttled};
 
 /// More of an error's body is not read.
@@ -185,8 +185,8 @@ impl HttpService for Client {
         if !parts.status.is_success() {
             let start = read_start(body).await;
             let text = String::from_utf8_lossy(&start);
-            answer.code = xml_text(&text, "Code");
-            answer.message = xml_text(&text, "Message");
+            answer.code = words::shown(&text, "Code");
+            answer.message = words::shown(&text, "Message");
             body = HttpResponseBody::from(start);
         }
         Attempt::Answered(answer).note();
@@ -228,12 +228,6 @@ async fn read_start(body: HttpResponseBody) -> Bytes {
         start.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_MAX - start.len())]);
     }
     start.freeze()
-}
-
-/// The text of the first `<tag>` in an S3 error, shortened; empty if there is none.
-fn xml_text(body: &str, tag: &str) -> String {
-    let inner = body.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
-    inner.map_or_else(String::new, |(text, _)| text.chars().filter(|char| !char.is_control()).take(300).collect())
 }
 
 fn not_answered(error: &HttpError) -> Attempt {

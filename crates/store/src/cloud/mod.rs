@@ -15,6 +15,7 @@ pub(crate) mod givers;
 pub(crate) mod keys;
 mod outcome;
 pub(crate) mod transport;
+pub(crate) mod words;
 mod writing;
 
 use std::{sync::Arc, time::Duration};

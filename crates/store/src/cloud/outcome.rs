@@ -11,7 +11,10 @@ use crate::{
     profile::{Means, Provider, Special},
 };
 
-use super::attempt::{Answer, Attempt};
+use super::{
+    attempt::{Answer, Attempt},
+    words,
+};
 
 /// What is known of a request when its outcome is decided.
 #[derive(Debug)]
@@ -94,7 +97,7 @@ fn meaning(answer: &Answer, special: &[Special]) -> Means {
 fn text(answer: &Answer, raw: &str) -> String {
     let Answer { status, code, message, .. } = answer;
     match (status, code.as_str()) {
-        (200..=299, _) => format!("unreadable answer: {raw}"),
+        (200..=299, _) => format!("unreadable answer: {}", words::line(raw)),
         (300..=399, "") => format!("redirected (HTTP {status}): the endpoint or the region is wrong"),
         (_, "") => format!("HTTP {status}"),
         _ => format!("{code}: {message} (HTTP {status}){}", hint(code)),

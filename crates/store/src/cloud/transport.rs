@@ -12,6 +12,8 @@ use std::{
 
 use reqwest::{Certificate, Identity, RequestBuilder, Url, redirect::Policy};
 
+use super::words;
+
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -161,7 +163,7 @@ pub(crate) async fn answer(request: RequestBuilder) -> Result<String, String> {
     if status.is_success() {
         return Ok(text);
     }
-    let code = xml_text(&text, "Code").or_else(|| oauth_error(&text)).unwrap_or_default();
+    let code = words::text_of(&text, "Code").or_else(|| oauth_error(&text)).unwrap_or_default();
     let is_of_code = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '_';
     let code: String = code.chars().filter(is_of_code).take(100).collect();
     Err(format!("HTTP {}{}{code}", status.as_u16(), if code.is_empty() { "" } else { " " }))
@@ -172,13 +174,6 @@ fn oauth_error(text: &str) -> Option<String> {
     let json: serde_json::Value = serde_json::from_str(text).ok()?;
     let error = json.get("error")?;
     error.as_str().or_else(|| error.get("status")?.as_str()).map(str::to_owned)
-}
-
-/// The text of the first `<tag>`.
-pub(crate) fn xml_text(text: &str, tag: &str) -> Option<String> {
-    let (_, rest) = text.split_once(&format!("<{tag}>"))?;
-    let (inner, _) = rest.split_once(&format!("</{tag}>"))?;
-    Some(inner.trim().to_owned())
 }
 
 /// A form's fields.

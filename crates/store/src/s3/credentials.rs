@@ -18,7 +18,8 @@ use crate::cloud::{
     TlsSettings,
     files::{read_secret, read_stable},
     keys::{Keeper, Lease, Renewal, Source},
-    transport::{answer, url_encoded, xml_text},
+    transport::{answer, url_encoded},
+    words::text_of,
 };
 
 /// How often files are looked at.
@@ -191,7 +192,7 @@ impl Source<AwsCredential> for WebIdentity {
             let request = self.client.post(self.endpoint.clone());
             let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
             let text = answer(request).await?;
-            let part = |tag| xml_text(&text, tag).ok_or_else(|| format!("an answer without {tag}"));
+            let part = |tag| text_of(&text, tag).ok_or_else(|| format!("an answer without {tag}"));
             lease(
                 part("AccessKeyId")?,
                 part("SecretAccessKey")?,

@@ -12,7 +12,10 @@ use object_store::{
 use super::{S3SettingsError, settings::Checked};
 use crate::{
     StoreSettings,
-    cloud::transport::{answer, xml_text},
+    cloud::{
+        transport::answer,
+        words::{element, text_of},
+    },
 };
 
 /// What a bucket said; an error where it did not say.
@@ -65,7 +68,7 @@ pub async fn bucket_rules(
         authorizer.try_authorize(&mut request, None).map_err(|error| error.to_string())?;
         answer(client.get(url).headers(request.headers().clone()).timeout(settings.request_timeout)).await
     };
-    let versioning = ask("versioning").await.map(|text| xml_text(&text, "Status").as_deref() == Some("Enabled"));
+    let versioning = ask("versioning").await.map(|text| element(&text, "Status") == Some("Enabled"));
     let lifecycle = match ask("lifecycle").await {
         // A bucket without rules answers so.
         Err(reason) if reason.contains("NoSuchLifecycleConfiguration") => Ok(Vec::new()),
@@ -80,11 +83,11 @@ fn address(checked: &Checked, bucket: &str, what: &str) -> String {
 }
 
 fn rules(text: &str) -> Vec<LifecycleRule> {
-    let enabled = |rule: &&str| xml_text(rule, "Status").as_deref() == Some("Enabled");
+    let enabled = |rule: &&str| element(rule, "Status") == Some("Enabled");
     let read = |rule: &str| LifecycleRule {
-        id: xml_text(rule, "ID").unwrap_or_default(),
-        prefix: xml_text(rule, "Prefix").unwrap_or_default(),
-        expires: xml_text(rule, "Expiration").is_some_and(|what| what.contains("<Days>") || what.contains("<Date>")),
+        id: text_of(rule, "ID").unwrap_or_default(),
+        prefix: text_of(rule, "Prefix").unwrap_or_default(),
+        expires: element(rule, "Expiration").is_some_and(|what| what.contains("<Days>") || what.contains("<Date>")),
         moves: rule.contains("<Transition>"),
         removes_noncurrent: rule.contains("<NoncurrentVersionExpiration>"),
     };
@@ -98,14 +101,14 @@ mod tests {
     #[test]
     fn rules_in_force_are_read() {
         let text = "<LifecycleConfiguration>\
-            <Rule><ID>old</ID><Filter><Prefix>kafka/log</Prefix></Filter><Status>Enabled</Status>\
+            <Rule><ID>old &amp; done</ID><Filter><Prefix>kafka/log</Prefix></Filter><Status>Enabled</Status>\
             <Expiration><Days>30</Days></Expiration></Rule>\
             <Rule><ID>off</ID><Status>Disabled</Status><Expiration><Days>1</Days></Expiration></Rule>\
             <Rule><ID>tidy</ID><Status>Enabled</Status><Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker>\
             </Expiration><NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration></Rule>\
             </LifecycleConfiguration>";
         let rules = rules(text);
-        assert_eq!(rules.iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["old", "tidy"]);
+        assert_eq!(rules.iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["old & done", "tidy"]);
         assert!(rules[0].harms("kafka") && rules[0].harms("kafka/log/1") && !rules[0].harms("other"));
         assert!(!rules[1].harms("kafka") && rules[1].removes_noncurrent);
     }

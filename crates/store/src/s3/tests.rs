@@ -344,6 +344,15 @@ async fn an_object_that_may_not_be_deleted_is_an_error() {
 }
 
 #[tokio::test]
+async fn what_a_store_says_is_shown_as_it_is_meant() {
+    let body =
+        "<Error><Code>InvalidArgument</Code><Message>&quot;x&quot; isn&#x27;t&#10;a&#x1b;[31m key</Message></Error>";
+    let server = Server::answering("400 Bad Request", "", body).await;
+    let refused = CreateError::Refused("InvalidArgument: \"x\" isn't a[31m key (HTTP 400)".to_owned());
+    assert_eq!(server.store().create("x", Bytes::new().into()).await, Err(refused));
+}
+
+#[tokio::test]
 async fn a_large_body_on_a_slow_line_arrives() {
     // Both directions take three times the limit of a small request.
     let len = 2 << 20;
