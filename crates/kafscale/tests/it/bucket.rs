@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex},
 };
 
@@ -70,13 +70,36 @@ pub fn start_as(ways: Ways, silence: Arc<Silence>) -> Vec<(String, String)> {
             });
         }
     });
+    at(&endpoint)
+}
+
+/// The variables that lead a broker to this endpoint.
+pub fn at(endpoint: &str) -> Vec<(String, String)> {
     let variables = [
-        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_ENDPOINT_URL", endpoint),
         ("AWS_ACCESS_KEY_ID", "id"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("KAFSCALE_S3_PATH_STYLE", "true"),
     ];
     variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+}
+
+/// The address of a server that answers these bytes to whatever comes, and closes the connection.
+pub fn blunt(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(answer);
+                // What is still on its way would turn the end into a reset.
+                let _ = stream.shutdown(Shutdown::Write);
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
+        }
+    });
+    address
 }
 
 /// Reads one request and answers it; nothing at the end of the connection.

@@ -48,6 +48,26 @@ fn a_bucket_that_ignores_conditions_ends_with_3_and_another_place_for_the_log_is
 }
 
 #[test]
+fn an_endpoint_of_the_other_scheme_is_named_as_that_by_serve_and_by_the_probe() {
+    let alert = b"\x15\x03\x03\x00\x02\x02\x46";
+    let plain = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    for (scheme, answer, words) in [
+        ("https", &plain[..], "the endpoint speaks plain http: its address must begin with http:"),
+        ("http", &alert[..], "the endpoint speaks TLS: its address must begin with https:"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let variables = bucket::at(&format!("{scheme}://{}", bucket::blunt(answer)));
+        let arguments = ["--store", "s3://bucket/prefix"];
+        Serve::start_with(directory.path(), &arguments, &variables).says(words);
+        let mut probe = kafscale(&["storage", "probe"], &[]);
+        let probed = probe.args(arguments).envs(variables).output().unwrap();
+        let said = String::from_utf8(probed.stdout).unwrap();
+        assert!(said.contains(words), "{said}");
+        assert_eq!(probed.status.code(), Some(3));
+    }
+}
+
+#[test]
 fn a_probe_of_a_bucket_that_holds_a_cluster_leaves_its_result_there() {
     let directory = tempfile::tempdir().unwrap();
     let variables = bucket::start(None);

@@ -20,7 +20,7 @@ use object_store::{
 use parking_lot::Mutex;
 use reqwest::header::{CONTENT_RANGE, DATE, HeaderMap, RETRY_AFTER};
 
-use super::{transport::with_causes, words};
+use super::{scheme, transport::with_causes, words};
 use crate::{StoreDate, Throttled};
 
 /// More of an error's body is not read.
@@ -47,7 +47,7 @@ pub(crate) enum Attempt {
     Answered(Answer),
 }
 
-/// An HTTP answer without its body; code and message are those of an S3 error.
+/// An HTTP answer without its body; code and message are those of an S3 error. Without a code the message is ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub status: u16,
@@ -171,10 +171,11 @@ impl HttpConnector for Connector {
 #[async_trait]
 impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let scheme = request.uri().scheme_str().map(str::to_owned);
         let response = match self.inner.call(request).await {
             Ok(response) => response,
             Err(error) => {
-                not_answered(&error).note();
+                not_answered(&error, scheme.as_deref()).note();
                 return Err(error);
             }
         };
@@ -187,6 +188,9 @@ impl HttpService for Client {
             let text = String::from_utf8_lossy(&start);
             answer.code = words::shown(&text, "Code");
             answer.message = words::shown(&text, "Message");
+            if answer.code.is_empty() {
+                scheme::of_answer(answer.status, &text).clone_into(&mut answer.message);
+            }
             body = HttpResponseBody::from(start);
         }
         Attempt::Answered(answer).note();
@@ -230,10 +234,11 @@ async fn read_start(body: HttpResponseBody) -> Bytes {
     start.freeze()
 }
 
-fn not_answered(error: &HttpError) -> Attempt {
+fn not_answered(error: &HttpError, scheme: Option<&str>) -> Attempt {
     let mut never_connected = error.kind() == HttpErrorKind::Connect;
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
-    let text = cause.map_or_else(|| error.to_string(), with_causes);
+    let mut text = cause.map_or_else(|| error.to_string(), with_causes);
+    text.push_str(scheme::of_failure(scheme, &text));
     while let Some(current) = cause {
         never_connected |= current.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
         cause = current.source();

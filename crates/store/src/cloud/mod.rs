@@ -14,6 +14,7 @@ pub(crate) mod files;
 pub(crate) mod givers;
 pub(crate) mod keys;
 mod outcome;
+mod scheme;
 pub(crate) mod transport;
 pub(crate) mod words;
 mod writing;

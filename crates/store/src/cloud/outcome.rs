@@ -99,7 +99,8 @@ fn text(answer: &Answer, raw: &str) -> String {
     match (status, code.as_str()) {
         (200..=299, _) => format!("unreadable answer: {}", words::line(raw)),
         (300..=399, "") => format!("redirected (HTTP {status}): the endpoint or the region is wrong"),
-        (_, "") => format!("HTTP {status}"),
+        (_, "") if message.is_empty() => format!("HTTP {status}"),
+        (_, "") => format!("HTTP {status}: {message}"),
         _ => format!("{code}: {message} (HTTP {status}){}", hint(code)),
     }
 }

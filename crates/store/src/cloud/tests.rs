@@ -5,6 +5,10 @@ use std::{path::Path, process::Command, sync::Arc};
 
 use bytes::Bytes;
 use kafscale_runtime::TokioRuntime;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::double::{Asked, Authority, Double, reply, taken};
 use crate::{
@@ -54,6 +58,55 @@ async fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
     let plain = settings(&format!("http://{}", server.address));
     assert!(create(&plain).await.is_err(), "http is not tried where https is spoken");
     assert_eq!(server.asked().len(), 1);
+}
+
+/// A server that answers whatever comes with these bytes.
+async fn blunt(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let _ = connection.read(&mut [0; 4096]).await;
+            let _ = connection.write_all(answer.as_bytes()).await;
+            // What is still on its way would turn the end into a reset.
+            let _ = connection.shutdown().await;
+            let _ = connection.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_endpoint_of_the_other_scheme_is_told_as_that() {
+    let bad = blunt("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+    let reason = unavailable(create(&settings(&format!("https://{bad}"))).await);
+    assert!(reason.ends_with(": the endpoint speaks plain http: its address must begin with http:"), "{reason}");
+    let silent = blunt("").await;
+    let reason = unavailable(create(&settings(&format!("https://{silent}"))).await);
+    assert!(reason.contains("it may speak plain http"), "{reason}");
+    let told = |error: CreateError| {
+        assert!(
+            error.to_string().ends_with(": the endpoint speaks TLS: its address must begin with https:"),
+            "{error}"
+        );
+    };
+    let server = Double::start(Some(Authority::new().server(false)), |_| taken()).await;
+    told(create(&settings(&format!("http://{}", server.address))).await.unwrap_err());
+    // A server that notices, as those of Go do.
+    let polite = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    told(create(&settings(&format!("http://{}", blunt(polite).await))).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn other_failures_are_not_taken_for_another_scheme() {
+    let ours = Authority::new();
+    let trusted = Double::start(Some(ours.server(false)), |_| taken()).await;
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let silent = blunt("").await;
+    for url in [trusted.url(), format!("http://{gone}"), format!("https://{gone}"), format!("http://{silent}")] {
+        let said = create(&settings(&url)).await.unwrap_err().to_string();
+        assert!(!said.contains("speak"), "{url}: {said}");
+    }
 }
 
 #[tokio::test]

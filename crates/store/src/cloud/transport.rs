@@ -12,7 +12,7 @@ use std::{
 
 use reqwest::{Certificate, Identity, RequestBuilder, Url, redirect::Policy};
 
-use super::words;
+use super::{scheme, words};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -146,11 +146,16 @@ pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// The text of a successful answer; anything else is an error that names the giver's own code, and no secret.
 pub(crate) async fn answer(request: RequestBuilder) -> Result<String, String> {
+    let failed = |error: reqwest::Error| {
+        let text = with_causes(&error);
+        let hint = scheme::of_failure(error.url().map(Url::scheme), &text);
+        text + hint
+    };
     let (client, request) = request.build_split();
     let request = request.map_err(|error| with_causes(&error))?;
     #[cfg(test)]
     assert_eq!(request.url().host_str(), Some("127.0.0.1"), "no test asks a machine's metadata service");
-    let mut response = client.execute(request).await.map_err(|error| with_causes(&error))?;
+    let mut response = client.execute(request).await.map_err(failed)?;
     let status = response.status();
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| with_causes(&error))? {
