@@ -121,10 +121,10 @@ pub enum ClusterError {
 
 fn unfit(why: &Unfit) -> String {
     match why {
-        Unfit::Broken { .. } => {
+        Unfit::Broken { check, .. } if check.is_of_the_log() => {
             format!("{why}: no log may live there, name another store for it with --log, such as --log file:DIR")
         }
-        Unfit::Denied { .. } | Unfit::Unanswered { .. } => why.to_string(),
+        Unfit::Broken { .. } | Unfit::Denied { .. } | Unfit::Unanswered { .. } => why.to_string(),
     }
 }
 

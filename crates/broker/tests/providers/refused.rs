@@ -70,6 +70,16 @@ fn any_conditions_that_are_ignored_later_on_are_refused_by_the_next_start() {
     }
 }
 
+#[test]
+fn any_bucket_that_takes_no_write_at_all_is_not_told_to_keep_its_log_elsewhere() {
+    let disabled = on(Method::PUT, "disabled").respond(400, "KMS.DisabledException", "The key is disabled.");
+    story(vec![disabled], |bucket| async move {
+        let said = bucket.process().start_fails().await;
+        assert!(said.contains("an object can be written") && said.contains("KMS.DisabledException"), "{said}");
+        assert!(!said.contains("--log"), "{said}");
+    });
+}
+
 /// Requests about objects of a probe, and creates of the marker.
 fn creates(bucket: &Bucket) -> (usize, usize) {
     let seen = bucket.quirks.seen();

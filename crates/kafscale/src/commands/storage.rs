@@ -122,6 +122,7 @@ async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
         output::Format::Table => {
             output::bytes(told.text().as_bytes())?;
             if let (false, Location::S3 { bucket, prefix }) = (told.missing_permissions.is_empty(), &place) {
+                output::bytes(b"- a policy that allows all that is needed:\n")?;
                 output::json(&advice::policy(bucket, prefix))?;
             }
         }

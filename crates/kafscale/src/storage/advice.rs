@@ -1,38 +1,62 @@
 //! What a person can do about what a probe found.
 
 use kafscale_store::{
-    probe::{Check, Finding, Permission, Verdict},
+    probe::{Check, Finding, Permission, Report, Verdict},
     s3::BucketRules,
 };
 use serde_json::json;
 
-/// A sentence for a finding that needs one.
-pub fn advice(finding: &Finding) -> Option<String> {
-    let text = match (&finding.verdict, finding.check) {
-        (Verdict::Passed | Verdict::Skipped(_), _) => return None,
-        (verdict, _) if verdict.doubts_keys() => "the store does not know these keys, or the secret key is another one",
-        (Verdict::Denied(permission, _), _) => {
-            return Some(format!("allow {} to these keys; the policy is below", permission.action()));
+/// A sentence for a finding that needs one; what to do about it may depend on the rest of the report.
+pub fn advice(finding: &Finding, report: &Report) -> Option<String> {
+    let text = match &finding.verdict {
+        Verdict::Passed | Verdict::Skipped(_) => return None,
+        verdict if verdict.doubts_keys() => "the store does not know these keys, or the secret key is another one",
+        Verdict::Denied(permission, _) => return Some(format!("allow {} to these keys", permission.action())),
+        Verdict::Unanswered(reason) if reason.contains("its address must begin with") => {
+            "mend the endpoint: its address begins with the wrong one of http: and https:"
         }
-        (Verdict::Unanswered(_), _) => "ask again; if it stays so, look at the endpoint, the network and proxies",
-        (Verdict::Failed(reason), _) if reason.contains("NoSuchBucket") || reason.contains("ContainerNotFound") => {
-            "make the bucket, or mend its name, the endpoint or the region"
-        }
-        (Verdict::Failed(reason), _) if reason.contains("RequestTimeTooSkewed") => {
-            "set this machine's clock right: what is signed 15 minutes off is refused"
-        }
-        (Verdict::Failed(_), Check::Create | Check::CreateOnce | Check::CreateRace) => {
-            "records may lie here, the log may not: keep it in a directory or in another bucket with --log"
-        }
-        (Verdict::Failed(_), Check::Delete) => {
-            "without deletion the bucket only grows: look for versions, object lock and retention rules"
-        }
-        (Verdict::Failed(_), Check::ListAfterWrite | Check::Overwrite) => {
-            "a cache or a replica stands between: use an endpoint that answers with what was just written"
-        }
-        (Verdict::Failed(_), _) => "this endpoint does not speak the protocol as a broker needs it",
+        Verdict::Unanswered(_) => "ask again; if it stays so, look at the endpoint, the network and proxies",
+        Verdict::Failed(reason) => of_refusal(reason).unwrap_or_else(|| of_failure(finding.check, report)),
     };
     Some(text.to_owned())
+}
+
+/// Where the store's words say what is wrong, whatever was asked.
+fn of_refusal(reason: &str) -> Option<&'static str> {
+    let is = |marks: &[&str]| marks.iter().any(|mark| reason.contains(mark));
+    if is(&["NoSuchBucket", "ContainerNotFound"]) || reason == "HTTP 404" {
+        Some("make the bucket, or mend its name, the endpoint or the region")
+    } else if is(&["redirected (", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint"]) {
+        Some("the bucket is in another region: mend the region or the endpoint")
+    } else if is(&["RequestTimeTooSkewed"]) {
+        Some("set this machine's clock right: what is signed 15 minutes off is refused")
+    } else if is(&["its address must begin with"]) {
+        Some("mend the endpoint: its address begins with the wrong one of http: and https:")
+    } else {
+        None
+    }
+}
+
+/// Where what was asked is all that is known.
+fn of_failure(check: Check, report: &Report) -> &'static str {
+    let writes = report.verdict(Check::Put).passed();
+    match check {
+        Check::Create | Check::CreateOnce | Check::CreateRace if report.fit_for_data().is_ok() => {
+            "records may lie here, the log may not: keep it in a directory or in another bucket with --log"
+        }
+        Check::Create | Check::CreateOnce | Check::CreateRace if writes => {
+            "the log may not lie here: keep it in a directory or in another bucket with --log; records may only once the rest \
+             is mended"
+        }
+        Check::Create | Check::CreateOnce | Check::CreateRace | Check::Put => {
+            "nothing can be written here, neither records nor the log: mend what the store names, and ask again"
+        }
+        Check::Delete => "without deletion the bucket only grows: look for versions, object lock and retention rules",
+        Check::ListAfterWrite | Check::Overwrite => {
+            "a cache or a replica stands between: use an endpoint that answers with what was just written"
+        }
+        Check::List | Check::Get | Check::Ranges => "this endpoint does not speak the protocol as a broker needs it",
+    }
 }
 
 /// What should be known of a bucket that does things by itself.
@@ -93,22 +117,68 @@ mod tests {
 
     use super::*;
 
+    /// A report in which these do not hold.
+    fn report(wrong: &[(Check, Verdict)]) -> Report {
+        let verdict = |check| wrong.iter().find(|(of, _)| *of == check).map_or(Verdict::Passed, |(_, it)| it.clone());
+        let findings = Check::ALL.map(|check| Finding { check, verdict: verdict(check) });
+        Report { findings: findings.into(), latency: None, clock_skew: None }
+    }
+
+    /// What is advised about one check of a report in which these do not hold.
+    fn of(check: Check, wrong: &[(Check, Verdict)]) -> String {
+        let report = report(wrong);
+        let finding = report.findings.iter().find(|finding| finding.check == check).unwrap();
+        advice(finding, &report).unwrap_or_default()
+    }
+
+    fn failed(reason: &str) -> Verdict {
+        Verdict::Failed(reason.into())
+    }
+
     #[test]
     fn each_sort_of_finding_has_its_advice() {
-        let of = |check, verdict| advice(&Finding { check, verdict });
-        assert_eq!(of(Check::Put, Verdict::Passed), None);
-        let denied = of(Check::Get, Verdict::Denied(Permission::Get, "HTTP 403".into())).unwrap();
-        assert!(denied.contains("s3:GetObject"), "{denied}");
-        let ignored = of(Check::CreateRace, Verdict::Failed("two won".into())).unwrap();
-        assert!(ignored.contains("--log"), "{ignored}");
-        for code in ["NoSuchBucket", "ContainerNotFound"] {
-            let absent = of(Check::Create, Verdict::Failed(format!("{code}: x (HTTP 404)"))).unwrap();
-            assert!(absent.contains("make the bucket"), "{absent}");
+        assert_eq!(of(Check::Put, &[]), "");
+        let denied = Verdict::Denied(Permission::Get, "HTTP 403".into());
+        assert_eq!(of(Check::Get, &[(Check::Get, denied)]), "allow s3:GetObject to these keys");
+        let unknown = Verdict::Denied(Permission::Put, "AuthenticationFailed: x".into());
+        assert!(of(Check::Put, &[(Check::Put, unknown)]).contains("does not know these keys"));
+        let scheme = "TLS: x: the endpoint speaks plain http: its address must begin with http:";
+        for verdict in [Verdict::Unanswered(scheme.into()), failed(scheme)] {
+            assert!(of(Check::Put, &[(Check::Put, verdict)]).contains("wrong one of http: and https:"));
         }
-        let late = of(Check::Create, Verdict::Failed("RequestTimeTooSkewed: x (HTTP 403)".into())).unwrap();
-        assert!(late.contains("clock"), "{late}");
-        let unknown = of(Check::Put, Verdict::Denied(Permission::Put, "AuthenticationFailed: x".into())).unwrap();
-        assert!(unknown.contains("does not know these keys"), "{unknown}");
+        assert!(of(Check::List, &[(Check::List, Verdict::Unanswered("no answer".into()))]).contains("ask again"));
+        assert!(of(Check::Delete, &[(Check::Delete, failed("it is there"))]).contains("only grows"));
+    }
+
+    #[test]
+    fn a_bucket_that_cannot_be_used_at_all_is_not_recommended_for_records() {
+        for (reason, expected) in [
+            ("NoSuchBucket: x (HTTP 404)", "make the bucket"),
+            ("ContainerNotFound: x (HTTP 404)", "make the bucket"),
+            ("HTTP 404", "make the bucket"),
+            ("redirected (HTTP 301): the endpoint or the region is wrong", "another region"),
+            ("AuthorizationHeaderMalformed: the region is wrong (HTTP 400)", "another region"),
+            ("RequestTimeTooSkewed: x (HTTP 403)", "clock"),
+            ("KMS.DisabledException: the key is disabled (HTTP 400)", "nothing can be written here"),
+        ] {
+            let wrong = [Check::Put, Check::Create, Check::CreateRace].map(|check| (check, failed(reason)));
+            for check in [Check::Put, Check::Create, Check::CreateRace] {
+                let said = of(check, &wrong);
+                assert!(said.contains(expected) && !said.contains("--log"), "{check:?} {reason}: {said}");
+            }
+        }
+        let denied = |check| (check, Verdict::Denied(Permission::Put, "HTTP 403".into()));
+        let wrong = [Check::Put, Check::Create, Check::CreateRace].map(denied);
+        assert_eq!(of(Check::Create, &wrong), "allow s3:PutObject to these keys");
+    }
+
+    #[test]
+    fn the_log_goes_elsewhere_where_only_the_condition_is_not_kept() {
+        let race = (Check::CreateRace, failed("two won"));
+        let said = of(Check::CreateRace, std::slice::from_ref(&race));
+        assert!(said.starts_with("records may lie here") && said.contains("--log"), "{said}");
+        let said = of(Check::CreateRace, &[race, (Check::ListAfterWrite, failed("it is not listed"))]);
+        assert!(said.starts_with("the log may not lie here") && said.contains("once the rest"), "{said}");
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Told {
             fit_for_data: data.is_ok(),
             fit_for_log: log.is_ok(),
             unfit: data.and(log).err().map(|unfit| unfit.to_string()).unwrap_or_default(),
-            checks: report.findings.iter().map(line).collect(),
+            checks: report.findings.iter().map(|finding| line(finding, report)).collect(),
             missing_permissions: report.missing_permissions().into_iter().map(|missing| missing.action()).collect(),
             clock_ahead_ms: report.clock_skew.map(|skew| skew.ahead_ms),
             requests,
@@ -191,7 +191,7 @@ impl Told {
     }
 }
 
-fn line(finding: &Finding) -> Line {
+fn line(finding: &Finding, report: &Report) -> Line {
     let result = match finding.verdict {
         Verdict::Passed => "ok",
         Verdict::Failed(_) => "FAILED",
@@ -204,7 +204,7 @@ fn line(finding: &Finding) -> Line {
         reason if reason.is_empty() => meaning.to_owned(),
         reason => format!("{meaning}: {reason}"),
     };
-    Line { check: finding.check.as_str(), result, detail, advice: advice(finding) }
+    Line { check: finding.check.as_str(), result, detail, advice: advice(finding, report) }
 }
 
 fn clock_note(skew: ClockSkew) -> Option<String> {

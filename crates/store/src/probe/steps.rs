@@ -75,6 +75,11 @@ impl Steps<'_> {
         (found(OTHERS.into_iter().zip(steps)), latency)
     }
 
+    /// Whether anything can be written, with no condition.
+    pub(super) async fn any_put(&self) -> Step {
+        self.put(&self.name("plain"), Bytes::from_static(b"anything")).await
+    }
+
     /// Deletes what the creates wrote; what is left behind does no harm.
     pub(super) async fn clean(&self) {
         let _ = self.delete(&self.written(), false).await;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kafscale_runtime::Handle;
 
-use super::{Plan, Report, Unfit, folder, skew, steps::Steps};
+use super::{Check, Finding, Plan, Report, Unfit, Verdict, folder, skew, steps::Steps};
 use crate::Store;
 
 /// A probe by a broker that starts.
@@ -39,7 +39,12 @@ impl Trial {
 
     /// Whether a name is created only if it is absent, also when writers race for it.
     pub async fn creates(&self) -> Result<(), Unfit> {
-        let findings = self.steps().creates().await;
+        let mut findings = self.steps().creates().await;
+        let refuses_creates = matches!(findings[0].verdict, Verdict::Failed(_));
+        if refuses_creates && let Err(verdict) = self.steps().any_put().await {
+            // Then it is not the condition, and another place for the log alone would be no help.
+            findings.insert(0, Finding { check: Check::Put, verdict });
+        }
         let fit = Report { findings, latency: None, clock_skew: None }.fit_for_log();
         if fit.is_err() {
             self.steps().clean().await;
