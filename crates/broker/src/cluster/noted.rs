@@ -47,6 +47,15 @@ pub async fn read(store: &dyn Store, runtime: &dyn Runtime) -> Result<Option<Byt
     }
 }
 
+/// The same in one attempt, for whoever asks whether the store answers at all.
+pub async fn read_once(store: &dyn Store) -> Result<Option<Bytes>, ReadError> {
+    match store.get(MARKER, ReadRange::At { start: 0, len: MARKER_BYTES_MAX }).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ReadError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Adds to the marker that had these bytes before the store was asked.
 pub async fn note(store: &dyn Store, runtime: &dyn Runtime, before: &Bytes, probed: Probed) -> Noted {
     let with = match Cluster::with_probed(before, probed) {

@@ -109,11 +109,14 @@ async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
     let (store, profile, runtime) = opened(settings, &count)?;
     let place = places::location(settings);
     let spinner = spinner(&format!("asking {place}"));
-    let before = if store.facts().exclusive { None } else { noted::read(&*store, &*runtime).await.ok().flatten() };
+    let before = if store.facts().exclusive { Ok(None) } else { noted::read_once(&*store).await };
     let report = probe(&*store, &runtime, Plan::FULL).await;
     let mut notes = rules_of(&place, settings, &runtime).await;
-    if let Some(before) = before {
-        notes.push(note(&*store, &runtime, &before, &report).await);
+    match before {
+        Ok(Some(before)) => notes.push(note(&*store, &runtime, &before, &report).await),
+        Ok(None) => {}
+        Err(error) if !report.is_answered() => drop(error),
+        Err(error) => notes.push(format!("whether a cluster lives here is not known, so none has the result: {error}")),
     }
     spinner.finish_and_clear();
     let told = Told::of(place.to_string(), profile, &report, count.0.load(Ordering::Relaxed), notes);
