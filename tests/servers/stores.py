@@ -80,7 +80,7 @@ class OnBucket:
 
 
 def known(broker, patience_s=60):
-    """Waits until a broker on a new bucket has asked it everything, which is once in the bucket's life and some 125 requests."""
+    """Waits until a broker on a new bucket has asked it everything, which is once in the bucket's life."""
     deadline = time.monotonic() + patience_s
     while "cluster.json has the result" not in broker.log.read_text():
         if time.monotonic() > deadline:

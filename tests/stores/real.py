@@ -58,12 +58,13 @@ def put_bucket(endpoint, key=KEY, secret=SECRET, region="us-east-1"):
 
 class Store(Server):
     """One process that speaks S3. `suite`: which test runs the suite of stores on it; `conforms`: whether that passes;
-    `tells_refusal`: what a broker says that refuses it for its log."""
+    `tells_refusal`: what a broker says that refuses it for its log; `only_races_tell`: one create after the other looks right."""
 
     version = stands_for = ""
     suite = "s3"
     conforms = True
     tells_refusal = None
+    only_races_tell = False
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -132,6 +133,7 @@ class S3sFs(Store):
     name, version, stands_for = "s3s-fs", "0.14.1", "a store whose conditions are not atomic"
     conforms = False
     tells_refusal = "no log may live there"
+    only_races_tell = True
 
     def command(self):
         (self.folder / "data").mkdir(exist_ok=True)

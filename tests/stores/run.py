@@ -5,7 +5,7 @@
 
 On each: the conformance suite (which stores that no log may live on must fail), then produce, kill -9, restart, consume with
 the checks of tests/kill; where a broker must refuse the store for its log, it is refused, and then killed with the log in a
-directory. One line per server, `ok` or `FAIL`;
+directory. Where only a race shows why, every one of twenty usual probes must see it. One line per server, `ok` or `FAIL`;
 `--results` keeps them.
 """
 
@@ -22,6 +22,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import real
 from servers import Kafscale, setup
+
+PROBES = 20
 
 
 def conformance(server):
@@ -44,6 +46,18 @@ def refusal(server, folder):
         return str(error)
     broker.stop()
     return ""
+
+
+def races_lost(server):
+    """Of twenty usual probes, how many saw several winners of a race."""
+    reached = {name: value for name, value in server.variables().items() if not name.startswith("KAFSCALE_TEST_")}
+    probe = [setup("kafscale"), "storage", "probe", "--store", server.url(), "-o", "json"]
+    seen = 0
+    for _ in range(PROBES):
+        done = subprocess.run(probe, env={**real.os.environ, **reached}, capture_output=True, text=True)
+        results = {line["check"]: line["result"] for line in json.loads(done.stdout)["checks"]}
+        seen += results["create-race"] == "FAILED" and results["create-once"] == "ok" and done.returncode == 3
+    return seen
 
 
 def kill(kind, kills):
@@ -70,6 +84,11 @@ def run(kind, kills):
                 row["log"] = "refused" if kind.tells_refusal in told else "not refused"
                 if row["log"] != "refused":
                     problems.append(f"a broker is not refused: {told[-1000:]}")
+            if kind.only_races_tell:
+                seen = races_lost(server)
+                print(f"{kind.name}: {seen} of {PROBES} probes saw several winners of a race")
+                if seen < PROBES:
+                    problems.append("a probe takes it for a store that keeps its conditions")
     kept, said = kill(kind, kills)
     row["broker"] = f"{kills} kills, nothing lost" if kept else "something was lost"
     if not kept:

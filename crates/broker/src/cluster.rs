@@ -16,7 +16,7 @@ use kafscale_log::data;
 use kafscale_runtime::{Handle, Runtime};
 use kafscale_store::{
     Body, CreateError, ReadError, Store,
-    probe::{Trial, Unfit},
+    probe::{Plan, Trial, Unfit},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -316,7 +316,9 @@ impl Cluster {
                 *trial = Some(trial::passed(store, runtime).await?);
             }
             let cluster = Self { id: runtime.random_u128(), generation: 1 };
-            let probed = trial.as_ref().map(|_| AnyProbed::Known(Probed::creates(&**runtime, store.facts())));
+            let probed = trial
+                .as_ref()
+                .map(|_| AnyProbed::Known(Probed::creates(&Plan::start(store.facts()), &**runtime, store.facts())));
             let bytes = cluster.encode_probed(part, probed.clone());
             match patient::create(&**runtime, MARKER, || store.create(MARKER, Body::from(bytes.clone()))).await {
                 Ok(()) => return Ok(Found { cluster, holds: part, is_new: true, probed, bytes }),

@@ -39,7 +39,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// Asks what decides; whoever gets a trial here lets it ask the rest once the broker serves.
 pub async fn passed(store: &Arc<dyn Store>, runtime: &Handle) -> Result<Trial, Unfit> {
-    let trial = Trial::new(Arc::clone(store), Arc::clone(runtime), Plan::START);
+    let trial = Trial::new(Arc::clone(store), Arc::clone(runtime), Plan::start(store.facts()));
     trial.creates().await?;
     tracing::info!("the store was asked whether it creates only what is absent, also in a race: it does");
     Ok(trial)
@@ -82,7 +82,8 @@ impl Look {
     /// reads, or as objects that stay. A barrier proves that this broker is still the one of its log.
     pub async fn run(self, runtime: Handle, log: Arc<Lone>, replica: Arc<Replica>) {
         let Self { store, creates, marker } = self;
-        let plan = if marker.is_some() { Plan::NOTED } else { Plan::START };
+        let facts = store.facts();
+        let mut plan = if marker.is_some() { Plan::noted(facts) } else { Plan::start(facts) };
         let report = match creates {
             Creates::Passed(trial) => {
                 let passed = [Check::Create, Check::CreateOnce, Check::CreateRace];
@@ -94,14 +95,14 @@ impl Look {
             }
             Creates::Ask => probe(&*store, &runtime, plan).await,
             Creates::NotNeeded => {
-                let plan = Plan { races: 0, ..plan };
+                plan = Plan { bouts: &[], ..plan };
                 Trial::new(Arc::clone(&store), Arc::clone(&runtime), plan).rest().await
             }
         };
         tell(&report);
         // What had no answer is asked for again by the next start.
         if let Some(marker) = marker.filter(|_| report.is_answered()) {
-            let probed = Probed::of(&report, &*runtime, store.facts());
+            let probed = Probed::of(&report, &plan, &*runtime, facts);
             let barrier = || async { replica.barrier(&*log).await.map_err(|error| error.to_string()) };
             note(&*store, &runtime, &marker, probed, barrier).await;
         }

@@ -1,7 +1,7 @@
 //! Stores that keep their contract, and each way of not keeping it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -37,7 +37,7 @@ enum Way {
     ListsLate,
     ReadsWhole,
     OverwritesLate,
-    /// The first answers of each kind are lost or 503.
+    /// The first answer about each name is lost or 503, for each kind of request.
     StartsUnwell,
     NeverAnswers,
 }
@@ -45,20 +45,32 @@ enum Way {
 struct Odd {
     inner: MemoryStore,
     way: Way,
+    /// Whether somebody says that it creates only what is absent.
+    is_vouched_for: bool,
     runtime: Handle,
     calls: AtomicU32,
+    asked: Mutex<BTreeSet<String>>,
     first: Mutex<BTreeMap<String, Bytes>>,
 }
 
 impl Odd {
-    fn new(way: Way, runtime: Handle) -> Self {
-        Self { inner: MemoryStore::new(), way, runtime, calls: AtomicU32::new(0), first: Mutex::default() }
+    fn new(way: Way, is_vouched_for: bool, runtime: Handle) -> Self {
+        Self {
+            inner: MemoryStore::new(),
+            way,
+            is_vouched_for,
+            runtime,
+            calls: AtomicU32::new(0),
+            asked: Mutex::default(),
+            first: Mutex::default(),
+        }
     }
 
     /// Whether this call has no answer.
-    fn unwell(&self) -> bool {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        self.way == Way::NeverAnswers || (self.way == Way::StartsUnwell && call.is_multiple_of(2))
+    fn unwell(&self, kind: &str, name: &str) -> bool {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let is_first = self.asked.lock().insert(format!("{kind} {name}"));
+        self.way == Way::NeverAnswers || (self.way == Way::StartsUnwell && is_first)
     }
 }
 
@@ -69,7 +81,7 @@ impl Store for Odd {
         Box::pin(async move {
             let replace = |error: ReplaceError| CreateError::Refused(error.to_string());
             match self.way {
-                _ if self.unwell() => {
+                _ if self.unwell("create", name) => {
                     // Done, and the answer is lost.
                     let _ = self.inner.create(name, body).await;
                     Err(CreateError::Unknown("no answer".into()))
@@ -93,7 +105,7 @@ impl Store for Odd {
 
     fn replace<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), ReplaceError>> {
         Box::pin(async move {
-            if self.unwell() {
+            if self.unwell("replace", name) {
                 return Err(ReplaceError::Unavailable("SlowDown: later (HTTP 503)".into()));
             }
             if self.way == Way::DeniesPut {
@@ -109,7 +121,7 @@ impl Store for Odd {
 
     fn get<'a>(&'a self, name: &'a str, range: ReadRange) -> BoxFuture<'a, Result<Bytes, ReadError>> {
         Box::pin(async move {
-            if self.unwell() {
+            if self.unwell("get", name) {
                 return Err(ReadError::Unavailable("no answer".into()));
             }
             match self.way {
@@ -130,7 +142,7 @@ impl Store for Odd {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Listed>, ReadError>> {
         Box::pin(async move {
-            if self.unwell() {
+            if self.unwell("list", after) {
                 return Err(ReadError::Unavailable("no answer".into()));
             }
             match self.way {
@@ -143,7 +155,7 @@ impl Store for Odd {
 
     fn delete<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<(), DeleteError>> {
         Box::pin(async move {
-            if self.unwell() {
+            if self.unwell("delete", "") {
                 return Err(DeleteError::Unavailable("no answer".into()));
             }
             match self.way {
@@ -159,16 +171,21 @@ impl Store for Odd {
     }
 
     fn facts(&self) -> Facts {
-        self.inner.facts()
+        Facts { create_is_known: self.is_vouched_for, ..self.inner.facts() }
     }
 }
 
+/// What nobody vouches for, asked what a person asks by default.
 fn of(way: Way) -> (Report, Arc<Odd>) {
+    asked(way, false, Plan::usual)
+}
+
+fn asked(way: Way, is_vouched_for: bool, plan: impl FnOnce(Facts) -> Plan) -> (Report, Arc<Odd>) {
     let world = World::new(1);
     let runtime = world.node("prober").runtime();
-    let store = Arc::new(Odd::new(way, runtime.clone()));
+    let store = Arc::new(Odd::new(way, is_vouched_for, runtime.clone()));
     let probed = store.clone();
-    let plan = Plan { samples: 3, large: 1_000, ..Plan::FULL };
+    let plan = plan(store.facts());
     let report = world.run(Duration::from_secs(600), async move { probe(&*probed, &runtime, plan).await });
     (report.expect("a probe ends"), store)
 }
@@ -184,7 +201,8 @@ fn a_store_that_keeps_its_contract_is_fit_and_left_empty() {
     assert_eq!(broken(&report), []);
     assert_eq!((report.fit_for_log(), report.fit_for_data()), (Ok(()), Ok(())));
     let latency = report.latency.expect("it was measured");
-    assert_eq!((latency.put.count, latency.get.count, latency.failed), (3, 3, 0));
+    assert!(latency.put.count > 5 && latency.get.count > 5, "{latency:?}");
+    assert_eq!((latency.put.p99_of_enough(), latency.failed), (None, 0));
     assert!(latency.large.is_some());
     let left = store.inner.list("", "", 10).now_or_never().expect("memory answers at once");
     assert_eq!(left, Ok(vec![]), "nothing is left behind");
@@ -209,6 +227,37 @@ fn what_is_not_kept_is_found() {
         assert_eq!(report.fit_for_data().is_ok(), only_the_condition, "{way:?}");
         assert_eq!(report.missing_permissions(), []);
     }
+}
+
+#[test]
+fn a_usual_probe_asks_30_requests_and_40_where_nobody_vouches_for_creates() {
+    for (is_vouched_for, most) in [(true, 30), (false, 40)] {
+        let (report, store) = asked(Way::Keeps, is_vouched_for, Plan::usual);
+        assert_eq!(broken(&report), []);
+        let calls = store.calls.load(Ordering::Relaxed);
+        assert!((most - 5..=most).contains(&calls), "{calls} of {most}");
+    }
+}
+
+#[test]
+fn a_thorough_probe_knows_a_p99() {
+    let (report, _) = asked(Way::Keeps, true, |_| Plan::THOROUGH);
+    let latency = report.latency.expect("it was measured");
+    assert!(latency.put.p99_of_enough().is_some() && latency.get.p99_of_enough().is_some(), "{latency:?}");
+}
+
+#[test]
+fn several_winners_of_a_race_are_found_with_any_plan_and_end_the_races() {
+    let calls = |way, plan: fn(Facts) -> Plan| {
+        let (report, store) = asked(way, true, plan);
+        assert_eq!(report.verdict(Check::CreateRace).passed(), way == Way::Keeps, "{:?}", report.findings);
+        store.calls.load(Ordering::Relaxed)
+    };
+    for plan in [Plan::start, Plan::noted, Plan::usual] {
+        calls(Way::LooksBeforeItWrites, plan);
+    }
+    let (all, some) = (calls(Way::Keeps, |_| Plan::THOROUGH), calls(Way::LooksBeforeItWrites, |_| Plan::THOROUGH));
+    assert!(some + 64 <= all, "the second bout is left out: {some} of {all}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub struct Probed {
     pub version: String,
     /// Rounds of racing creates; none where it need not create what is absent.
     pub races: u32,
-    /// Writers in each.
+    /// The most writers in one of them.
     pub racers: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     place: Option<String>,
@@ -85,8 +85,8 @@ pub struct Trouble {
 
 impl Probed {
     /// The creates that decide passed, and nothing else was asked yet.
-    pub(super) fn creates(runtime: &dyn Runtime, facts: Facts) -> Self {
-        let Plan { races, racers, .. } = Plan::START;
+    pub(super) fn creates(plan: &Plan, runtime: &dyn Runtime, facts: Facts) -> Self {
+        let (races, racers) = plan.races();
         Self {
             at_ms: runtime.wall_clock_ms(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -97,10 +97,9 @@ impl Probed {
         }
     }
 
-    /// All that this probe found of a store.
-    pub fn of(report: &Report, runtime: &dyn Runtime, facts: Facts) -> Self {
-        let raced = report.findings.iter().any(|finding| finding.check == Check::CreateRace);
-        let asked = Self::creates(runtime, facts);
+    /// All that a probe with this plan found of a store.
+    pub fn of(report: &Report, plan: &Plan, runtime: &dyn Runtime, facts: Facts) -> Self {
+        let asked = Self::creates(plan, runtime, facts);
         let checks = report.findings.iter().map(|finding| Line {
             check: finding.check.as_str().to_owned(),
             result: result(&finding.verdict).to_owned(),
@@ -113,8 +112,7 @@ impl Probed {
             put: report.latency.as_ref().map(|latency| (&latency.put).into()),
             get: report.latency.as_ref().map(|latency| (&latency.get).into()),
         };
-        let (races, racers) = if raced { (asked.races, asked.racers) } else { (0, 0) };
-        Self { races, racers, found: Some(AnyFound::Known(found)), ..asked }
+        Self { found: Some(AnyFound::Known(found)), ..asked }
     }
 
     /// Whether it speaks of the store with these facts.
@@ -200,11 +198,11 @@ mod tests {
         ];
         let report = Report { findings, latency: None, clock_skew: Some(ClockSkew { ahead_ms: -7 }) };
         let facts = Facts { place: 0xAB, ..kafscale_store::Store::facts(&kafscale_store::MemoryStore::new()) };
-        let mut probed = Probed::of(&report, &*runtime, facts);
+        let mut probed = Probed::of(&report, &Plan::THOROUGH, &*runtime, facts);
         (probed.at_ms, probed.version) = (5, "0.1.0".to_owned());
         let text = serde_json::to_string(&probed).unwrap();
         let expected = concat!(
-            r#"{"at_ms":5,"version":"0.1.0","races":4,"racers":16,"place":"00000000000000ab","found":{"format":1,"checks":["#,
+            r#"{"at_ms":5,"version":"0.1.0","races":8,"racers":16,"place":"00000000000000ab","found":{"format":1,"checks":["#,
             r#"{"check":"list","result":"ok"},{"check":"create-race","result":"failed","reason":"XXX"},"#,
             r#"{"check":"delete","result":"denied","reason":"HTTP 403"}],"clock_ahead_ms":-7}}"#
         );

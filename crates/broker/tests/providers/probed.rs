@@ -63,17 +63,17 @@ async fn refused(bucket: &Bucket, provider: Provider) -> ClusterError {
 
 #[test]
 fn any_a_bucket_is_asked_in_full_once_in_its_life_and_its_marker_has_the_result() {
-    for provider in [Provider::GenericS3, Provider::Aws] {
+    for (provider, races) in [(Provider::GenericS3, 3), (Provider::Aws, 1)] {
         story(Vec::new(), move |bucket| async move {
             let first = process(&bucket, provider);
             let broker = first.cluster.start().await;
             bucket.sleep(MINUTE).await;
             let asked = asked_of_probes(&bucket);
-            assert!((110..140).contains(&asked), "{asked}");
+            assert!((20..35).contains(&asked), "{asked}");
             let found = marker(&bucket);
             assert!(Check::ALL.into_iter().all(|check| result(&found, check) == "ok"), "{found}");
-            assert_eq!((&found["probed"]["races"], &found["generation"]), (&json!(4), &json!(1)));
-            assert_eq!(found["probed"]["found"]["put"]["count"], 20);
+            assert_eq!((&found["probed"]["races"], &found["generation"]), (&json!(races), &json!(1)));
+            assert!(found["probed"]["found"]["put"]["count"].as_u64().is_some_and(|count| count > 5), "{found}");
             assert!(!bucket.double.keys().iter().any(|key| key.starts_with("probe/")), "nothing is left behind");
 
             // That was once: without clients nothing more is asked.

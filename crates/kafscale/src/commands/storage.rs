@@ -23,7 +23,7 @@ use kafscale_store::{
     s3::bucket_rules,
 };
 
-use super::arguments::{one, parsed, usage};
+use super::arguments::{one, parsed, switch, usage};
 use crate::{
     exit::{Exit, Failure},
     output,
@@ -43,12 +43,13 @@ const CONCURRENCY_MAX: usize = 1_024;
 /// Both kinds; each takes the flags of `serve`.
 pub fn command() -> Command {
     let probe = Command::new("probe")
-        .about("Ask the store of --store some 140 requests: permissions, guarantees, latency, and what to expect of it")
+        .about("Ask the store of --store 30 to 40 requests: permissions, guarantees, latency, and what to expect of it")
         .after_help(
             "Writes below probe/ and deletes that again. In a bucket that holds a cluster the result is noted in its \
              cluster.json, where the next start of a broker reads it; do not run it beside `kafscale recover`. Exit code 3 if the store is not fit for what the settings ask \
              of it: records, and the log unless --log puts it elsewhere.",
         )
+        .arg(switch("thorough", "Ask some 310 requests: more and larger races, and enough writes and reads for a p99"))
         .arg(output::flag());
     let bench = Command::new("bench")
         .about("Measure the store of --store for longer: writes for half of the time, then reads")
@@ -110,13 +111,15 @@ async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
     let place = places::location(settings);
     let spinner = spinner(&format!("asking {place}"));
     let before = if store.facts().exclusive { Ok(None) } else { noted::read_once(&*store).await };
-    let report = probe(&*store, &runtime, Plan::FULL).await;
+    let plan = if matches.get_flag("thorough") { Plan::THOROUGH } else { Plan::usual(store.facts()) };
+    let report = probe(&*store, &runtime, plan).await;
     let mut notes = rules_of(&place, settings, &runtime).await;
     match before {
-        Ok(Some(before)) => notes.push(note(&*store, &runtime, &before, &report).await),
-        Ok(None) => {}
-        Err(error) if !report.is_answered() => drop(error),
-        Err(error) => notes.push(format!("whether a cluster lives here is not known, so none has the result: {error}")),
+        Ok(Some(before)) => notes.push(note(&*store, &runtime, &before, &report, &plan).await),
+        Err(error) if report.is_answered() => {
+            notes.push(format!("whether a cluster lives here is not known, so none has the result: {error}"));
+        }
+        Ok(None) | Err(_) => {}
     }
     spinner.finish_and_clear();
     let told = Told::of(place.to_string(), profile, &report, count.0.load(Ordering::Relaxed), notes);
@@ -135,11 +138,11 @@ async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
 }
 
 /// Leaves the result in the marker of the cluster that the store holds; what came of that.
-async fn note(store: &dyn Store, runtime: &Handle, before: &Bytes, report: &Report) -> String {
+async fn note(store: &dyn Store, runtime: &Handle, before: &Bytes, report: &Report, plan: &Plan) -> String {
     if !report.is_answered() {
         return format!("{MARKER} stays as it is, since not all was answered");
     }
-    let probed = Probed::of(report, &**runtime, store.facts());
+    let probed = Probed::of(report, plan, &**runtime, store.facts());
     match noted::note(store, &**runtime, before, probed).await {
         Noted::Yes => format!("the result is in {MARKER}"),
         Noted::Changed | Noted::NoMarker => format!("{MARKER} was written by somebody else meanwhile, and stays so"),

@@ -71,11 +71,11 @@ impl Row for Line {
 /// Latencies in milliseconds, rates in MB/s.
 #[derive(Debug, Serialize)]
 pub struct Measured {
-    /// Writes of 4 KiB.
+    /// Writes of small objects.
     pub put: Times,
-    /// Reads of 4 KiB.
+    /// Reads of small objects.
     pub get: Times,
-    /// Four large objects at a time, written.
+    /// Two large objects at a time, written.
     pub put_mb_per_second: Option<f64>,
     /// And read.
     pub get_mb_per_second: Option<f64>,
@@ -90,13 +90,25 @@ pub struct Times {
     pub count: usize,
     /// The median.
     pub p50_ms: f64,
-    /// Of fewer than 100 the slowest.
-    pub p99_ms: f64,
+    /// 99 of 100 took at most this long; nothing where fewer than 100 were measured.
+    pub p99_ms: Option<f64>,
+    /// The slowest.
+    pub max_ms: f64,
+}
+
+impl Times {
+    fn text(&self) -> String {
+        let Self { count, p50_ms, p99_ms, max_ms } = self;
+        match p99_ms {
+            Some(p99) => format!("p50 {p50_ms} ms, p99 {p99} ms, slowest {max_ms} ms ({count} of them)"),
+            None => format!("p50 {p50_ms} ms, slowest {max_ms} ms ({count} of them: too few for a p99)"),
+        }
+    }
 }
 
 impl From<&Percentiles> for Times {
     fn from(of: &Percentiles) -> Self {
-        Self { count: of.count, p50_ms: ms(of.p50), p99_ms: ms(of.p99) }
+        Self { count: of.count, p50_ms: ms(of.p50), p99_ms: of.p99_of_enough().map(ms), max_ms: ms(of.max) }
     }
 }
 
@@ -152,19 +164,21 @@ impl Told {
             text.push('\n');
         };
         if let Some(measured) = &self.measured {
-            let Measured { put, get, .. } = measured;
-            line(format!("writes of 4 KiB   p50 {} ms, p99 {} ms ({} of them)", put.p50_ms, put.p99_ms, put.count));
-            line(format!("reads of 4 KiB    p50 {} ms, p99 {} ms", get.p50_ms, get.p99_ms));
+            line(format!("small writes      {}", measured.put.text()));
+            line(format!("small reads       {}", measured.get.text()));
             if let (Some(put), Some(get)) = (measured.put_mb_per_second, measured.get_mb_per_second) {
-                line(format!("four at a time    writes {put} MB/s, reads {get} MB/s"));
+                line(format!("two at a time     writes {put} MB/s, reads {get} MB/s"));
             }
         }
         for it in &self.expected {
+            let slow = match (it.produce_p99_ms, it.produce_slowest_ms) {
+                (Some(p99), _) => format!("p99 {p99} ms"),
+                (None, slowest) => format!("{} ms behind the slowest of these writes", slowest.unwrap_or_default()),
+            };
             line(format!(
-                "to expect with {:10}  produce p50 {} ms, p99 {} ms; under constant load {} writes a second, {}",
+                "to expect with {:10}  produce p50 {} ms, {slow}; under constant load {} writes a second, {}",
                 it.latency,
                 it.produce_p50_ms,
-                it.produce_p99_ms,
                 it.puts_per_second,
                 price(it)
             ));

@@ -76,7 +76,9 @@ fn a_probe_of_a_bucket_that_holds_a_cluster_leaves_its_result_there() {
         let probed = kafscale(&["storage", "probe", "--store", "s3://bucket/prefix"], &variables).output().unwrap();
         String::from_utf8(probed.stdout).unwrap()
     };
-    assert!(!probe().contains("cluster.json"), "there is no cluster");
+    let first = probe();
+    assert!(!first.contains("cluster.json"), "there is no cluster");
+    assert!(first.contains("too few for a p99") && first.contains("behind the slowest of these writes"), "{first}");
     let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
     let serve = Serve::start_with(directory.path(), &["--store", "s3://bucket/prefix"], &owned).ready();
     serve.signal("-TERM");

@@ -1,4 +1,4 @@
-//! How fast a store is: small requests one after the other, large ones beside each other.
+//! How fast a store is: small requests, most of which are made for other reasons, and large ones beside each other.
 
 use std::time::Duration;
 
@@ -6,21 +6,22 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use kafscale_runtime::Handle;
 
-use crate::{Body, ReadRange, Store};
+use super::{Plan, steps::Steps};
+use crate::ReadRange;
 
 /// Bytes of a small object: about what a broker under light load flushes.
 const SMALL: usize = 4 << 10;
 /// Large objects that are written and read beside each other.
-const LARGE_AT_ONCE: usize = 4;
+const LARGE_AT_ONCE: usize = 2;
 
 /// What was measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
-    /// Writes of 4 KiB, one after the other.
+    /// Writes of small objects (64 KiB at most).
     pub put: Percentiles,
-    /// Reads of 4 KiB, one after the other.
+    /// Reads of as much.
     pub get: Percentiles,
-    /// Large objects, four at the same time; absent if none were asked for or one failed.
+    /// Large objects, two at the same time; absent if none were asked for or one failed.
     pub large: Option<Throughput>,
     /// Requests that failed and are in none of the figures.
     pub failed: u32,
@@ -42,6 +43,11 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
+    /// The 99th percentile, if it is of so many requests that it says more than the slowest of them.
+    pub fn p99_of_enough(&self) -> Option<Duration> {
+        (self.count >= 100).then_some(self.p99)
+    }
+
     /// Of these, in any order; none of nothing.
     pub fn of(mut taken: Vec<Duration>) -> Option<Self> {
         taken.sort_unstable();
@@ -62,57 +68,38 @@ pub struct Throughput {
     pub get: f64,
 }
 
-/// Measures below `folder`; names that it wrote, whether or not the write was answered, go into `written`.
-pub(super) async fn measure(
-    store: &dyn Store,
-    runtime: &Handle,
-    folder: &str,
-    samples: u32,
-    large: u32,
-    written: &mut Vec<String>,
-) -> Option<Latency> {
-    let (mut puts, mut gets, mut failed) = (Vec::new(), Vec::new(), 0);
-    for number in 0..samples {
-        let name = format!("{folder}/small/{number:03}");
-        written.push(name.clone());
-        let body = Body::from(noise(runtime, SMALL));
-        match timed(runtime, store.replace(&name, body)).await {
-            Ok((taken, ())) => puts.push(taken),
-            Err(_) => failed += 1,
+impl Steps<'_> {
+    /// What the plan asks for, in addition to what the other questions took; nothing where it asks for nothing.
+    pub(super) async fn measure(&self) -> Option<Latency> {
+        let Plan { writes, reads, large, .. } = self.plan;
+        if writes == 0 {
+            return None;
         }
-        match timed(runtime, store.get(&name, ReadRange::All)).await {
-            Ok((taken, _)) => gets.push(taken),
-            Err(_) => failed += 1,
+        let mut failed = 0;
+        for number in 0..writes {
+            let name = self.name(&format!("small/{number:03}"));
+            failed += u32::from(self.replace(&name, noise(self.runtime, SMALL)).await.is_err());
+            if number < reads {
+                failed += u32::from(self.read(&name, ReadRange::All).await.is_err());
+            }
         }
+        let large = if large == 0 { None } else { self.throughput(large as usize).await };
+        let (put, get) = self.tally.percentiles()?;
+        Some(Latency { put, get, large, failed })
     }
-    let large = if large == 0 { None } else { throughput(store, runtime, folder, large as usize, written).await };
-    Some(Latency { put: Percentiles::of(puts)?, get: Percentiles::of(gets)?, large, failed })
-}
 
-async fn throughput(
-    store: &dyn Store,
-    runtime: &Handle,
-    folder: &str,
-    bytes: usize,
-    written: &mut Vec<String>,
-) -> Option<Throughput> {
-    let names: Vec<_> = (0..LARGE_AT_ONCE).map(|number| format!("{folder}/large/{number}")).collect();
-    written.extend(names.iter().cloned());
-    let bodies: Vec<_> = names.iter().map(|_| Body::from(noise(runtime, bytes))).collect();
-    let puts = join_all(names.iter().zip(bodies).map(|(name, body)| store.replace(name, body)));
-    let (put, written) = timed_all(runtime, puts).await;
-    let gets = join_all(names.iter().map(|name| store.get(name, ReadRange::All)));
-    let (get, read) = timed_all(runtime, gets).await;
-    let whole = read.iter().all(|read| read.as_ref().is_ok_and(|read| read.len() == bytes));
-    let moved = (bytes * LARGE_AT_ONCE) as f64;
-    let rate = |taken: Duration| moved / taken.as_secs_f64().max(1e-6);
-    (whole && written.iter().all(Result::is_ok)).then(|| Throughput { put: rate(put), get: rate(get) })
-}
-
-async fn timed<T, E>(runtime: &Handle, call: impl Future<Output = Result<T, E>>) -> Result<(Duration, T), E> {
-    let started = runtime.now();
-    let answer = call.await?;
-    Ok((runtime.now().saturating_sub(started), answer))
+    async fn throughput(&self, bytes: usize) -> Option<Throughput> {
+        let names: Vec<_> = (0..LARGE_AT_ONCE).map(|number| self.name(&format!("large/{number}"))).collect();
+        let bodies: Vec<_> = names.iter().map(|_| noise(self.runtime, bytes)).collect();
+        let puts = join_all(names.iter().zip(bodies).map(|(name, body)| self.replace(name, body)));
+        let (put, written) = timed_all(self.runtime, puts).await;
+        let gets = join_all(names.iter().map(|name| self.read(name, ReadRange::All)));
+        let (get, read) = timed_all(self.runtime, gets).await;
+        let whole = read.iter().all(|read| read.as_ref().is_ok_and(|read| read.len() == bytes));
+        let moved = (bytes * LARGE_AT_ONCE) as f64;
+        let rate = |taken: Duration| moved / taken.as_secs_f64().max(1e-6);
+        (whole && written.iter().all(Result::is_ok)).then(|| Throughput { put: rate(put), get: rate(get) })
+    }
 }
 
 async fn timed_all<T>(runtime: &Handle, calls: impl Future<Output = T>) -> (Duration, T) {

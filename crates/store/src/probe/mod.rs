@@ -6,24 +6,30 @@
 //! the very code that users run.
 //!
 //! ```text
-//! list ─▶ plain write, read back ─▶ create twice ─▶ race ─▶ ranges, list after write, overwrite ─▶ delete ─▶ (latency)
+//! plain write, read back, ranges, overwrite ─┐
+//! create twice ──────────────────────────────┼─▶ list, list from a name on ─▶ (latency, throughput) ─▶ delete
+//! race ──────────────────────────────────────┘
 //! ```
 //!
 //! What must hold: a store is called fit to hold a log only if of racing creates of one name exactly one won, every time,
 //! and what was read back was the winner's. An answer that never came proves nothing, in either direction.
 
 mod latency;
+mod race;
 mod report;
 mod steps;
+mod tally;
 mod trial;
 
 use std::time::Duration;
 
 use kafscale_runtime::Handle;
 
-use crate::Store;
+use crate::{Facts, Store};
+use tally::Tally;
 
 pub use latency::{Latency, Percentiles, Throughput};
+pub use race::Bout;
 pub use report::{Check, Finding, Permission, Report, Unfit, Verdict};
 pub use trial::Trial;
 
@@ -33,29 +39,60 @@ pub const FOLDER: &str = "probe";
 /// How much is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// Rounds of racing creates.
-    pub races: u32,
-    /// Writers in each round.
-    pub racers: u32,
-    /// Small objects written and read one after the other to measure latency; none for zero.
-    pub samples: u32,
-    /// Bytes of each of the four large objects that measure throughput; none for zero.
+    /// Racing creates, one bout after the other; those behind one that shows several winners are left out.
+    pub bouts: &'static [Bout],
+    /// Small objects written one after the other to measure latency. None: nothing is measured.
+    pub writes: u32,
+    /// How many of them are read; the other questions read enough for a first idea.
+    pub reads: u32,
+    /// Bytes of each of the two large objects that measure throughput; none for zero.
     pub large: u32,
 }
 
+/// Where somebody vouches for creates, this finds out whether they are right about this very endpoint.
+const VOUCHED: &[Bout] = &[LONG];
+const DOUBTED: &[Bout] = &[LONG, Bout { rounds: 2, ..SHORT }];
+/// The first one, for which connections are opened.
+const LONG: Bout = Bout { rounds: 1, racers: 4, bytes: 64 << 10 };
+/// On connections that are open.
+const SHORT: Bout = Bout { rounds: 1, racers: 4, bytes: 1 << 10 };
+
 impl Plan {
-    /// What a person asks: also latency and throughput, about 140 requests.
-    pub const FULL: Self = Self { races: 4, racers: 16, samples: 20, large: 4 << 20 };
-    /// What a broker asks that is to note the result: the same without the large objects, about 125 requests.
-    pub const NOTED: Self = Self { large: 0, ..Self::FULL };
-    /// What a broker asks otherwise: about 85 requests, and no measurements.
-    pub const START: Self = Self { samples: 0, ..Self::NOTED };
+    /// What a person asks who wants to be sure of every figure: about 310 requests.
+    pub const THOROUGH: Self = Self {
+        bouts: &[Bout { rounds: 4, ..LONG }, Bout { rounds: 4, racers: 16, ..SHORT }],
+        writes: 100,
+        reads: 100,
+        large: 16 << 20,
+    };
+
+    /// What a person asks: about 30 requests, and 40 where nobody vouches for creates.
+    pub fn usual(facts: Facts) -> Self {
+        let bouts = if facts.create_is_known { VOUCHED } else { DOUBTED };
+        Self { bouts, writes: 5, reads: 0, large: 8 << 20 }
+    }
+
+    /// What a broker asks that is to note the result: the same without the large objects.
+    pub fn noted(facts: Facts) -> Self {
+        Self { large: 0, ..Self::usual(facts) }
+    }
+
+    /// What a broker asks otherwise: no measurements.
+    pub fn start(facts: Facts) -> Self {
+        Self { writes: 0, ..Self::noted(facts) }
+    }
+
+    /// Rounds of racing creates, and the most writers in one of them; zeros where there are none.
+    pub fn races(&self) -> (u32, u32) {
+        let racers = self.bouts.iter().map(|bout| bout.racers).max();
+        (self.bouts.iter().map(|bout| bout.rounds).sum(), racers.unwrap_or(0))
+    }
 }
 
 /// Asks `store` everything in `plan`. Writes below `probe/`, and deletes that again as far as the store lets it.
 pub async fn probe(store: &dyn Store, runtime: &Handle, plan: Plan) -> Report {
-    let folder = folder(runtime);
-    let (findings, latency) = steps::Steps { store, runtime, plan, folder: &folder }.all().await;
+    let (folder, tally) = (folder(runtime), Tally::default());
+    let (findings, latency) = steps::Steps { store, runtime, plan, folder: &folder, tally: &tally }.all().await;
     Report { findings, latency, clock_skew: skew(store, runtime) }
 }
 

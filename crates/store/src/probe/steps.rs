@@ -4,20 +4,23 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join, join_all};
+use futures_util::future::join;
 use kafscale_runtime::{BoxFuture, Handle};
 
-use super::{Check, Finding, Latency, Permission, Plan, Verdict, latency};
-use crate::{Body, CreateError, DeleteError, ReadError, ReadRange, ReplaceError, Store};
+use super::{
+    Check, Finding, Latency, Permission, Plan, Verdict, latency,
+    tally::{Sample, Tally},
+};
+use crate::{CreateError, DeleteError, ReadError, ReadRange, ReplaceError, Store};
 
 /// How often a question is asked that got no answer.
-const TRIES: u32 = 4;
+pub(super) const TRIES: u32 = 4;
 /// The first pause between tries; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes of the object whose parts are read.
 const PLAIN: usize = 64 << 10;
 
-type Step = Result<(), Verdict>;
+pub(super) type Step = Result<(), Verdict>;
 
 /// What decides whether a log may live here, in order; the others stand around them.
 const CREATES: [Check; 3] = [Check::Create, Check::CreateOnce, Check::CreateRace];
@@ -30,13 +33,14 @@ pub(super) struct Steps<'a> {
     pub(super) plan: Plan,
     /// This probe's own.
     pub(super) folder: &'a str,
+    pub(super) tally: &'a Tally,
 }
 
 impl Steps<'_> {
     /// Everything, in the order of [`Check::ALL`].
     pub(super) async fn all(&self) -> (Vec<Finding>, Option<Latency>) {
-        let (mut findings, first) = join(self.creates(), self.first()).await;
-        let (others, latency) = self.others(first).await;
+        let (mut findings, plain) = join(self.creates(), self.plain()).await;
+        let (others, latency) = self.others(plain).await;
         findings.extend(others);
         findings.sort_unstable_by_key(|finding| finding.check);
         (findings, latency)
@@ -48,29 +52,13 @@ impl Steps<'_> {
         found(CREATES.into_iter().zip([create, once, race]))
     }
 
-    /// What builds on nothing: a listing, and the life of one object.
-    pub(super) async fn first(&self) -> (Step, [Step; 4]) {
-        join(self.list(), self.plain(latency::noise(self.runtime, PLAIN))).await
-    }
-
-    /// What builds on that and on the creates; in the end all that was written is deleted.
-    pub(super) async fn others(&self, (list, plain): (Step, [Step; 4])) -> (Vec<Finding>, Option<Latency>) {
+    /// What builds on the life of one object and on the creates; in the end all that was written is deleted.
+    pub(super) async fn others(&self, plain: [Step; 4]) -> (Vec<Finding>, Option<Latency>) {
         let [put, get, ranges, overwrite] = plain;
-        let readable = put.is_ok() && get.is_ok();
-        let list_after_write = match (&list, &put) {
-            (Err(_), _) => Err(Verdict::Skipped(Check::List)),
-            (_, Err(_)) => Err(Verdict::Skipped(Check::Put)),
-            _ => self.list_after_write().await,
-        };
-        let mut written = self.written();
-        let latency = if readable && self.plan.samples > 0 {
-            let Plan { samples, large, .. } = self.plan;
-            latency::measure(self.store, self.runtime, self.folder, samples, large, &mut written).await
-        } else {
-            None
-        };
+        let [list, list_after_write] = self.list(put.is_ok()).await;
+        let latency = if put.is_ok() && get.is_ok() { self.measure().await } else { None };
         // What was denied may have been written all the same, so it is deleted in any case.
-        let delete = self.delete(&written, get.is_ok()).await;
+        let delete = self.delete(get.is_ok()).await;
         let steps = [list, put, get, ranges, list_after_write, overwrite, delete];
         (found(OTHERS.into_iter().zip(steps)), latency)
     }
@@ -82,29 +70,16 @@ impl Steps<'_> {
 
     /// Deletes what the creates wrote; what is left behind does no harm.
     pub(super) async fn clean(&self) {
-        let _ = self.delete(&self.written(), false).await;
+        let _ = self.delete(false).await;
     }
 
-    fn name(&self, rest: &str) -> String {
+    pub(super) fn name(&self, rest: &str) -> String {
         format!("{}/{rest}", self.folder)
     }
 
-    fn race_name(&self, round: u32) -> String {
-        self.name(&format!("race/{round}"))
-    }
-
-    /// Every name that is written, but for those of the measurements.
-    fn written(&self) -> Vec<String> {
-        let races = (0..self.plan.races).map(|round| self.race_name(round));
-        ["plain", "once"].into_iter().map(|rest| self.name(rest)).chain(races).collect()
-    }
-
-    async fn list(&self) -> Step {
-        self.listed("", 1).await.map(drop)
-    }
-
-    /// A write, a read, reads of parts, a write over it.
-    async fn plain(&self, content: Bytes) -> [Step; 4] {
+    /// The life of one object: a write, a read, reads of parts, a write over it.
+    pub(super) async fn plain(&self) -> [Step; 4] {
+        let content = latency::noise(self.runtime, PLAIN);
         let name = self.name("plain");
         let put = self.put(&name, content.clone()).await;
         if put.is_err() {
@@ -154,7 +129,7 @@ impl Steps<'_> {
         let mut last = String::new();
         for attempt in 0..TRIES {
             self.pause(attempt).await;
-            match self.store.create(name, content.clone().into()).await {
+            match self.create(name, content.clone()).await {
                 Ok(()) => return Ok(()),
                 // The name is this probe's own, so only an earlier try of its own can stand there.
                 Err(CreateError::AlreadyExists) => match self.get(name, ReadRange::All).await? {
@@ -174,7 +149,7 @@ impl Steps<'_> {
         let mut last = String::new();
         for attempt in 0..TRIES {
             self.pause(attempt).await;
-            let said = self.store.create(name, second.clone().into()).await;
+            let said = self.create(name, second.clone()).await;
             let stands = self.get(name, ReadRange::All).await?;
             if stands.as_ref() == Some(&second) {
                 return Err(failed("a second create of a name replaced its object: the condition is not kept"));
@@ -192,56 +167,21 @@ impl Steps<'_> {
         Err(Verdict::Unanswered(last))
     }
 
-    /// All rounds at the same time: every one has a name of its own.
-    async fn races(&self) -> Step {
-        let rounds = join_all((0..self.plan.races).map(|round| self.race(round))).await;
-        let mut undecided = None;
-        let mut decided = self.plan.races == 0;
-        for round in rounds {
-            match round {
-                Ok(()) => decided = true,
-                Err(Verdict::Unanswered(reason)) => undecided = Some(reason),
-                Err(verdict) => return Err(verdict),
-            }
-        }
-        match undecided {
-            Some(reason) if !decided => Err(Verdict::Unanswered(reason)),
-            _ => Ok(()),
+    /// A listing, and whether it has what was written before.
+    async fn list(&self, is_written: bool) -> [Step; 2] {
+        let limit = self.tally.written().len() + 8;
+        let rows = match self.listed("", limit).await {
+            Ok(rows) => rows,
+            Err(verdict) => return [Err(verdict), Err(Verdict::Skipped(Check::List))],
+        };
+        if is_written {
+            [Ok(()), self.list_after_write(&rows, limit).await]
+        } else {
+            [Ok(()), Err(Verdict::Skipped(Check::Put))]
         }
     }
 
-    async fn race(&self, round: u32) -> Step {
-        let name = self.race_name(round);
-        let bodies: Vec<_> = (0..self.plan.racers).map(|racer| Bytes::from(format!("racer {racer}"))).collect();
-        let said = join_all(bodies.iter().map(|body| self.store.create(&name, body.clone().into()))).await;
-        let stands = self.get(&name, ReadRange::All).await?;
-        let winners: Vec<_> = bodies.iter().zip(&said).filter(|(_, said)| said.is_ok()).map(|(body, _)| body).collect();
-        match (winners.as_slice(), &stands) {
-            ([winner], Some(stands)) if *winner == stands => Ok(()),
-            ([_], Some(other)) if bodies.contains(other) => {
-                Err(failed("the object of the one who won a race was replaced by another's"))
-            }
-            ([_], _) => Err(Verdict::Unanswered("what was raced for reads as something that nobody wrote".to_owned())),
-            ([], _) => {
-                match said.into_iter().flat_map(Result::err).find(|error| *error != CreateError::AlreadyExists) {
-                    Some(CreateError::Refused(reason)) => Err(refused(Permission::Put, reason)),
-                    Some(error) => Err(Verdict::Unanswered(error.to_string())),
-                    // S3 may tell all of them that there was a conflict.
-                    None => Err(Verdict::Unanswered("nobody won the race".to_owned())),
-                }
-            }
-            (winners, _) => Err(failed(&format!(
-                "{} of {} racing creates of one name were confirmed: writers overwrite each other",
-                winners.len(),
-                self.plan.racers
-            ))),
-        }
-    }
-
-    async fn list_after_write(&self) -> Step {
-        let mut expected: Vec<_> = self.written();
-        expected.sort_unstable();
-        let rows = self.listed("", expected.len() + 8).await?;
+    async fn list_after_write(&self, rows: &[String], limit: usize) -> Step {
         if !rows.iter().any(|name| *name == self.name("plain")) {
             return Err(failed("what was just written is not listed"));
         }
@@ -249,17 +189,17 @@ impl Steps<'_> {
             return Err(failed("names are not listed in the order of their bytes"));
         }
         let Some(first) = rows.first() else { return Err(failed("what was just written is not listed")) };
-        let rest = self.listed(first, expected.len() + 8).await?;
-        if rest != rows[1..] {
+        if self.listed(first, limit).await? != rows[1..] {
             return Err(failed("a listing from a name on does not go on behind that name"));
         }
         Ok(())
     }
 
-    async fn delete(&self, names: &[String], readable: bool) -> Step {
+    async fn delete(&self, readable: bool) -> Step {
+        let names = self.tally.written();
         self.patiently(|| {
             Box::pin(async {
-                self.store.delete(names).await.map_err(|error| match error {
+                self.store.delete(&names).await.map_err(|error| match error {
                     DeleteError::Unavailable(reason) => Verdict::Unanswered(reason),
                     DeleteError::Refused(reason) => refused(Permission::Delete, reason),
                 })
@@ -272,11 +212,30 @@ impl Steps<'_> {
         Ok(())
     }
 
+    pub(super) async fn create(&self, name: &str, content: Bytes) -> Result<(), CreateError> {
+        self.tally.writes(name);
+        let sample = Sample::of_put(content.len());
+        self.tally.timed(self.runtime, |()| sample, self.store.create(name, content.into())).await
+    }
+
+    /// In one attempt.
+    pub(super) async fn replace(&self, name: &str, content: Bytes) -> Result<(), ReplaceError> {
+        self.tally.writes(name);
+        let sample = Sample::of_put(content.len());
+        self.tally.timed(self.runtime, |()| sample, self.store.replace(name, content.into())).await
+    }
+
+    /// In one attempt.
+    pub(super) async fn read(&self, name: &str, range: ReadRange) -> Result<Bytes, ReadError> {
+        let sample = |bytes: &Bytes| Sample::of_get(bytes.len());
+        self.tally.timed(self.runtime, sample, self.store.get(name, range)).await
+    }
+
     async fn put(&self, name: &str, content: Bytes) -> Step {
         self.patiently(|| {
-            let body = Body::from(content.clone());
+            let content = content.clone();
             Box::pin(async move {
-                self.store.replace(name, body).await.map_err(|error| match error {
+                self.replace(name, content).await.map_err(|error| match error {
                     ReplaceError::Unknown(reason) | ReplaceError::Unavailable(reason) => Verdict::Unanswered(reason),
                     ReplaceError::Refused(reason) => refused(Permission::Put, reason),
                 })
@@ -286,10 +245,10 @@ impl Steps<'_> {
     }
 
     /// The content, or nothing if there is no such object.
-    async fn get(&self, name: &str, range: ReadRange) -> Result<Option<Bytes>, Verdict> {
+    pub(super) async fn get(&self, name: &str, range: ReadRange) -> Result<Option<Bytes>, Verdict> {
         self.patiently(|| {
             Box::pin(async move {
-                match self.store.get(name, range).await {
+                match self.read(name, range).await {
                     Ok(bytes) => Ok(Some(bytes)),
                     Err(ReadError::NotFound(_)) => Ok(None),
                     Err(ReadError::Unavailable(reason)) => Err(Verdict::Unanswered(reason)),
@@ -340,7 +299,7 @@ impl Steps<'_> {
         }
     }
 
-    async fn pause(&self, attempt: u32) {
+    pub(super) async fn pause(&self, attempt: u32) {
         if attempt > 0 {
             self.runtime.sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
         }
@@ -351,13 +310,13 @@ fn found(steps: impl Iterator<Item = (Check, Step)>) -> Vec<Finding> {
     steps.map(|(check, step)| Finding { check, verdict: step.err().unwrap_or(Verdict::Passed) }).collect()
 }
 
-fn failed(reason: &str) -> Verdict {
+pub(super) fn failed(reason: &str) -> Verdict {
     Verdict::Failed(reason.to_owned())
 }
 
 /// A refusal: for want of a permission, or of the thing itself. The stores' texts carry the status of HTTP; a wrong clock
 /// has that of a permission, and no policy helps against it.
-fn refused(permission: Permission, reason: String) -> Verdict {
+pub(super) fn refused(permission: Permission, reason: String) -> Verdict {
     let denied = ["HTTP 401", "HTTP 403", "AccessDenied"].iter().any(|mark| reason.contains(mark));
     let is_late = reason.contains("RequestTimeTooSkewed");
     if denied && !is_late { Verdict::Denied(permission, reason) } else { Verdict::Failed(reason) }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kafscale_runtime::Handle;
 
-use super::{Check, Finding, Plan, Report, Unfit, Verdict, folder, skew, steps::Steps};
+use super::{Check, Finding, Plan, Report, Unfit, Verdict, folder, skew, steps::Steps, tally::Tally};
 use crate::Store;
 
 /// A probe by a broker that starts.
@@ -17,24 +17,24 @@ pub struct Trial {
     runtime: Handle,
     folder: String,
     plan: Plan,
+    tally: Tally,
 }
 
 impl Trial {
     /// Asks nothing yet.
     pub fn new(store: Arc<dyn Store>, runtime: Handle, plan: Plan) -> Self {
         let folder = folder(&runtime);
-        Self { store, runtime, folder, plan }
+        Self { store, runtime, folder, plan, tally: Tally::default() }
     }
 
     /// The same, asked this much of what is left.
     pub fn with_plan(self, plan: Plan) -> Self {
-        // What was written for the creates is to be found again.
-        let Plan { races, racers, .. } = self.plan;
-        Self { plan: Plan { races, racers, ..plan }, ..self }
+        Self { plan, ..self }
     }
 
     fn steps(&self) -> Steps<'_> {
-        Steps { store: &*self.store, runtime: &self.runtime, plan: self.plan, folder: &self.folder }
+        let Self { runtime, plan, folder, tally, .. } = self;
+        Steps { store: &*self.store, runtime, plan: *plan, folder, tally }
     }
 
     /// Whether a name is created only if it is absent, also when writers race for it.
@@ -54,8 +54,8 @@ impl Trial {
 
     /// Everything else, after [`creates`](Self::creates) has passed, or where it is not needed.
     pub async fn rest(self) -> Report {
-        let first = self.steps().first().await;
-        let (findings, latency) = self.steps().others(first).await;
+        let plain = self.steps().plain().await;
+        let (findings, latency) = self.steps().others(plain).await;
         Report { findings, latency, clock_skew: skew(&*self.store, &self.runtime) }
     }
 }
