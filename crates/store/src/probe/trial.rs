@@ -40,9 +40,11 @@ impl Trial {
     /// Whether a name is created only if it is absent, also when writers race for it.
     pub async fn creates(&self) -> Result<(), Unfit> {
         let mut findings = self.steps().creates().await;
-        let refuses_creates = matches!(findings[0].verdict, Verdict::Failed(_));
-        if refuses_creates && let Err(verdict) = self.steps().any_put().await {
-            // Then it is not the condition, and another place for the log alone would be no help.
+        // Where it is not the condition that is refused, another place for the log alone may be no help.
+        let is_unclear = |reason: &str| !reason.contains("only if it is absent");
+        if matches!(&findings[0].verdict, Verdict::Failed(reason) if is_unclear(reason))
+            && let Err(verdict @ (Verdict::Failed(_) | Verdict::Denied(..))) = self.steps().any_put().await
+        {
             findings.insert(0, Finding { check: Check::Put, verdict });
         }
         let fit = Report { findings, latency: None, clock_skew: None }.fit_for_log();
