@@ -26,6 +26,9 @@ pub struct ExtentView {
     pub len: u32,
     /// No record here has a greater timestamp (Unix milliseconds); [`i64::MAX`] when it was too great to store.
     pub max_timestamp: i64,
+    /// Tells objects of one name apart: of a published segment its CRC-32C, since a segment that was moved back and published
+    /// again begins at the same offset; 0 of all others, whose names never come again.
+    pub version: u32,
 }
 
 /// One extent without its end.

@@ -325,6 +325,7 @@ impl<'a> PartitionView<'a> {
                 position: SEGMENT_HEADER,
                 len: segment.body_len(),
                 max_timestamp: segment.max_timestamp,
+                version: segment.crc,
             })
         });
         segments.chain((extent..extents).map_while(move |index| extent_view(state, partition, index)))
@@ -340,5 +341,6 @@ fn extent_view(state: &State, partition: &Partition, index: usize) -> Option<Ext
         position: extent.position,
         len: extent.len,
         max_timestamp: extent.max_timestamp,
+        version: 0,
     })
 }

@@ -236,7 +236,8 @@ impl Layout {
         swap.extents.push(SwapExtent { end, bytes, max_timestamp });
         if open.is_warm {
             let (start, base_offset, end_offset) = (self.at, *base_offset, end);
-            let extent = Extent { object: place, start, len: bytes, base_offset, end_offset, max_timestamp };
+            let extent =
+                Extent { object: place, start, len: bytes, base_offset, end_offset, max_timestamp, version: 0 };
             self.warm.push((extent, Bytes::from(open.pieces.concat())));
         }
         self.at += open.bytes as u64;

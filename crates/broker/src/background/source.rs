@@ -107,6 +107,7 @@ mod tests {
             base_offset: 0,
             end_offset: 1,
             max_timestamp: 0,
+            version: 0,
         };
         let mib = 1 << 20;
         let extents =

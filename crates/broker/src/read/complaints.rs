@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_place_is_told_of_once_an_hour_and_no_more_than_a_thousand_at_once() {
         let complaints = Complaints::default();
-        let key = |position| (Place::LogFrame { position }, 0);
+        let key = |position| (Place::LogFrame { position }, 0, 0);
         assert!(complaints.is_due(key(1), Complaint::Damaged, Duration::ZERO));
         assert!(!complaints.is_due(key(1), Complaint::Damaged, AGAIN / 2));
         assert!(complaints.is_due(key(1), Complaint::Absent, AGAIN / 2), "another thing is wrong with it");

@@ -51,8 +51,8 @@ pub use mirror::{Mirror, MirrorCounts};
 pub use timestamps::TimeQuery;
 pub use waiters::Waiters;
 
-/// Names a stretch of bytes of one object: the object and the stretch's first byte in it.
-pub type Key = (Place, u64);
+/// Names a stretch of bytes of one object: the object, its version, and the stretch's first byte in it.
+pub type Key = (Place, u32, u64);
 
 /// Where one partition's adjacent batches lie in one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +69,14 @@ pub struct Extent {
     pub end_offset: i64,
     /// No record has a greater timestamp; one that great need not exist.
     pub max_timestamp: i64,
+    /// Which of the objects that had this name, see [`ExtentView::version`].
+    pub version: u32,
 }
 
 impl Extent {
     /// What the cache knows it by.
     pub fn key(&self) -> Key {
-        (self.object, self.start)
+        (self.object, self.version, self.start)
     }
 
     /// Whether it stands for the map of a large segment, see `pieces`.
@@ -97,6 +99,7 @@ impl From<ExtentView> for Extent {
             base_offset: view.base_offset,
             end_offset: view.end_offset,
             max_timestamp: view.max_timestamp,
+            version: view.version,
         }
     }
 }

@@ -13,7 +13,7 @@ use kafscale_segment::index;
 use kafscale_state::Place;
 use quick_cache::{OptionsBuilder, Weighter, sync::DefaultLifecycle};
 
-use super::Extent;
+use super::{Extent, Key};
 
 /// A segment of at most so many bytes is read whole.
 const WHOLE_MAX: u32 = 8 << 20;
@@ -36,15 +36,15 @@ struct Piece {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Place, Map> for Weight {
-    fn weight(&self, _: &Place, map: &Map) -> u64 {
-        (size_of::<Place>() + size_of_val(&**map) + 64) as u64
+impl Weighter<Key, Map> for Weight {
+    fn weight(&self, _: &Key, map: &Map) -> u64 {
+        (size_of::<Key>() + size_of_val(&**map) + 64) as u64
     }
 }
 
-/// See the module. Maps are known by the place of the index.
+/// See the module. Maps are known by what stands for them.
 pub struct Pieces {
-    maps: quick_cache::sync::Cache<Place, Map, Weight, FixedHash>,
+    maps: quick_cache::sync::Cache<Key, Map, Weight, FixedHash>,
 }
 
 impl Default for Pieces {
@@ -69,10 +69,8 @@ impl Pieces {
         if extent.len <= WHOLE_MAX {
             return visit(extent);
         }
-        let index = Place::SegmentIndex { partition, base_offset };
-        let Some(map) = self.maps.get(&index) else {
-            return visit(Extent { object: index, start: 0, len: 0, ..extent });
-        };
+        let index = Extent { object: Place::SegmentIndex { partition, base_offset }, start: 0, len: 0, ..extent };
+        let Some(map) = self.maps.get(&index.key()) else { return visit(index) };
         if map.last().is_none_or(|last| last.start >= extent.end()) {
             return visit(extent);
         }
@@ -108,7 +106,7 @@ impl Pieces {
             Some(Err(error)) => tracing::warn!(?map, %error, "the index of a segment is damaged: it is read whole"),
             None => tracing::warn!(?map, "a segment has no index: it is read whole"),
         }
-        self.maps.insert(map.object, pieces.into());
+        self.maps.insert(map.key(), pieces.into());
     }
 }
 
@@ -123,6 +121,7 @@ mod tests {
         base_offset: 1_000,
         end_offset: 9_000,
         max_timestamp: 5,
+        version: 77,
     };
 
     fn visited(pieces: &Pieces, extent: Extent, offset: i64) -> Vec<(i64, i64, u64, u64)> {
@@ -152,7 +151,7 @@ mod tests {
             false
         });
         let map = map.expect("something stands for it");
-        assert!(map.is_map() && map.key() == (Place::SegmentIndex { partition: 3, base_offset: 1_000 }, 0));
+        assert!(map.is_map() && map.key() == (Place::SegmentIndex { partition: 3, base_offset: 1_000 }, 77, 0));
     }
 
     #[test]
@@ -171,6 +170,22 @@ mod tests {
         // The index of a longer segment than this one.
         let shorter = Extent { len: 9 << 20, ..SEGMENT };
         assert_eq!(visited(&pieces, shorter, 0), [(1_000, 9_000, 32, 32 + mib(9))]);
+    }
+
+    #[test]
+    fn a_segment_that_was_published_again_under_its_name_is_another_one() {
+        let pieces = Pieces::default();
+        let map = Extent { object: Place::SegmentIndex { partition: 3, base_offset: 1_000 }, ..SEGMENT };
+        pieces.insert(&map, Some(&index_of(&[(1_000, 32), (2_000, 9 << 20)])));
+        assert_eq!(visited(&pieces, SEGMENT, 0).len(), 2);
+        let again = Extent { version: 78, ..SEGMENT };
+        assert_ne!(again.key(), SEGMENT.key());
+        let mut shown = None;
+        pieces.visit(again, 0, &mut |extent| {
+            shown = Some(extent);
+            false
+        });
+        assert!(shown.is_some_and(|shown| shown.is_map()), "its own map is wanted");
     }
 
     #[test]

@@ -118,13 +118,13 @@ impl Queue {
 
     /// What is wanted near `first`, marked as started.
     fn gather(&mut self, first: Key, bytes_max: u64) -> Get {
-        let (object, _) = first;
+        let (object, version, _) = first;
         let extent = self.wants[&first].extent;
         let (mut start, mut end) = (extent.start, extent.end());
         let mut keys = VecDeque::from([first]);
-        for (key, want) in self.wants.range(first..=(object, u64::MAX)).skip(1) {
+        for (key, want) in self.wants.range(first..=(object, version, u64::MAX)).skip(1) {
             let reach = want.extent.end().max(end);
-            if key.1 > end.saturating_add(GAP_MAX) || reach - start > bytes_max {
+            if key.2 > end.saturating_add(GAP_MAX) || reach - start > bytes_max {
                 break;
             }
             if !want.is_started {
@@ -132,13 +132,13 @@ impl Queue {
                 end = reach;
             }
         }
-        for (key, want) in self.wants.range((object, 0)..first).rev() {
-            if want.extent.end().saturating_add(GAP_MAX) < start || end - key.1 > bytes_max {
+        for (key, want) in self.wants.range((object, version, 0)..first).rev() {
+            if want.extent.end().saturating_add(GAP_MAX) < start || end - key.2 > bytes_max {
                 break;
             }
             if !want.is_started {
                 keys.push_front(*key);
-                start = key.1;
+                start = key.2;
             }
         }
         let extents = keys.iter().map(|key| {

@@ -109,7 +109,8 @@ impl World {
             body.extend(pieces.iter().flatten());
             let len = (body.len() as u64 - start) as u32;
             let end_offset = base_offset + records;
-            extents.push((*partition, Extent { object, start, len, base_offset, end_offset, max_timestamp }));
+            extents
+                .push((*partition, Extent { object, start, len, base_offset, end_offset, max_timestamp, version: 0 }));
         }
         let name = name(object);
         let created = self.store.inner.create(&name, Body::from(Bytes::from(body)));

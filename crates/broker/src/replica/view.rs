@@ -119,6 +119,7 @@ impl Readers for Audience {
             base_offset: written.base_offset,
             end_offset: written.base_offset + written.records,
             max_timestamp: i64::MAX,
+            version: 0,
         };
         self.cache.admit(&extent, &written.batches);
     }

@@ -8,7 +8,7 @@ fn extent(number: i64) -> (Extent, Bytes) {
     let bytes = batch(&[0], 10_000);
     let object = Place::LogFrame { position: number as u64 };
     let len = bytes.len() as u32;
-    (Extent { object, start: 0, len, base_offset: number, end_offset: number + 1, max_timestamp: 0 }, bytes)
+    (Extent { object, start: 0, len, base_offset: number, end_offset: number + 1, max_timestamp: 0, version: 0 }, bytes)
 }
 
 fn read(cache: &Cache, number: i64) -> bool {

@@ -7,7 +7,7 @@ use kafscale_state::Place;
 fn extent(pieces: &[Bytes], base_offset: i64, records: i64) -> Extent {
     let len = pieces.iter().map(Bytes::len).sum::<usize>() as u32;
     let object = Place::LogFrame { position: 1 };
-    Extent { object, start: 0, len, base_offset, end_offset: base_offset + records, max_timestamp: 0 }
+    Extent { object, start: 0, len, base_offset, end_offset: base_offset + records, max_timestamp: 0, version: 0 }
 }
 
 /// Offsets 1000.. in batches of three records of about 1 KiB each.

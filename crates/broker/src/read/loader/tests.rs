@@ -19,7 +19,7 @@ fn load(world: &World, wanted: &[(Handle, Extent)]) -> Vec<(u64, Loaded)> {
             arrived.extend(mailbox.take());
         }
         arrived.sort_by_key(|(key, _)| *key);
-        arrived.into_iter().map(|((_, start), loaded)| (start, loaded)).collect()
+        arrived.into_iter().map(|((_, _, start), loaded)| (start, loaded)).collect()
     })
 }
 

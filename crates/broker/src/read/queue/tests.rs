@@ -2,7 +2,7 @@ use super::*;
 
 fn extent(object: u64, start: u64, len: u32) -> Extent {
     let object = Place::LogFrame { position: object };
-    Extent { object, start, len, base_offset: start as i64, end_offset: start as i64 + 1, max_timestamp: 0 }
+    Extent { object, start, len, base_offset: start as i64, end_offset: start as i64 + 1, max_timestamp: 0, version: 0 }
 }
 
 fn starts(get: &Get) -> Vec<u64> {
