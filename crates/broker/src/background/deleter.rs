@@ -4,6 +4,9 @@
 //! monotonic clock*, and a barrier within the last seconds proved that it is not cut off. No date and no listing can make it
 //! delete early. A log frame goes only below the floor. Whoever still reads from old places has moved on by then.
 //!
+//! A segment that was moved back may be published again under its name. That is free only an hour after the file went: a
+//! delete that hung somewhere on its way all the time, of this broker or of one before it, must not meet the new one.
+//!
 //! Many names go in one request where the provider takes that, a pause between requests. Of a request that fails nothing is
 //! believed: the next one is half as long, and a name that fails alone is passed over until all the others had their turn,
 //! so that names which the store refuses for ever do not hold up the rest.
@@ -49,6 +52,8 @@ const LISTING_INTERVAL: Duration = Duration::from_secs(60 * 60);
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Orphans that are watched at once.
 const ORPHANS_MAX: usize = 100_000;
+/// How long the name of a segment that was moved back is not used again.
+const NAME_REST: Duration = Duration::from_secs(60 * 60);
 /// Listings in a row that must find a grave's path empty.
 const EMPTY_LISTINGS: u32 = 2;
 /// After so long without a whole round it is said, and as often again: what cannot be deleted is billed on.
@@ -58,7 +63,16 @@ const TELL_INTERVAL: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     Object(ObjectId, Place),
-    Segment((Handle, u64), [String; 2]),
+    Segment((Handle, u64), [String; 2], Name),
+}
+
+/// What comes of the name of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// Never used again, or a grave watches over it.
+    Done,
+    /// A segment may begin at the same offset again.
+    ComesAgain,
 }
 
 /// How far the dead were gone through.
@@ -72,7 +86,7 @@ impl Tried {
     fn note(&mut self, found: &Found) {
         match found {
             Found::Object(id, _) => self.object = self.object.max(Some(*id)),
-            Found::Segment(key, _) => self.segment = self.segment.max(Some(*key)),
+            Found::Segment(key, ..) => self.segment = self.segment.max(Some(*key)),
         }
     }
 }
@@ -100,6 +114,8 @@ pub struct Deleter {
     history: History,
     /// Orphans by name, since when they are known.
     orphans: BTreeMap<String, Instant>,
+    /// Segments that were moved back and whose files are gone, since when.
+    gone: BTreeMap<(Handle, u64), Instant>,
     /// Graves by topic number: how many listings in a row were empty.
     empty: BTreeMap<u32, u32>,
     listed_at: Instant,
@@ -115,8 +131,9 @@ pub struct Deleter {
 impl Deleter {
     pub fn new(context: Arc<Context>) -> Self {
         let listed_at = context.runtime.now();
-        let (history, orphans, empty, tried) = Default::default();
-        Self { context, history, orphans, empty, listed_at, listed_up_to: None, barrier_at: None, tried, batch: BATCH }
+        let (history, orphans, gone, empty, tried) = Default::default();
+        let (listed_up_to, barrier_at, batch) = (None, None, BATCH);
+        Self { context, history, orphans, gone, empty, listed_at, listed_up_to, barrier_at, tried, batch }
     }
 
     /// Runs as long as the process, or until nothing more is applied.
@@ -146,6 +163,7 @@ impl Deleter {
             true => self.by_wall_clock(),
             false => (aged, replaced),
         };
+        self.free_names(now).await?;
         for _ in 0..BATCHES {
             let (found, waiting) = self.find(aged, replaced).await?;
             self.context.metrics.reading("dead_objects", waiting);
@@ -172,6 +190,18 @@ impl Deleter {
                 self.listed_up_to = settled;
             }
             self.graves().await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the state forget the segments whose names have rested.
+    async fn free_names(&mut self, now: Instant) -> Result<(), Undone> {
+        let rested = self.gone.iter().filter(|(_, since)| now.saturating_sub(**since) >= NAME_REST);
+        let segments: Vec<(Handle, u64)> = rested.map(|(key, _)| *key).collect();
+        if !segments.is_empty() {
+            let entry = ObjectsDeleted { segments: segments.clone(), ..ObjectsDeleted::default() };
+            self.context.writer.submit(None, Entry::ObjectsDeleted(entry), true).await?;
+            self.gone.retain(|key, _| !segments.contains(key));
         }
         Ok(())
     }
@@ -204,11 +234,13 @@ impl Deleter {
             found.extend(due.take(BATCH / 2).map(|(id, dead)| Found::Object(id, dead.place)));
             let due =
                 state.dead_segments().filter(|&(handle, base, _)| segment.is_none_or(|tried| (handle, base) > tried));
+            let due = due.filter(|&(handle, base, _)| !self.gone.contains_key(&(handle, base)));
             let due = due.filter(|(_, _, dead)| is_due(dead.since, dead.replaced));
             let segments = due.filter_map(|(handle, base, dead)| {
                 let namespace = path_namespace(dead.namespace)?;
                 let name = |file| names::segment(namespace, dead.topic, dead.index, base, file);
-                Some(Found::Segment((handle, base), [name(File::Kfs), name(File::Index)]))
+                let after = if dead.replaced { Name::ComesAgain } else { Name::Done };
+                Some(Found::Segment((handle, base), [name(File::Kfs), name(File::Index)], after))
             });
             found.extend(segments.take(BATCH / 2 - found.len().min(BATCH / 2)));
             state.dead_objects().count() + state.dead_segments().count()
@@ -249,7 +281,7 @@ impl Deleter {
                     Some(name) => named.push((vec![name], found)),
                     None => self.tried.note(&found),
                 },
-                Found::Segment(_, names) => named.push((names.to_vec(), found)),
+                Found::Segment(_, names, _) => named.push((names.to_vec(), found)),
             }
         }
         let names: Vec<String> = named.iter().flat_map(|(names, _)| names).cloned().collect();
@@ -264,7 +296,10 @@ impl Deleter {
             match found {
                 _ if of.contains(&Became::Refused) => {}
                 Found::Object(id, _) => gone.objects.push(id),
-                Found::Segment(key, _) => gone.segments.push(key),
+                Found::Segment(key, _, Name::Done) => gone.segments.push(key),
+                Found::Segment(key, _, Name::ComesAgain) => {
+                    self.gone.entry(key).or_insert(self.context.runtime.now());
+                }
             }
         }
         outcome

@@ -10,7 +10,7 @@ use kafscale_segment::{
     names::{self, File},
 };
 use kafscale_state::{
-    Claim, Handle, State, Verdict,
+    Claim, Handle, Place, State, Verdict,
     entry::{Entry, SegmentClaimed, SegmentPublished},
     topic::path_namespace,
 };
@@ -46,6 +46,11 @@ pub fn wanted(state: &State, partition: Handle, wish: &Wish) -> Option<Wanted> {
         return None;
     }
     path_namespace(view.topic().namespace())?;
+    let place = |base_offset| Place::Segment { partition, base_offset };
+    if u64::try_from(view.extents_start()).is_ok_and(|first| state.knows(place(first))) {
+        // One that was moved back had the name: it is not free yet.
+        return None;
+    }
     let (mut bytes, mut chosen) = (0, None);
     for extent in view.unsegmented() {
         let len = u64::from(extent.len);

@@ -124,6 +124,10 @@ mod tests {
         version: 77,
     };
 
+    fn map() -> Extent {
+        Extent { object: Place::SegmentIndex { partition: 3, base_offset: 1_000 }, start: 0, len: 0, ..SEGMENT }
+    }
+
     fn visited(pieces: &Pieces, extent: Extent, offset: i64) -> Vec<(i64, i64, u64, u64)> {
         let mut seen = Vec::new();
         let on = pieces.visit(extent, offset, &mut |piece| {
@@ -159,7 +163,7 @@ mod tests {
         let pieces = Pieces::default();
         let mib = |count: u64| count << 20;
         let index = index_of(&[(1_000, 32), (2_000, mib(2)), (3_000, mib(5)), (4_000, mib(8)), (5_000, mib(12))]);
-        let map = Extent { object: Place::SegmentIndex { partition: 3, base_offset: 1_000 }, ..SEGMENT };
+        let map = map();
         pieces.insert(&map, Some(&index));
         let end = 32 + mib(20);
         let expected = [(1_000, 3_000, 32, mib(5)), (3_000, 5_000, mib(5), mib(12)), (5_000, 9_000, mib(12), end)];
@@ -175,7 +179,7 @@ mod tests {
     #[test]
     fn a_segment_that_was_published_again_under_its_name_is_another_one() {
         let pieces = Pieces::default();
-        let map = Extent { object: Place::SegmentIndex { partition: 3, base_offset: 1_000 }, ..SEGMENT };
+        let map = map();
         pieces.insert(&map, Some(&index_of(&[(1_000, 32), (2_000, 9 << 20)])));
         assert_eq!(visited(&pieces, SEGMENT, 0).len(), 2);
         let again = Extent { version: 78, ..SEGMENT };
@@ -191,7 +195,7 @@ mod tests {
     #[test]
     fn without_a_good_index_a_segment_is_one_piece() {
         let pieces = Pieces::default();
-        let map = Extent { object: Place::SegmentIndex { partition: 3, base_offset: 1_000 }, ..SEGMENT };
+        let map = map();
         for index in [None, Some(&b"IDX"[..])] {
             pieces.insert(&map, index);
             assert_eq!(visited(&pieces, SEGMENT, 5_000), [(1_000, 9_000, 32, 32 + (20 << 20))]);

@@ -11,7 +11,7 @@ use kafscale_records::{BatchBuilder, Codec};
 
 use crate::common::{Client, Cluster, NOW_MS, batch};
 
-const TOPIC: i8 = 2;
+pub const TOPIC: i8 = 2;
 pub const BROKER: i8 = 4;
 const CLIENT_METRICS: i8 = 16;
 pub const GROUP: i8 = 32;
