@@ -304,18 +304,24 @@ impl<'a> Case<'a> {
         let mut holders: BTreeMap<&str, Vec<(&str, Moment)>> = BTreeMap::new();
         let mut told: Vec<_> = self.deeds.iter().filter(|deed| deed.end.is_some()).collect();
         told.sort_by_key(|deed| deed.end);
-        let mut greatest = i32::MIN;
+        // Of a classic group's generations, and of the epochs that were told to who has this place.
+        let (mut generation, mut epochs) = (i32::MIN, BTreeMap::new());
         for deed in told {
             let (What::Told { name, .. } | What::Assigned { name, .. }, Some(end)) = (&deed.what, deed.end) else {
                 continue;
             };
             let is_saved = matches!(deed.what, What::Assigned { .. }) == is_classic;
             // What a late answer tells of an older generation is no news.
-            if !is_saved || (is_classic && name.epoch < greatest) {
+            if !is_saved || (is_classic && name.epoch < generation) {
                 continue;
             }
-            greatest = greatest.max(name.epoch);
+            generation = generation.max(name.epoch);
             let Some(instance) = self.instances.get(&*name.member) else { continue };
+            let epoch = epochs.entry(instance).or_insert(name.epoch);
+            if name.epoch < *epoch {
+                continue;
+            }
+            *epoch = name.epoch;
             let ids = holders.entry(instance).or_default();
             if ids.iter().all(|(id, _)| **id != *name.member) {
                 ids.push((&name.member, end));

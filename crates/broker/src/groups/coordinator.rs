@@ -14,7 +14,7 @@ use kafscale_log::lone::Lone;
 use kafscale_runtime::{Handle as Runtime, Instant};
 use kafscale_state::{
     Verdict,
-    entry::{Entry, GroupDeleted, GroupSaved},
+    entry::{Entry, GroupDeleted},
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
@@ -28,9 +28,6 @@ use super::{
     retention,
 };
 use crate::{replica::Replica, settings::GroupSettings, write::Writer};
-
-/// A group that could not be saved has no timer for so long: where saves fail at once, one would follow the other.
-const REST: Duration = Duration::from_secs(1);
 
 /// See the module. Clones share it.
 #[derive(Clone)]
@@ -60,17 +57,19 @@ pub(super) struct Row {
     rests_until: Instant,
     weight: u64,
     /// Numbers this stay of the group in memory: an answer that belongs to an earlier one is nobody's.
-    stay: u64,
+    pub stay: u64,
 }
 
 /// Groups in memory: those that have members, or are about to.
 #[derive(Default)]
 pub(super) struct Table {
     pub rows: BTreeMap<String, Row>,
+    /// Groups whose save may have been appended or not: nobody speaks for them until that is known.
+    pub undecided: BTreeSet<String>,
     wakes: BTreeSet<(Instant, String)>,
     weight: u64,
     stays: u64,
-    ended: bool,
+    pub ended: bool,
 }
 
 impl Coordinator {
@@ -110,7 +109,9 @@ impl Coordinator {
         if !self.is_coordinator(group) {
             return Err(Error::NotCoordinator);
         }
-        self.shared.be_current(STALE).await
+        self.shared.be_current(STALE).await?;
+        let is_undecided = self.shared.table.lock().undecided.contains(group);
+        if is_undecided { Err(Error::NotAvailable) } else { Ok(()) }
     }
 
     /// A client joins a group. The answer may take as long as a rebalance.
@@ -344,13 +345,16 @@ impl Shared {
         Some(step(&mut loaded, now))
     }
 
-    fn load(&self, id: &str, now: Instant) -> Option<Group> {
+    pub fn load(&self, id: &str, now: Instant) -> Option<Group> {
         self.replica.read(|state| state.group(id).map(|saved| Group::load(id, saved, now, state)))
     }
 
     fn bring(&self, table: &mut Table, id: &str, may_create: bool, now: Instant) -> Result<(), Error> {
         if table.ended {
             return Err(Error::NotCoordinator);
+        }
+        if table.undecided.contains(id) {
+            return Err(Error::NotAvailable);
         }
         if table.rows.contains_key(id) {
             return Ok(());
@@ -364,7 +368,7 @@ impl Shared {
     }
 
     /// Notes the group's weight and next timer, hands over what it wants saved, and forgets it if nothing is lost by that.
-    fn settle(self: &Arc<Self>, table: &mut Table, id: &str, now: Instant) {
+    pub fn settle(self: &Arc<Self>, table: &mut Table, id: &str, now: Instant) {
         let Some(row) = table.rows.get_mut(id) else { return };
         if let Some(entry) = row.group.take_save(now) {
             self.save(row.stay, entry);
@@ -386,44 +390,6 @@ impl Shared {
                 self.changed.notify_one();
             }
         }
-    }
-
-    /// Commits that were decided before the save go before it.
-    fn save(self: &Arc<Self>, stay: u64, entry: GroupSaved) {
-        self.commits.submit(self);
-        let id = entry.group.clone();
-        let has_members = entry.content.has_members();
-        let verdict = self.writer.submit(None, Entry::GroupSaved(entry), !has_members);
-        let shared = Arc::clone(self);
-        let finish = async move {
-            let outcome = match verdict.await {
-                Ok(Verdict::GroupSaved { revision }) => Ok(revision),
-                Ok(Verdict::Refused(refused)) => Err(refused.into()),
-                Ok(other) => unreachable!("apply answers a save so: {other:?}"),
-                Err(error) => Err(error.into()),
-            };
-            shared.saved(&id, stay, outcome);
-        };
-        self.runtime.spawn("group save", Box::pin(finish));
-    }
-
-    fn saved(self: &Arc<Self>, id: &str, stay: u64, outcome: Result<u64, Error>) {
-        let now = self.runtime.now();
-        let mut table = self.table.lock();
-        let table = &mut *table;
-        let Some(row) = table.rows.get_mut(id).filter(|row| row.stay == stay) else { return };
-        match outcome {
-            Ok(revision) => row.group.saved(revision, now),
-            Err(error) => {
-                tracing::warn!(group = id, %error, "a group was not saved; it goes on as it was saved before");
-                if let Some(mut row) = table.remove(id) {
-                    row.group.fail(error);
-                }
-                let saved = self.load(id, now).filter(|group| group.member_count() > 0);
-                saved.into_iter().for_each(|group| table.insert(group, now + REST));
-            }
-        }
-        self.settle(table, id, now);
     }
 
     /// Timers that are due; the next one.
@@ -448,13 +414,13 @@ impl Shared {
 
 impl Table {
     /// Its timer and its weight are noted when it is settled.
-    fn insert(&mut self, group: Group, rests_until: Instant) {
+    pub fn insert(&mut self, group: Group, rests_until: Instant) {
         self.stays += 1;
         let id = group.id().to_owned();
         self.rows.insert(id, Row { group, wake_at: None, rests_until, weight: 0, stay: self.stays });
     }
 
-    fn remove(&mut self, id: &str) -> Option<Row> {
+    pub fn remove(&mut self, id: &str) -> Option<Row> {
         let row = self.rows.remove(id)?;
         self.weight -= row.weight;
         row.wake_at.map(|at| self.wakes.remove(&(at, id.to_owned())));

@@ -33,6 +33,7 @@ mod migration;
 mod offsets;
 mod removed;
 mod retention;
+mod saving;
 pub mod subscription;
 mod views;
 

@@ -97,30 +97,48 @@ impl Writer {
     }
 
     /// Appends one entry and returns what apply said of it. It has taken its place when this returns; the future is the
-    /// verdict. One that `may_wait` causes no flush before the timer.
+    /// verdict, or says that there was none in time. One that `may_wait` causes no flush before the timer.
     pub fn submit(
         &self,
         connection: Option<ConnectionId>,
         entry: Entry,
         may_wait: bool,
     ) -> impl Future<Output = Result<Verdict, EntryError>> + Send + use<> {
-        let (sender, verdict) = oneshot::channel();
-        let (now, away) = (self.shared.runtime.now(), (self.shared.is_away)());
-        let taken = {
-            let mut core = self.shared.core.lock();
-            core.set_away(away);
-            core.submit(connection, Submitted { entry, verdict: sender }, may_wait, now)
-        };
-        self.shared.changed.notify_one();
+        let taken = self.take(connection, entry, may_wait);
         let writer = self.clone();
         async move {
-            taken?;
-            let outcome = kafscale_runtime::timeout(&*writer.shared.runtime, STALL, verdict).await;
+            let outcome = kafscale_runtime::timeout(&*writer.shared.runtime, STALL, taken?).await;
             if let Some(connection) = connection {
                 writer.answered(connection);
             }
             outcome.map_err(|_| EntryError::TimedOut)?.map_err(|_| EntryError::Stopped)
         }
+    }
+
+    /// The same for who must know whether it was appended, however long that takes.
+    pub fn submit_until_decided(
+        &self,
+        entry: Entry,
+        may_wait: bool,
+    ) -> impl Future<Output = Result<Verdict, EntryError>> + Send + use<> {
+        let taken = self.take(None, entry, may_wait);
+        async move { taken?.await.map_err(|_| EntryError::Stopped) }
+    }
+
+    fn take(
+        &self,
+        connection: Option<ConnectionId>,
+        entry: Entry,
+        may_wait: bool,
+    ) -> Result<oneshot::Receiver<Verdict>, EntryError> {
+        let (sender, verdict) = oneshot::channel();
+        let (now, away) = (self.shared.runtime.now(), (self.shared.is_away)());
+        let mut core = self.shared.core.lock();
+        core.set_away(away);
+        let taken = core.submit(connection, Submitted { entry, verdict: sender }, may_wait, now);
+        drop(core);
+        self.shared.changed.notify_one();
+        taken.map(|()| verdict)
     }
 
     /// A request of this connection that went through here was answered.
