@@ -5,7 +5,7 @@
 
 On each: the conformance suite (which stores that no log may live on must fail), then produce, kill -9, restart, consume with
 the checks of tests/kill; where a broker must refuse the store for its log, it is refused, and then killed with the log in a
-directory. Where only a race shows why, every one of twenty usual probes must see it. One line per server, `ok` or `FAIL`;
+directory. Where only a race shows why, twenty usual probes must see it, all but two. One line per server, `ok` or `FAIL`;
 `--results` keeps them.
 """
 
@@ -24,6 +24,8 @@ import real
 from servers import Kafscale, setup
 
 PROBES = 20
+# A race may have one winner by chance.
+MISSED_MAX = 2
 
 
 def conformance(server):
@@ -87,7 +89,7 @@ def run(kind, kills):
             if kind.only_races_tell:
                 seen = races_lost(server)
                 print(f"{kind.name}: {seen} of {PROBES} probes saw several winners of a race")
-                if seen < PROBES:
+                if seen < PROBES - MISSED_MAX:
                     problems.append("a probe takes it for a store that keeps its conditions")
     kept, said = kill(kind, kills)
     row["broker"] = f"{kills} kills, nothing lost" if kept else "something was lost"

@@ -49,7 +49,7 @@ pub fn command() -> Command {
              cluster.json, where the next start of a broker reads it; do not run it beside `kafscale recover`. Exit code 3 if the store is not fit for what the settings ask \
              of it: records, and the log unless --log puts it elsewhere.",
         )
-        .arg(switch("thorough", "Ask some 310 requests: more and larger races, and enough writes and reads for a p99"))
+        .arg(switch("thorough", "Ask some 300 requests: more and larger races, and enough writes and reads for a p99"))
         .arg(output::flag());
     let bench = Command::new("bench")
         .about("Measure the store of --store for longer: writes for half of the time, then reads")

@@ -1,9 +1,10 @@
 //! Racing creates: of all who create one name at the same time one wins, and its object stands.
 //!
 //! A server that looks for the object and writes it later lets several win, if the second looks before the first has written.
-//! Alone it is never caught. A round misses it when one writer is done before the others are sent, because somebody was held
-//! up for that moment. So a few rounds of few writers, one after the other, catch it more surely than one of many: see what
-//! was measured in `docs/storage/README.md`. Long bodies help where a server far away looks before it takes the body.
+//! Alone it is never caught. A round misses it when one writer is done before the others are sent, and what holds these up
+//! lasts for a moment: rounds that run at that time are missed together. So they run one after the other, and more writers
+//! in one round help little. Long bodies help where a server far away looks before it takes the body. What was measured
+//! is in `docs/storage/README.md`.
 
 use bytes::Bytes;
 use futures_util::future::join_all;

@@ -1,6 +1,6 @@
 //! What a broker asks of a store whose create-if-absent nobody vouches for, in two parts.
 //!
-//! What decides (a create of an absent name, of a taken name, and racing creates) comes first and costs three round trips,
+//! What decides (a create of an absent name, of a taken name, and racing creates) comes first and costs four round trips,
 //! so that nothing is acknowledged, or even written, where it does not hold. The rest is asked while the broker serves, and
 //! removes what was written.
 
