@@ -196,12 +196,13 @@ impl Deleter {
 
     /// Lets the state forget the segments whose names have rested.
     async fn free_names(&mut self, now: Instant) -> Result<(), Undone> {
-        let rested = self.gone.iter().filter(|(_, since)| now.saturating_sub(**since) >= NAME_REST);
+        let has_rested = |since: &Instant| now.saturating_sub(*since) >= NAME_REST;
+        let rested = self.gone.iter().filter(|(_, since)| has_rested(since));
         let segments: Vec<(Handle, u64)> = rested.map(|(key, _)| *key).collect();
         if !segments.is_empty() {
-            let entry = ObjectsDeleted { segments: segments.clone(), ..ObjectsDeleted::default() };
+            let entry = ObjectsDeleted { segments, ..ObjectsDeleted::default() };
             self.context.writer.submit(None, Entry::ObjectsDeleted(entry), true).await?;
-            self.gone.retain(|key, _| !segments.contains(key));
+            self.gone.retain(|_, since| !has_rested(since));
         }
         Ok(())
     }

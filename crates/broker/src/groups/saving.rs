@@ -64,7 +64,8 @@ impl Shared {
         let mut table = self.table.lock();
         let table = &mut *table;
         if table.undecided.remove(id) {
-            self.reload(table, id, now);
+            // Whoever waited was told, and the state knows by now what counts.
+            return self.reload(table, id, now);
         }
         let Some(row) = table.rows.get_mut(id).filter(|row| row.stay == stay) else { return };
         match outcome {

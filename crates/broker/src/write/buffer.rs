@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use kafscale_log::Draft;
 use kafscale_runtime::Instant;
+use kafscale_segment::merged::EXTENT_OFFSETS_MAX;
 use kafscale_state::{
     Handle, Verdict,
     entry::{Commit, Entry, Extent, ObjectRef, Producer, Run},
@@ -103,7 +104,7 @@ const OBJECT_BYTES_MAX: u64 = 64 << 20;
 /// Batches of one object. Each takes at most 60 bytes of the commit, and the log takes 64 MiB of entries.
 const OBJECT_BATCHES_MAX: usize = 1 << 19;
 /// Records of one object, unless one batch alone has more: a segment, which may be made of it, counts them in 31 bits.
-const OBJECT_RECORDS_MAX: u64 = i32::MAX as u64;
+const OBJECT_RECORDS_MAX: u64 = EXTENT_OFFSETS_MAX as u64;
 /// Bytes of other entries after which no more go into one object.
 const OBJECT_ENTRIES_BYTES: usize = 8 << 20;
 

@@ -17,6 +17,14 @@ use crate::{
     scripted::{Process, story},
 };
 
+/// The only member of a group, which has its assignment.
+async fn leader(broker: &Arc<Broker>) -> (Member, Join) {
+    let member = Member::new(broker);
+    let joined = member.join(RANGE).await;
+    member.sync(&joined, "").await.expect("it leads");
+    (member, joined)
+}
+
 #[test]
 fn incompatibility_18_members_that_start_together_share_a_generation_and_get_what_the_leader_gave() {
     story(|world, memory| async move {
@@ -51,9 +59,7 @@ fn a_silent_member_is_removed_after_its_session_timeout() {
     story(|world, memory| async move {
         let process = Process::new(&world, &memory);
         let broker = process.cluster.start().await;
-        let member = Member::new(&broker);
-        let joined = member.join(RANGE).await;
-        member.sync(&joined, "").await.expect("it leads");
+        let (member, _) = leader(&broker).await;
         process.runtime().sleep(Duration::from_secs(9)).await;
         assert_eq!(member.heartbeat().await, ErrorCode::None);
         process.runtime().sleep(Duration::from_secs(11)).await;
@@ -106,9 +112,7 @@ fn a_successor_waits_for_whom_its_predecessor_may_have_heard_last() {
     story(|world, memory| async move {
         let process = Process::new(&world, &memory);
         let broker = process.cluster.start().await;
-        let member = Member::new(&broker);
-        let joined = member.join(RANGE).await;
-        member.sync(&joined, "").await.expect("it leads");
+        let (member, _) = leader(&broker).await;
         let next = Process::new(&world, &memory).cluster.start().await;
         let heard = Member { client: Client::connect(&next), ..member };
         process.runtime().sleep(Duration::from_secs(14)).await;
@@ -123,9 +127,7 @@ fn a_successor_gives_time_to_rebalance_to_whom_its_predecessor_may_still_answer(
     story(|world, memory| async move {
         let process = Process::new(&world, &memory);
         let broker = process.cluster.start().await;
-        let member = Member::new(&broker);
-        let joined = member.join(RANGE).await;
-        member.sync(&joined, "").await.expect("it leads");
+        let (member, joined) = leader(&broker).await;
         let next = Process::new(&world, &memory).cluster.start().await;
         let member = Member { client: Client::connect(&next), ..member };
         let other = Member::new(&next);
