@@ -184,12 +184,15 @@ transaction.state.log.min.isr=1
         return accepts(self.port)
 
 
-class Kafscale(Server):
-    """The broker under test, on a directory or on a store URL.
+def environment(settings):
+    """That of a `kafscale` with these `KAFSCALE_*` and `AWS_*` variables. Those around the test are not handed on: it refuses
+    `KAFSCALE_*` variables that it does not know, and it shall run with what the test says."""
+    around = {name: value for name, value in os.environ.items() if not name.startswith(("KAFSCALE_", "AWS_"))}
+    return {**around, **settings}
 
-    `settings` are `KAFSCALE_*` and `AWS_*` variables. Those around the test are not handed on: the broker refuses
-    `KAFSCALE_*` variables that it does not know, and it shall run with what the test says.
-    """
+
+class Kafscale(Server):
+    """The broker under test, on a directory or on a store URL. `settings`: see `environment`."""
 
     name = "kafscale"
 
@@ -208,8 +211,7 @@ class Kafscale(Server):
         return command + (["--store", self.store] if self.store else [])
 
     def environment(self):
-        around = {name: value for name, value in os.environ.items() if not name.startswith(("KAFSCALE_", "AWS_"))}
-        return {**around, **self.settings}
+        return environment(self.settings)
 
     def is_ready(self):
         return any(line.startswith("ready") for line in self.log_since_start().splitlines())

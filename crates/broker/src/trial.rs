@@ -95,7 +95,7 @@ impl Look {
             }
             Creates::Ask => probe(&*store, &runtime, plan).await,
             Creates::NotNeeded => {
-                plan = Plan { bouts: &[], ..plan };
+                plan = Plan { races: &[], ..plan };
                 Trial::new(Arc::clone(&store), Arc::clone(&runtime), plan).rest().await
             }
         };

@@ -4,18 +4,31 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::Racer;
+
 /// An object's content. Cloning shares the segments.
 #[derive(Debug, Clone, Default)]
 pub struct Body {
     segments: Arc<[Bytes]>,
     len: u64,
+    racer: Option<Arc<Racer>>,
 }
 
 impl Body {
     /// A body of these segments, in this order.
     pub fn new(segments: Vec<Bytes>) -> Self {
         let len = segments.iter().map(|segment| segment.len() as u64).sum();
-        Self { segments: segments.into(), len }
+        Self { segments: segments.into(), len, racer: None }
+    }
+
+    /// The same, to be sent so that its end arrives together with those of the other racers, by a store that can tell when
+    /// what it sends arrives; others send it as any body.
+    pub fn raced_by(self, racer: Arc<Racer>) -> Self {
+        Self { racer: Some(racer), ..self }
+    }
+
+    pub(crate) fn racer(&self) -> Option<&Arc<Racer>> {
+        self.racer.as_ref()
     }
 
     /// The segments, in order.

@@ -28,6 +28,7 @@ pub mod profile;
 pub mod s3;
 mod secret;
 mod settings;
+mod start_line;
 mod url;
 mod waiting;
 
@@ -55,5 +56,6 @@ pub use paced::{PaceFigures, Paced, Rates};
 pub use s3::S3Settings;
 pub use secret::Secret;
 pub use settings::StoreSettings;
+pub use start_line::Racer;
 pub use url::{BadLocation, Location, OpenError, open, open_read_only};
 pub use waiting::Waiting;

@@ -86,7 +86,7 @@ pub struct Trouble {
 impl Probed {
     /// The creates that decide passed, and nothing else was asked yet.
     pub(super) fn creates(plan: &Plan, runtime: &dyn Runtime, facts: Facts) -> Self {
-        let (races, racers) = plan.races();
+        let (races, racers) = plan.raced();
         Self {
             at_ms: runtime.wall_clock_ms(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

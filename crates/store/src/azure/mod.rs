@@ -23,6 +23,7 @@ use crate::{
         attempt::Connector,
         files::{read_secret, read_stable},
         keys::{Keeper, Lease, Renewal, Source},
+        wire::Wire,
     },
     profile::{Dialect, Profile, WrongProfile},
 };
@@ -109,7 +110,7 @@ pub fn open(
     observer: Arc<dyn Observer>,
 ) -> Result<CloudStore, AzureSettingsError> {
     let http = settings.tls.client()?;
-    through(Arc::new(http.clone()), http, container, prefix, settings, runtime, observer)
+    through(Arc::new(Wire(http.clone())), http, container, prefix, settings, runtime, observer)
 }
 
 /// The same over an HTTP client of the caller's, so that a test may stand between this store and its server.

@@ -107,17 +107,13 @@ impl Double {
     }
 }
 
-async fn serve(
-    connection: impl AsyncRead + AsyncWrite + Unpin,
-    log: &Mutex<Vec<Asked>>,
-    answer: &(impl Fn(&Asked) -> String + ?Sized),
-) {
-    let mut connection = BufReader::new(connection);
+/// A request without its body; nothing if the connection ends before.
+pub(crate) async fn head(connection: &mut (impl AsyncBufReadExt + Unpin)) -> Option<Asked> {
     let mut asked = Asked::default();
     loop {
         let mut line = String::new();
         if connection.read_line(&mut line).await.unwrap_or(0) == 0 {
-            return;
+            return None;
         }
         let line = line.trim_end();
         if line.is_empty() {
@@ -130,6 +126,16 @@ async fn serve(
             _ => asked.line = line.trim_end_matches(" HTTP/1.1").to_owned(),
         }
     }
+    Some(asked)
+}
+
+async fn serve(
+    connection: impl AsyncRead + AsyncWrite + Unpin,
+    log: &Mutex<Vec<Asked>>,
+    answer: &(impl Fn(&Asked) -> String + ?Sized),
+) {
+    let mut connection = BufReader::new(connection);
+    let Some(mut asked) = head(&mut connection).await else { return };
     let length = asked.header("content-length").parse().unwrap_or(0);
     let mut body = vec![0; length];
     if connection.read_exact(&mut body).await.is_err() {

@@ -16,6 +16,7 @@ pub(crate) mod keys;
 mod outcome;
 mod scheme;
 pub(crate) mod transport;
+pub(crate) mod wire;
 pub(crate) mod words;
 mod writing;
 
@@ -161,7 +162,10 @@ impl CloudStore {
         let watch = self.watch(operation, body.len());
         let payload = PutPayload::from_iter(body.segments().iter().filter(|segment| !segment.is_empty()).cloned());
         let Headers { attributes, tags } = self.headers.clone();
-        let options = PutOptions { mode, tags, attributes, ..PutOptions::default() };
+        let mut options = PutOptions { mode, tags, attributes, ..PutOptions::default() };
+        if let Some(racer) = body.racer() {
+            options.extensions.insert(racer.clone());
+        }
         let put = self.client.put_opts(&key, payload, options);
         let (result, reading) = self.attempt(self.in_time(body.len(), put)).await;
         let status = reading.attempt.status();

@@ -27,6 +27,7 @@ use crate::{
         attempt::Connector,
         files::read_secret,
         keys::{Keeper, Provided, Renewal, Source},
+        wire::Wire,
     },
     profile::{Dialect, Profile, WrongProfile},
 };
@@ -87,7 +88,7 @@ pub fn open(
     observer: Arc<dyn Observer>,
 ) -> Result<CloudStore, GcsSettingsError> {
     let http = settings.tls.client()?;
-    through(Arc::new(http.clone()), http, bucket, prefix, settings, runtime, observer)
+    through(Arc::new(Wire(http.clone())), http, bucket, prefix, settings, runtime, observer)
 }
 
 /// The same over an HTTP client of the caller's, so that a test may stand between this store and its server.

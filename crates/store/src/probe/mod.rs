@@ -28,7 +28,7 @@ use crate::{Facts, Store};
 use tally::Tally;
 
 pub use latency::{Latency, Percentiles, Throughput};
-pub use race::Bout;
+pub use race::Race;
 pub use report::{Check, Finding, Permission, Report, Unfit, Verdict};
 pub use trial::Trial;
 
@@ -38,8 +38,8 @@ pub const FOLDER: &str = "probe";
 /// How much is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// Racing creates, one bout after the other; those behind one that shows several winners are left out.
-    pub bouts: &'static [Bout],
+    /// Racing creates, one race after the other; those behind one that shows several winners are left out.
+    pub races: &'static [Race],
     /// Small objects written one after the other to measure latency. None: nothing is measured.
     pub writes: u32,
     /// How many of them are read; the other questions read enough for a first idea.
@@ -49,25 +49,25 @@ pub struct Plan {
 }
 
 /// Where somebody vouches for creates, this finds out whether they are right about this very endpoint.
-const VOUCHED: &[Bout] = &[LONG];
-/// One after the other: rounds at the same time are often missed together.
-const DOUBTED: &[Bout] = &[LONG, SHORT, SHORT];
-/// The first one, for which connections are opened.
-const LONG: Bout = Bout { rounds: 1, racers: 4, bytes: 64 << 10 };
-/// On connections that are open.
-const SHORT: Bout = Bout { rounds: 1, racers: 4, bytes: 1 << 10 };
-/// Several at a time.
-const MANY: Bout = Bout { rounds: 4, racers: 16, bytes: 1 << 10 };
+const VOUCHED: &[Race] = &[LONG];
+/// Where nobody does.
+const DOUBTED: &[Race] = &[LONG, SHORT, SHORT];
+/// A long body shows a server that takes its time to write it ...
+const LONG: Race = Race { racers: 4, bytes: 64 << 10 };
+/// ... a short one a server that has all of it with the head.
+const SHORT: Race = Race { racers: 4, bytes: 1 << 10 };
+/// So many hardly ever come to one and the same of several servers behind an address.
+const MANY: Race = Race { racers: 16, bytes: 1 << 10 };
 
 impl Plan {
     /// What a person asks who wants to be sure of every figure: about 300 requests.
     pub const THOROUGH: Self =
-        Self { bouts: &[LONG, LONG, SHORT, SHORT, MANY], writes: 100, reads: 100, large: 16 << 20 };
+        Self { races: &[LONG, SHORT, SHORT, MANY, MANY, MANY, MANY], writes: 100, reads: 100, large: 16 << 20 };
 
     /// What a person asks: about 30 requests, and 40 where nobody vouches for creates.
     pub fn usual(facts: Facts) -> Self {
-        let bouts = if facts.create_is_known { VOUCHED } else { DOUBTED };
-        Self { bouts, writes: 5, reads: 0, large: 8 << 20 }
+        let races = if facts.create_is_known { VOUCHED } else { DOUBTED };
+        Self { races, writes: 5, reads: 0, large: 8 << 20 }
     }
 
     /// What a broker asks that is to note the result: the same without the large objects.
@@ -80,10 +80,9 @@ impl Plan {
         Self { writes: 0, ..Self::noted(facts) }
     }
 
-    /// Rounds of racing creates, and the most writers in one of them; zeros where there are none.
-    pub fn races(&self) -> (u32, u32) {
-        let racers = self.bouts.iter().map(|bout| bout.racers).max();
-        (self.bouts.iter().map(|bout| bout.rounds).sum(), racers.unwrap_or(0))
+    /// How many races, and the most writers in one of them; zeros where there are none.
+    pub fn raced(&self) -> (u32, u32) {
+        self.races.iter().fold((0, 0), |(races, most), race| (races + 1, most.max(race.racers)))
     }
 }
 

@@ -1,10 +1,8 @@
 //! Racing creates: of all who create one name at the same time one wins, and its object stands.
 //!
 //! A server that looks for the object and writes it later lets several win, if the second looks before the first has written.
-//! Alone it is never caught. A round misses it when one writer is done before the others are sent, and what holds these up
-//! lasts for a moment: rounds that run at that time are missed together. So they run one after the other, and more writers
-//! in one round help little. Long bodies help where a server far away looks before it takes the body. What was measured
-//! is in `docs/storage/README.md`.
+//! Alone it is never caught, and seldom by writers that are sent one after the other; so these wait for each other at a line
+//! ([`Racer`]). How often such a server is missed is in `docs/storage/README.md`.
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -13,20 +11,18 @@ use super::{
     Permission, Verdict, latency,
     steps::{Step, Steps, TRIES, failed, refused},
 };
-use crate::{CreateError, ReadRange};
+use crate::{Body, CreateError, Racer, ReadRange};
 
-/// Rounds of racing creates that run at the same time, each for a name of its own.
+/// Creates of one name that race.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bout {
+pub struct Race {
     /// How many.
-    pub rounds: u32,
-    /// Writers in each.
     pub racers: u32,
     /// Bytes that each writes.
     pub bytes: u32,
 }
 
-/// A round that had one winner.
+/// A race that had one winner.
 struct Won {
     name: String,
     bodies: Vec<Bytes>,
@@ -34,27 +30,11 @@ struct Won {
 }
 
 impl Steps<'_> {
-    /// One bout after the other, until one shows several winners; what stands is read last, all at once.
+    /// One race after the other, until one shows several winners; what stands is read last, all at once.
     pub(super) async fn races(&self) -> Step {
         let mut won = Vec::new();
-        for (number, bout) in self.plan.bouts.iter().enumerate() {
-            let rounds =
-                join_all((0..bout.rounds).map(|round| self.round(format!("race/{number}-{round}"), *bout))).await;
-            let mut decided = false;
-            let mut last = Ok(());
-            for round in rounds {
-                match round {
-                    Ok(round) => {
-                        decided = true;
-                        won.push(round);
-                    }
-                    Err(Verdict::Unanswered(reason)) => last = Err(Verdict::Unanswered(reason)),
-                    Err(verdict) => return Err(verdict),
-                }
-            }
-            if !decided {
-                last?;
-            }
+        for (number, race) in self.plan.races.iter().enumerate() {
+            won.push(self.race(format!("race/{number}"), *race).await?);
         }
         let stand = join_all(won.iter().map(|won| self.stands(won))).await;
         let is_open = |step: &Step| matches!(step, Err(Verdict::Unanswered(_)));
@@ -67,12 +47,12 @@ impl Steps<'_> {
     }
 
     /// One race, under other names until somebody wins it.
-    async fn round(&self, rest: String, bout: Bout) -> Result<Won, Verdict> {
+    async fn race(&self, rest: String, race: Race) -> Result<Won, Verdict> {
         let mut last = Verdict::Unanswered(String::new());
         for attempt in 0..TRIES {
             self.pause(attempt).await;
             let name = self.name(&format!("{rest}-{attempt}"));
-            match self.contest(name, bout).await {
+            match self.contest(name, race).await {
                 Err(verdict @ Verdict::Unanswered(_)) => last = verdict,
                 decided => return decided,
             }
@@ -80,9 +60,14 @@ impl Steps<'_> {
         Err(last)
     }
 
-    async fn contest(&self, name: String, bout: Bout) -> Result<Won, Verdict> {
-        let bodies: Vec<_> = (0..bout.racers).map(|_| latency::noise(self.runtime, bout.bytes as usize)).collect();
-        let creates = bodies.iter().map(|body| self.create(&name, body.clone()));
+    async fn contest(&self, name: String, race: Race) -> Result<Won, Verdict> {
+        let bodies: Vec<_> = (0..race.racers).map(|_| latency::noise(self.runtime, race.bytes as usize)).collect();
+        let racers = Racer::line_up(self.runtime, race.racers);
+        let creates = bodies.iter().zip(racers).map(|(body, racer)| {
+            let body = Body::from(body.clone()).raced_by(racer);
+            self.tally.writes(&name);
+            self.store.create(&name, body)
+        });
         let said = join_all(creates).await;
         let winners: Vec<_> = (0..said.len()).filter(|racer| said[*racer].is_ok()).collect();
         match winners[..] {
@@ -96,7 +81,7 @@ impl Steps<'_> {
             _ => Err(failed(&format!(
                 "{} of {} racing creates of one name were confirmed: writers overwrite each other",
                 winners.len(),
-                bout.racers
+                race.racers
             ))),
         }
     }

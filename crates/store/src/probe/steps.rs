@@ -48,7 +48,7 @@ impl Steps<'_> {
         (findings, latency)
     }
 
-    /// What create-if-absent is worth here: as many round trips as there are bouts, and one; three at least.
+    /// What create-if-absent is worth here: as many round trips as there are races, and one; three at least.
     pub(super) async fn creates(&self) -> Vec<Finding> {
         let ([create, once], race) = join(self.once(), self.races()).await;
         found(CREATES.into_iter().zip([create, once, race]))

@@ -21,7 +21,7 @@ use reqwest::Client;
 
 use crate::{
     CloudStore, Encryption, Observer, StoreSettings,
-    cloud::{self, attempt::Connector},
+    cloud::{self, attempt::Connector, wire::Wire},
     profile::Integrity,
 };
 pub use rules::{BucketRules, LifecycleRule, bucket_rules};
@@ -36,7 +36,7 @@ pub fn open(
     observer: Arc<dyn Observer>,
 ) -> Result<CloudStore, S3SettingsError> {
     let http = settings.tls.client()?;
-    through(Arc::new(http.clone()), http, bucket, prefix, settings, runtime, observer)
+    through(Arc::new(Wire(http.clone())), http, bucket, prefix, settings, runtime, observer)
 }
 
 /// The same over an HTTP client of the caller's, so that a test may stand between this store and its server.
