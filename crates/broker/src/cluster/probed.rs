@@ -202,7 +202,7 @@ mod tests {
         (probed.at_ms, probed.version) = (5, "0.1.0".to_owned());
         let text = serde_json::to_string(&probed).unwrap();
         let expected = concat!(
-            r#"{"at_ms":5,"version":"0.1.0","races":8,"racers":16,"place":"00000000000000ab","found":{"format":1,"checks":["#,
+            r#"{"at_ms":5,"version":"0.1.0","races":7,"racers":16,"place":"00000000000000ab","found":{"format":1,"checks":["#,
             r#"{"check":"list","result":"ok"},{"check":"create-race","result":"failed","reason":"XXX"},"#,
             r#"{"check":"delete","result":"denied","reason":"HTTP 403"}],"clock_ahead_ms":-7}}"#
         );
