@@ -41,8 +41,7 @@ impl Trial {
     pub async fn creates(&self) -> Result<(), Unfit> {
         let mut findings = self.steps().creates().await;
         // Where it is not the condition that is refused, another place for the log alone may be no help.
-        let is_unclear = |reason: &str| !reason.contains("only if it is absent");
-        if matches!(&findings[0].verdict, Verdict::Failed(reason) if is_unclear(reason))
+        if matches!(&findings[0].verdict, Verdict::Failed(_))
             && let Err(verdict @ (Verdict::Failed(_) | Verdict::Denied(..))) = self.steps().any_put().await
         {
             findings.insert(0, Finding { check: Check::Put, verdict });
