@@ -1,8 +1,8 @@
 //! What is still to be rewritten: which partitions have grown, and since when they wait.
 //!
-//! The applier tells which partitions grew; at the start everything is looked through once. From then on a round looks only
-//! at partitions that have something to do, not at all of them. Waiting is told by this process's own clock: after a
-//! restart it begins again, which costs time and nothing else.
+//! The applier tells which partitions grew, and of which records left their segments; at the start everything is looked
+//! through once. From then on a round looks only at partitions that have something to do, not at all of them. Waiting is told
+//! by this process's own clock: after a restart it begins again, which costs time and nothing else.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,26 +10,39 @@ use std::{
 };
 
 use kafscale_runtime::Instant;
-use kafscale_state::{Handle, State};
+use kafscale_state::{Applied, Handle, State};
 use parking_lot::Mutex;
 
 use super::turns::Turns;
 
-/// Partitions that grew since somebody last looked, and by how many objects.
+/// Partitions that have more to be rewritten since somebody last looked.
 #[derive(Default)]
-pub struct Grown(Mutex<(BTreeSet<Handle>, u64)>);
+pub struct Grown(Mutex<Growth>);
+
+#[derive(Default)]
+struct Growth {
+    /// By what a flush wrote.
+    fresh: BTreeSet<Handle>,
+    /// By what left its segment.
+    unsegmented: BTreeSet<Handle>,
+    /// How many objects were flushed.
+    objects: u64,
+}
 
 impl Grown {
-    /// A frame was applied that made these partitions grow.
-    pub fn note(&self, partitions: &[Handle]) {
-        if !partitions.is_empty() {
-            let mut grown = self.0.lock();
-            grown.0.extend(partitions);
-            grown.1 += 1;
+    /// A frame was applied.
+    pub fn note(&self, applied: &Applied) {
+        let Applied { touched, unsegmented, .. } = applied;
+        if touched.is_empty() && unsegmented.is_empty() {
+            return;
         }
+        let mut growth = self.0.lock();
+        growth.fresh.extend(touched);
+        growth.unsegmented.extend(unsegmented);
+        growth.objects += u64::from(!touched.is_empty());
     }
 
-    fn take(&self) -> (BTreeSet<Handle>, u64) {
+    fn take(&self) -> Growth {
         std::mem::take(&mut self.0.lock())
     }
 }
@@ -105,20 +118,27 @@ impl Debt {
 
     /// Takes over what the applier has told.
     pub fn note(&mut self, grown: &Grown, now: Instant) {
-        let (handles, objects) = grown.take();
+        let Growth { fresh, unsegmented, objects } = grown.take();
         self.objects += objects;
-        for handle in handles {
-            let waiting = self.partitions.entry(handle).or_insert(Waiting {
-                fresh_since: None,
-                since: now,
-                head_start: Duration::ZERO,
-                has_grown: true,
-                look_at: now,
-                rests_until: Instant::ZERO,
-            });
-            waiting.has_grown = true;
-            waiting.fresh_since.get_or_insert(now);
+        for handle in fresh {
+            self.grew(handle, now).fresh_since.get_or_insert(now);
         }
+        for handle in unsegmented {
+            self.grew(handle, now);
+        }
+    }
+
+    fn grew(&mut self, handle: Handle, now: Instant) -> &mut Waiting {
+        let waiting = self.partitions.entry(handle).or_insert(Waiting {
+            fresh_since: None,
+            since: now,
+            head_start: Duration::ZERO,
+            has_grown: true,
+            look_at: now,
+            rests_until: Instant::ZERO,
+        });
+        waiting.has_grown = true;
+        waiting
     }
 
     /// Partitions that wait, in the order of their handles.
@@ -176,11 +196,28 @@ impl Debt {
 mod tests {
     use super::*;
 
+    fn touched(partitions: &[Handle]) -> Applied {
+        Applied { touched: partitions.to_vec(), ..Applied::default() }
+    }
+
+    #[test]
+    fn what_left_its_segment_waits_for_another_one_and_for_no_merge() {
+        let (grown, now) = (Grown::default(), Instant::ZERO);
+        let mut debt = Debt::default();
+        grown.note(&Applied { unsegmented: vec![1], ..touched(&[2]) });
+        debt.note(&grown, now);
+        assert_eq!((debt.counts(), debt.objects), ((1, 2), 1));
+        debt.done(1);
+        grown.note(&Applied { unsegmented: vec![1], ..touched(&[]) });
+        debt.note(&grown, now);
+        assert_eq!((debt.counts(), debt.objects), ((1, 2), 1));
+    }
+
     #[test]
     fn what_another_job_was_at_is_due_when_that_is_done() {
         let (turns, grown, now) = (Turns::default(), Grown::default(), Instant::ZERO);
         let mut debt = Debt::default();
-        grown.note(&[1, 2]);
+        grown.note(&touched(&[1, 2]));
         debt.note(&grown, now);
         let turn = turns.take(1).expect("it is free");
         debt.begin_merge();
@@ -194,7 +231,7 @@ mod tests {
         assert!(!debt.is_left_free(&turns, now) && debt.is_left_free(&turns, later), "it rests until then");
         debt.update(1, |waiting| waiting.fresh_since = None);
         assert!(!debt.is_left_free(&turns, later), "the other job has moved all of it");
-        grown.note(&[1]);
+        grown.note(&touched(&[1]));
         debt.note(&grown, later);
         debt.begin_merge();
         assert!(!debt.is_left_free(&turns, later), "nothing is left of the merge before");

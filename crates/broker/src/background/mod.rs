@@ -85,7 +85,7 @@ pub struct Context {
     pub node_id: i32,
     /// Sizes and intervals.
     pub settings: LifeSettings,
-    /// Partitions that grew, as the applier tells.
+    /// Partitions that have more to be rewritten, as the applier tells.
     pub grown: Arc<Grown>,
     /// Partitions that changed, as the applier tells.
     pub changed: Arc<Changed>,

@@ -126,7 +126,7 @@ impl Readers for Audience {
 
     fn applied(&self, applied: &Applied) {
         self.waiters.wake(&applied.touched);
-        self.grown.note(&applied.touched);
+        self.grown.note(applied);
         self.changed.note(applied);
     }
 }

@@ -29,6 +29,7 @@ use crate::{
 
 const MERGE: Duration = Duration::from_secs(10);
 const CLEAN: Duration = Duration::from_secs(30 * 60);
+const HOUR: Duration = Duration::from_secs(3_600);
 /// Only a topic with `delete` lets its records be deleted.
 const SETTINGS: [(&str, &str); 4] = [
     ("cleanup.policy", "compact,delete"),
@@ -253,41 +254,67 @@ fn what_a_merge_left_to_the_cleaner_is_moved_when_its_turn_is_over() {
     });
 }
 
+/// A topic all of which is in segments, on a broker that rewrites within minutes.
+async fn segmented(world: &World, memory: &Arc<MemoryStore>) -> (Process, Arc<Broker>, Client) {
+    let mut process = Process::new(world, memory);
+    let life = &mut process.cluster.settings.life;
+    (life.merge_interval, life.merge_objects_min, life.clean_interval) = (MERGE, 1, MERGE);
+    (life.segment_age, life.segment_small_age, life.delete_replaced_age) = (6 * MERGE, 6 * MERGE, MERGE);
+    let broker = process.cluster.start().await;
+    let client = Client::connect(&broker);
+    client.create_topic("t", 1, &[("min.cleanable.dirty.ratio", "0")]).await;
+    write(world, &client, MERGE).await;
+    world.sleep(HOUR / 2).await;
+    assert!(is_segmented(&broker));
+    (process, broker, client)
+}
+
+/// Whether all records lie in segments.
+fn is_segmented(broker: &Broker) -> bool {
+    places(broker).iter().all(|place| matches!(place, Place::Segment { .. }))
+}
+
+/// The topic has another policy for half an hour.
+async fn policy(world: &World, client: &Client, policy: &str) {
+    let (error, _) = alter(client, TOPIC, "t", &[("cleanup.policy", SET, Some(policy))]).await;
+    assert_eq!(error, ErrorCode::None);
+    world.sleep(HOUR / 2).await;
+}
+
 /// Moved back because its topic is compacted, and published again because it is not any more: it begins at the same offset,
 /// so it has the same name.
 #[test]
 fn a_segment_that_has_the_name_of_an_earlier_one_is_read_as_it_is() {
     story(|world: World, memory| async move {
-        let mut process = Process::new(&world, &memory);
-        let life = &mut process.cluster.settings.life;
-        (life.merge_interval, life.merge_objects_min, life.clean_interval) = (MERGE, 1, MERGE);
-        (life.segment_age, life.segment_small_age, life.delete_replaced_age) = (6 * MERGE, 6 * MERGE, MERGE);
-        let broker = process.cluster.start().await;
-        let client = Client::connect(&broker);
-        client.create_topic("t", 1, &[("min.cleanable.dirty.ratio", "0")]).await;
-        write(&world, &client, MERGE).await;
-        let hour = Duration::from_secs(3_600);
-        let is_segment = || matches!(places(&broker).first(), Some(Place::Segment { base_offset: 0, .. }));
-        let policy = async |policy| {
-            let (error, _) = alter(&client, TOPIC, "t", &[("cleanup.policy", SET, Some(policy))]).await;
-            assert_eq!(error, ErrorCode::None);
-            world.sleep(hour / 2).await;
-        };
-        world.sleep(hour / 2).await;
-        assert!(is_segment());
+        let (_process, broker, client) = segmented(&world, &memory).await;
         let first = Wants::of("t", &[0]).request();
         let reply = client.call(12, &first).await;
         assert_ne!(reply.read::<Response<'_>>().responses.iter().count(), 0, "it is in memory now");
-        policy("compact").await;
-        assert!(!is_segment());
+        policy(&world, &client, "compact").await;
+        assert!(!is_segmented(&broker));
         let mut expected = values(&client, 0).await;
         let record = BatchBuilder::new(Codec::None).record(NOW_MS, Some(b"new"), Some(b"1")).build();
         client.produce("t", 0, record).await.offset();
         expected.insert("new".to_owned(), Some("1".to_owned()));
-        policy("delete").await;
-        assert!(!is_segment(), "its name is not free yet");
-        world.sleep(hour).await;
-        assert!(is_segment());
+        policy(&world, &client, "delete").await;
+        assert!(!is_segmented(&broker), "its name is not free yet");
+        world.sleep(HOUR).await;
+        assert!(is_segmented(&broker));
+        assert_eq!(values(&client, 0).await, expected);
+    });
+}
+
+/// When all of a partition lay in segments, the rewriter had done with it.
+#[test]
+fn what_was_moved_back_becomes_a_segment_again_though_nobody_writes_to_it() {
+    story(|world: World, memory| async move {
+        let (_process, broker, client) = segmented(&world, &memory).await;
+        policy(&world, &client, "compact").await;
+        assert!(!is_segmented(&broker));
+        let expected = values(&client, 0).await;
+        policy(&world, &client, "delete").await;
+        world.sleep(HOUR).await;
+        assert!(is_segmented(&broker));
         assert_eq!(values(&client, 0).await, expected);
     });
 }

@@ -23,7 +23,7 @@ impl State {
             return Err(Refused::InvalidObject);
         }
         let mut object = Object { place, extents: 0, bytes: 0 };
-        let swap = |swap| self.apply_swap(id, &mut object, swap);
+        let swap = |swap| self.apply_swap(frame, id, &mut object, swap);
         let outcomes: Vec<_> = entry.swaps.iter().map(swap).collect();
         frame.changed.extend(entry.swaps.iter().map(|swap| swap.partition));
         self.next_data_object += 1;
@@ -46,7 +46,13 @@ impl State {
         }
     }
 
-    fn apply_swap(&mut self, id: ObjectId, object: &mut Object, swap: &Swap) -> Result<(), SwapRefused> {
+    fn apply_swap(
+        &mut self,
+        frame: &mut Frame,
+        id: ObjectId,
+        object: &mut Object,
+        swap: &Swap,
+    ) -> Result<(), SwapRefused> {
         let found = self.partition(swap.partition).ok_or(SwapRefused::UnknownTopicOrPartition)?.partition;
         let new = new_extents(id, swap).ok_or(SwapRefused::Invalid)?;
         let row = replaceable(found, swap)?;
@@ -81,6 +87,9 @@ impl State {
         #[cfg(feature = "planted-bugs")]
         if crate::planted::is(crate::planted::Bug::SwapAppliedTwice) {
             extents.iter().for_each(|extent| self.release(extent.object, extent.len, true));
+        }
+        if !segments.is_empty() {
+            frame.unsegmented.push(swap.partition);
         }
         let bases = segments.iter().map(|segment| segment.base_offset);
         bases.for_each(|base_offset| self.release_segment(swap.partition, base_offset, (topic, index), true));

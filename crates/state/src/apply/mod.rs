@@ -44,6 +44,8 @@ pub struct Applied {
     /// Partitions that are new, or whose records lie elsewhere now, begin later, or are cleaner, or whose topics have other
     /// settings or are gone. May name one twice.
     pub changed: Vec<Handle>,
+    /// Partitions of which records left segments, and lie in extents of a merged object now.
+    pub unsegmented: Vec<Handle>,
     /// Settings of brokers changed, which count for topics that have none of their own.
     pub defaults_changed: bool,
     /// The frame's session was over: it kept its position and changed nothing.
@@ -99,6 +101,7 @@ struct Frame {
     payload_taken: bool,
     touched: Vec<Handle>,
     changed: Vec<Handle>,
+    unsegmented: Vec<Handle>,
     defaults_changed: bool,
 }
 
@@ -115,13 +118,13 @@ impl State {
         }
         let entries = Self::understand(facts.position, entries)?;
         self.cluster_time_ms = self.cluster_time_ms.max(facts.cluster_time_ms);
-        let (payload_taken, touched, changed, defaults_changed) = Default::default();
-        let mut frame = Frame { facts, payload_taken, touched, changed, defaults_changed };
+        let (payload_taken, touched, changed, unsegmented, defaults_changed) = Default::default();
+        let mut frame = Frame { facts, payload_taken, touched, changed, unsegmented, defaults_changed };
         let verdicts: Vec<_> = entries.iter().map(|entry| self.apply_entry(&mut frame, entry)).collect();
         self.free_garbage();
         self.advance(facts.position, &verdicts);
-        let Frame { touched, changed, defaults_changed, .. } = frame;
-        Ok(Applied { verdicts, touched, changed, defaults_changed, void: false })
+        let Frame { touched, changed, unsegmented, defaults_changed, .. } = frame;
+        Ok(Applied { verdicts, touched, changed, unsegmented, defaults_changed, void: false })
     }
 
     fn understand(position: Position, entries: &[u8]) -> Result<Vec<Entry>, ApplyError> {

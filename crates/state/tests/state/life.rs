@@ -296,8 +296,11 @@ fn a_segment_is_claimed_published_and_read_across() {
     assert_eq!(view.segments().next().map(|segment| (segment.end_offset, segment.crc, segment.len)), Some((4, 7, 100)));
     // Cleaning by key may move a segment's records into a merged object again.
     let all = swap_all(&world, a, 0);
-    assert_eq!(world.say(merged(2, vec![all])), Verdict::Merged(vec![Ok(())]));
+    let applied = world.frame(&[merged(2, vec![all])]);
+    assert_eq!((applied.verdicts, applied.unsegmented), (vec![Verdict::Merged(vec![Ok(())])], vec![a]));
     assert_eq!(places(&world, a), [(0, 6, 1)]);
+    let again = swap_all(&world, a, 0);
+    assert_eq!(world.frame(&[merged(3, vec![again])]).unsegmented, [], "they were in no segment");
     let dead: Vec<_> = world.state.dead_segments().map(|(handle, base, dead)| (handle, base, dead.replaced)).collect();
     assert_eq!(dead, [(a, 0, true)]);
     assert_eq!(claim(&mut world, a, 0, 6), Verdict::Refused(Refused::InvalidClaim), "its name is not free yet");
