@@ -11,24 +11,39 @@ use crate::Racer;
 pub struct Body {
     segments: Arc<[Bytes]>,
     len: u64,
-    racer: Option<Arc<Racer>>,
+    sending: Sending,
+}
+
+/// How a store over HTTP sends a body; others write it as any.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Sending {
+    #[default]
+    Plainly,
+    /// Its last byte goes together with those of the other racers.
+    Racing(Arc<Racer>),
+    /// Its last byte is another than the one that was signed.
+    Damaged,
 }
 
 impl Body {
     /// A body of these segments, in this order.
     pub fn new(segments: Vec<Bytes>) -> Self {
         let len = segments.iter().map(|segment| segment.len() as u64).sum();
-        Self { segments: segments.into(), len, racer: None }
+        Self { segments: segments.into(), len, sending: Sending::Plainly }
     }
 
-    /// The same, to be sent so that its end arrives together with those of the other racers, by a store that can tell when
-    /// what it sends arrives; others send it as any body.
+    /// The same, whose end arrives together with those of the other racers where it is sent over HTTP.
     pub fn raced_by(self, racer: Arc<Racer>) -> Self {
-        Self { racer: Some(racer), ..self }
+        Self { sending: Sending::Racing(racer), ..self }
     }
 
-    pub(crate) fn racer(&self) -> Option<&Arc<Racer>> {
-        self.racer.as_ref()
+    /// The same, which loses a bit on its way where it is sent over HTTP, as a broken line would do it.
+    pub fn damaged_on_its_way(self) -> Self {
+        Self { sending: Sending::Damaged, ..self }
+    }
+
+    pub(crate) fn sending(&self) -> &Sending {
+        &self.sending
     }
 
     /// The segments, in order.

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use crate::{Body, CreateError, Listed, ReadError, ReadRange, Store};
+use kafscale_runtime::TokioRuntime;
+
+use crate::{Body, CreateError, Listed, Racer, ReadError, ReadRange, Store};
 
 /// Runs every check below `prefix` (a name; nothing may be there yet).
 pub async fn run(store: &dyn Store, prefix: &str) {
@@ -87,7 +89,10 @@ impl Suite<'_> {
             let rest = format!("race/{round}");
             let name = self.name(&rest);
             let bodies: Vec<_> = (0..WRITERS).map(|writer| format!("writer {writer}")).collect();
-            let results = join_all(bodies.iter().map(|text| self.store.create(&name, body(text)))).await;
+            let racers = Racer::line_up(&TokioRuntime::handle(), WRITERS as u32);
+            let creates =
+                bodies.iter().zip(racers).map(|(text, racer)| self.store.create(&name, body(text).raced_by(racer)));
+            let results = join_all(creates).await;
             let winners: Vec<_> = (0..WRITERS).filter(|&writer| results[writer].is_ok()).collect();
             assert_eq!(winners.len(), 1, "exactly one of 16 racing creates succeeds: {results:?}");
             assert_eq!(self.read(&rest).await, bodies[winners[0]], "the bytes are the winner's");

@@ -196,7 +196,7 @@ mod tests {
             at(Check::CreateRace, Verdict::Failed(long)),
             at(Check::Delete, denied),
         ];
-        let report = Report { findings, latency: None, clock_skew: Some(ClockSkew { ahead_ms: -7 }) };
+        let report = Report { findings, clock_skew: Some(ClockSkew { ahead_ms: -7 }), ..Report::default() };
         let facts = Facts { place: 0xAB, ..kafscale_store::Store::facts(&kafscale_store::MemoryStore::new()) };
         let mut probed = Probed::of(&report, &Plan::THOROUGH, &*runtime, facts);
         (probed.at_ms, probed.version) = (5, "0.1.0".to_owned());

@@ -121,7 +121,7 @@ mod tests {
     fn report(wrong: &[(Check, Verdict)]) -> Report {
         let verdict = |check| wrong.iter().find(|(of, _)| *of == check).map_or(Verdict::Passed, |(_, it)| it.clone());
         let findings = Check::ALL.map(|check| Finding { check, verdict: verdict(check) });
-        Report { findings: findings.into(), latency: None, clock_skew: None }
+        Report { findings: findings.into(), ..Report::default() }
     }
 
     /// What is advised about one check of a report in which these do not hold.

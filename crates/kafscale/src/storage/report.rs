@@ -37,6 +37,8 @@ pub struct Told {
     pub requests: u64,
     /// What was measured.
     pub measured: Option<Measured>,
+    /// Whether the store takes a body that is not what its checksum says; absent where that cannot be told.
+    pub takes_damage: Option<bool>,
     /// What a broker may be expected to do here.
     pub expected: Vec<Expectation>,
     /// What reading from it costs in requests.
@@ -129,6 +131,9 @@ impl Told {
     /// Puts together what is known of a store.
     pub fn of(store: String, profile: &Profile, report: &Report, requests: u64, mut notes: Vec<String>) -> Self {
         notes.extend(report.clock_skew.and_then(clock_note));
+        if report.takes_damage == Some(true) {
+            notes.push(TAKES_DAMAGE.to_owned());
+        }
         if profile.storage_days_min > 0 {
             notes.push(format!(
                 "an object is billed for {} days however early it is deleted: keep retention longer than that",
@@ -147,6 +152,7 @@ impl Told {
             clock_ahead_ms: report.clock_skew.map(|skew| skew.ahead_ms),
             requests,
             measured: report.latency.as_ref().map(Measured::from),
+            takes_damage: report.takes_damage,
             expected: report.latency.iter().flat_map(|of| expect(&of.put, &profile.prices)).collect(),
             reading: Reading::of(&profile.prices),
             usd_per_gb_month: profile.prices.gb_month as f64 / 1e6,
@@ -220,6 +226,9 @@ fn line(finding: &Finding, report: &Report) -> Line {
     };
     Line { check: finding.check.as_str(), result, detail, advice: advice(finding, report) }
 }
+
+/// A broker that reads such an object sees that it is damaged, and cannot mend it.
+const TAKES_DAMAGE: &str = "the store does not compare what arrives with its checksum: speak https to it, which does";
 
 fn clock_note(skew: ClockSkew) -> Option<String> {
     let direction = if skew.ahead_ms > 0 { "behind" } else { "ahead of" };

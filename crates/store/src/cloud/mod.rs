@@ -33,7 +33,9 @@ use object_store::{
 
 use crate::{
     Body, CreateError, DeleteError, Facts, Listed, Observer, Operation, Outcome, ReadError, ReadRange, ReplaceError,
-    Store, StoreDate, Throttled, name,
+    Store, StoreDate, Throttled,
+    body::Sending,
+    name,
     observe::Watch,
     profile::{ConditionalCreate, Dialect, Profile},
 };
@@ -163,8 +165,8 @@ impl CloudStore {
         let payload = PutPayload::from_iter(body.segments().iter().filter(|segment| !segment.is_empty()).cloned());
         let Headers { attributes, tags } = self.headers.clone();
         let mut options = PutOptions { mode, tags, attributes, ..PutOptions::default() };
-        if let Some(racer) = body.racer() {
-            options.extensions.insert(racer.clone());
+        if !matches!(body.sending(), Sending::Plainly) {
+            options.extensions.insert(body.sending().clone());
         }
         let put = self.client.put_opts(&key, payload, options);
         let (result, reading) = self.attempt(self.in_time(body.len(), put)).await;

@@ -1,4 +1,5 @@
-//! The HTTP client as `object_store` asks it, which holds back the last byte of a body that races.
+//! The HTTP client as `object_store` asks it, which does to the last byte of a body what a probe wants: holds it back until
+//! all racers are as far, or damages it.
 
 use std::{future::ready, sync::Arc};
 
@@ -10,7 +11,7 @@ use object_store::client::{
 };
 use reqwest::{Body, Client, Request, Url};
 
-use crate::Racer;
+use crate::{Racer, body::Sending};
 
 /// A client of `reqwest`.
 #[derive(Debug)]
@@ -19,9 +20,13 @@ pub(crate) struct Wire(pub Client);
 #[async_trait]
 impl HttpService for Wire {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        match request.extensions().get::<Arc<Racer>>().cloned() {
-            Some(racer) => self.race(request, racer).await,
-            None => self.0.call(request).await,
+        match request.extensions().get::<Sending>().cloned() {
+            None | Some(Sending::Plainly) => self.0.call(request).await,
+            Some(Sending::Racing(racer)) => self.race(request, racer).await,
+            Some(Sending::Damaged) => {
+                let (parts, body) = request.into_parts();
+                self.0.call(HttpRequest::from_parts(parts, damaged(body).await?)).await
+            }
         }
     }
 }
@@ -40,6 +45,14 @@ impl Wire {
         *answer.headers_mut() = headers;
         Ok(answer)
     }
+}
+
+async fn damaged(body: HttpRequestBody) -> Result<HttpRequestBody, HttpError> {
+    let mut bytes = body.collect().await?.to_bytes().to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
+    }
+    Ok(bytes.into())
 }
 
 /// The same body, whose last byte comes when the racer may go. How long it is stands in the request's headers.
@@ -61,6 +74,7 @@ fn failed(error: reqwest::Error) -> HttpError {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "its server is a task of its own")]
 mod tests {
+    use bytes::Bytes;
     use futures_util::future::join;
     use kafscale_runtime::TokioRuntime;
     use parking_lot::Mutex;
@@ -110,7 +124,7 @@ mod tests {
             *request.uri_mut() = url.parse().unwrap();
             *request.method_mut() = reqwest::Method::PUT;
             request.headers_mut().insert("content-length", body.len().into());
-            request.extensions_mut().insert(racers.pop().unwrap());
+            request.extensions_mut().insert(Sending::Racing(racers.pop().unwrap()));
             wire.call(request)
         };
         let (one, other) = (send("one"), send("another"));
@@ -126,5 +140,12 @@ mod tests {
         let (begun, done) = ("all but the last byte", "the last byte");
         assert_eq!(seen.events, [begun, begun, done, done]);
         assert!([b"one".to_vec(), b"another".to_vec()].iter().all(|body| seen.bodies.contains(body)));
+    }
+
+    #[tokio::test]
+    async fn of_a_damaged_body_the_last_byte_is_another() {
+        let body = damaged(Bytes::from_static(b"body").into()).await.unwrap();
+        assert_eq!(body.as_bytes().unwrap(), &Bytes::from_static(b"bodx"));
+        assert!(damaged(HttpRequestBody::empty()).await.unwrap().is_empty());
     }
 }

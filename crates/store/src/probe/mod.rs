@@ -89,8 +89,9 @@ impl Plan {
 /// Asks `store` everything in `plan`. Writes below `probe/`, and deletes that again as far as the store lets it.
 pub async fn probe(store: &dyn Store, runtime: &Handle, plan: Plan) -> Report {
     let (folder, tally) = (folder(runtime), Tally::default());
-    let (findings, latency) = steps::Steps { store, runtime, plan, folder: &folder, tally: &tally }.all().await;
-    Report { findings, latency, clock_skew: skew(store, runtime) }
+    let steps = steps::Steps { store, runtime, plan, folder: &folder, tally: &tally };
+    let (findings, latency, takes_damage) = steps.all().await;
+    Report { findings, latency, takes_damage, clock_skew: skew(store, runtime) }
 }
 
 /// A folder for one probe.

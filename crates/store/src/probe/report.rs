@@ -152,12 +152,14 @@ pub struct Finding {
 }
 
 /// Everything that a probe found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     /// One finding per check that was made, in the order of [`Check::ALL`]; [`probe`](super::probe) makes all of them.
     pub findings: Vec<Finding>,
     /// Measurements, if they were asked for and objects could be written and read.
     pub latency: Option<Latency>,
+    /// Whether the store takes a body that is not what its checksum says; nothing where that was not asked, or cannot be told.
+    pub takes_damage: Option<bool>,
     /// How the store's clock differs from this machine's, if it tells the time.
     pub clock_skew: Option<ClockSkew>,
 }

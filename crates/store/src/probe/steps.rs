@@ -11,7 +11,7 @@ use super::{
     Check, Finding, Latency, Permission, Plan, Verdict, latency,
     tally::{Sample, Tally},
 };
-use crate::{CreateError, DeleteError, ReadError, ReadRange, ReplaceError, Store};
+use crate::{Body, CreateError, DeleteError, ReadError, ReadRange, ReplaceError, Store};
 
 /// How often a question is asked that got no answer.
 pub(super) const TRIES: u32 = 4;
@@ -38,14 +38,15 @@ pub(super) struct Steps<'a> {
 
 impl Steps<'_> {
     /// Everything, in the order of [`Check::ALL`].
-    pub(super) async fn all(&self) -> (Vec<Finding>, Option<Latency>) {
+    pub(super) async fn all(&self) -> (Vec<Finding>, Option<Latency>, Option<bool>) {
         // Races show less while something else is asked.
         let mut findings = self.creates().await;
         let plain = self.plain().await;
+        let takes_damage = if plain[1].is_ok() { self.takes_damage().await } else { None };
         let (others, latency) = self.others(plain).await;
         findings.extend(others);
         findings.sort_unstable_by_key(|finding| finding.check);
-        (findings, latency)
+        (findings, latency, takes_damage)
     }
 
     /// What create-if-absent is worth here: as many round trips as there are races, and one; three at least.
@@ -113,6 +114,19 @@ impl Steps<'_> {
         let later = Bytes::from_static(b"written over it");
         self.put(name, later.clone()).await?;
         self.reads_as(name, ReadRange::All, &later, "an object that was written over reads as it was before").await
+    }
+
+    /// Whether the store takes a body that is not what its checksum says; nothing where there was no answer that tells, or
+    /// nothing to be damaged on.
+    pub(super) async fn takes_damage(&self) -> Option<bool> {
+        let (name, sent) = (self.name("damaged"), latency::noise(self.runtime, PLAIN));
+        match self.replace(&name, Body::from(sent.clone()).damaged_on_its_way()).await {
+            Ok(()) => {
+                self.get(&name, ReadRange::All).await.ok().flatten().is_some_and(|found| found != sent).then_some(true)
+            }
+            Err(ReplaceError::Refused(_)) => Some(false),
+            Err(ReplaceError::Unknown(_) | ReplaceError::Unavailable(_)) => None,
+        }
     }
 
     /// A create of an absent name, and of the same name again.
@@ -216,15 +230,16 @@ impl Steps<'_> {
 
     pub(super) async fn create(&self, name: &str, content: Bytes) -> Result<(), CreateError> {
         self.tally.writes(name);
-        let sample = Sample::of_put(content.len());
+        let sample = Sample::of_put(content.len() as u64);
         self.tally.timed(self.runtime, |()| sample, self.store.create(name, content.into())).await
     }
 
     /// In one attempt.
-    pub(super) async fn replace(&self, name: &str, content: Bytes) -> Result<(), ReplaceError> {
+    pub(super) async fn replace(&self, name: &str, content: impl Into<Body>) -> Result<(), ReplaceError> {
         self.tally.writes(name);
+        let content = content.into();
         let sample = Sample::of_put(content.len());
-        self.tally.timed(self.runtime, |()| sample, self.store.replace(name, content.into())).await
+        self.tally.timed(self.runtime, |()| sample, self.store.replace(name, content)).await
     }
 
     /// In one attempt.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::Percentiles;
 
 /// Objects up to this many bytes are small: there a request's latency is the store's, not the line's.
-const SMALL_MAX: usize = 64 << 10;
+const SMALL_MAX: u64 = 64 << 10;
 
 /// Which figure a request belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +24,13 @@ pub(super) enum Sample {
 
 impl Sample {
     /// That of a write of so many bytes.
-    pub(super) fn of_put(len: usize) -> Self {
+    pub(super) fn of_put(len: u64) -> Self {
         if len <= SMALL_MAX { Self::Put } else { Self::Neither }
     }
 
     /// That of a read that gave so many bytes.
     pub(super) fn of_get(len: usize) -> Self {
-        if len <= SMALL_MAX { Self::Get } else { Self::Neither }
+        if len as u64 <= SMALL_MAX { Self::Get } else { Self::Neither }
     }
 }
 

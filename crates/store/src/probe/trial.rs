@@ -40,13 +40,15 @@ impl Trial {
     /// Whether a name is created only if it is absent, also when writers race for it.
     pub async fn creates(&self) -> Result<(), Unfit> {
         let mut findings = self.steps().creates().await;
-        // Where it is not the condition that is refused, another place for the log alone may be no help.
-        if matches!(&findings[0].verdict, Verdict::Failed(_))
+        // Where it is not the condition that is refused, another place for the log alone may be no help. Where it is, as our own
+        // words of a 501 say, nothing is written.
+        let is_unclear = |reason: &str| !reason.contains("only if it is absent");
+        if matches!(&findings[0].verdict, Verdict::Failed(reason) if is_unclear(reason))
             && let Err(verdict @ (Verdict::Failed(_) | Verdict::Denied(..))) = self.steps().any_put().await
         {
             findings.insert(0, Finding { check: Check::Put, verdict });
         }
-        let fit = Report { findings, latency: None, clock_skew: None }.fit_for_log();
+        let fit = Report { findings, ..Report::default() }.fit_for_log();
         if fit.is_err() {
             self.steps().clean().await;
         }
@@ -57,6 +59,6 @@ impl Trial {
     pub async fn rest(self) -> Report {
         let plain = self.steps().plain().await;
         let (findings, latency) = self.steps().others(plain).await;
-        Report { findings, latency, clock_skew: skew(&*self.store, &self.runtime) }
+        Report { findings, latency, clock_skew: skew(&*self.store, &self.runtime), ..Report::default() }
     }
 }
