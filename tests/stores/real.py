@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Real object stores for tests, each on loopback with data of its own, stopped by its own process ids.
 
-    tests/stores/real.py SERVER -- COMMAND...    runs COMMAND beside one, with the variables that lead to it
+    tests/stores/real.py SERVER -- COMMAND...    runs COMMAND beside one, with the variables that lead to it: a test
+        (which reads KAFSCALE_TEST_*), or `kafscale` itself, from which those are kept since it refuses what it does not know;
+        KAFSCALE_STORE is then a prefix there, so that `SERVER -- target/debug/kafscale storage probe` needs nothing else
 
 `setup.sh` installs them. What each stands for is said by its class. All ports lie below 32768.
 """
@@ -513,13 +515,21 @@ class Seaweedfs(Store):
 SERVERS = {kind.name: kind for kind in (Seaweedfs, Minio, Radosgw, Azurite, S3proxy, Versitygw, GcsEmulator, Swift, S3rver, S3sFs)}
 
 
+def reached(server):
+    """What leads a `kafscale` to it, which refuses the variables of tests."""
+    return {name: value for name, value in server.variables().items() if not name.startswith("KAFSCALE_TEST_")}
+
+
 def main(arguments):
     if len(arguments) < 3 or arguments[0] not in SERVERS or arguments[1] != "--":
         sys.exit(f"usage: real.py {'|'.join(SERVERS)} -- COMMAND...")
     with tempfile.TemporaryDirectory(prefix="kafscale-stores-") as folder:
         server = SERVERS[arguments[0]](Path(folder))
         with server:
-            sys.exit(subprocess.run(arguments[2:], env={**os.environ, **server.variables()}).returncode)
+            variables = server.variables()
+            if Path(arguments[2]).name == "kafscale":
+                variables = {"KAFSCALE_STORE": server.url()} | reached(server)
+            sys.exit(subprocess.run(arguments[2:], env={**os.environ, **variables}).returncode)
 
 
 if __name__ == "__main__":
