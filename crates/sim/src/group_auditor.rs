@@ -78,11 +78,32 @@ struct Stay<'a> {
     sure: Vec<(Instant, Instant)>,
 }
 
+/// A member id that held the place of its instance.
+struct Holder<'a> {
+    member: &'a str,
+    /// When its life asked to be a member and when it was told this id: it came in between.
+    asked: u64,
+    told: u64,
+    /// The first that it was assigned something in; a member's first epoch tells nothing of when it came.
+    generation: Option<i32>,
+    /// When it was known to hold the place. Answers come as late as a sleep is long: who held it before may be known later.
+    held: Moment,
+}
+
+impl Holder<'_> {
+    /// Whether that is certain; of two that asked at the same time it may be certain of neither. Who was told its id before
+    /// another asked for one was there first. An id of a classic group is given once: with its place it loses all later
+    /// generations.
+    fn came_before(&self, other: &Self) -> bool {
+        self.told < other.asked || self.generation < other.generation
+    }
+}
+
 impl<'a> Case<'a> {
     fn name_everybody(&mut self) {
         for deed in self.deeds {
             match &deed.what {
-                What::Told { name, instance: Some(instance) } => {
+                What::Told { name, instance: Some(instance) } if deed.end.is_some() => {
                     self.instances.insert(&name.member, instance);
                 }
                 What::Proposed { instances, .. } => {
@@ -297,39 +318,12 @@ impl<'a> Case<'a> {
 
     /// Once another has taken a static member's place nothing of it is accepted any more.
     fn fences(&mut self) {
-        // By instance: member ids in the order in which they came to hold it, and when. JoinGroup is answered from memory, so
-        // one that was taken over, or is lost before it saves, may name members that never hold anything; assignments and
-        // epochs are saved before they are told.
-        let is_classic = self.deeds.iter().any(|deed| matches!(deed.what, What::Assigned { .. }));
-        let mut holders: BTreeMap<&str, Vec<(&str, Moment)>> = BTreeMap::new();
-        let mut told: Vec<_> = self.deeds.iter().filter(|deed| deed.end.is_some()).collect();
-        told.sort_by_key(|deed| deed.end);
-        // Of a classic group's generations, and of the epochs that were told to who has this place.
-        let (mut generation, mut epochs) = (i32::MIN, BTreeMap::new());
-        for deed in told {
-            let (What::Told { name, .. } | What::Assigned { name, .. }, Some(end)) = (&deed.what, deed.end) else {
-                continue;
-            };
-            let is_saved = matches!(deed.what, What::Assigned { .. }) == is_classic;
-            // What a late answer tells of an older generation is no news.
-            if !is_saved || (is_classic && name.epoch < generation) {
-                continue;
-            }
-            generation = generation.max(name.epoch);
-            let Some(instance) = self.instances.get(&*name.member) else { continue };
-            let epoch = epochs.entry(instance).or_insert(name.epoch);
-            if name.epoch < *epoch {
-                continue;
-            }
-            *epoch = name.epoch;
-            let ids = holders.entry(instance).or_default();
-            if ids.iter().all(|(id, _)| **id != *name.member) {
-                ids.push((&name.member, end));
-            }
-        }
         let mut fenced: BTreeMap<&str, Moment> = BTreeMap::new();
-        for ids in holders.values() {
-            fenced.extend(ids.windows(2).map(|pair| (pair[0].0, pair[1].1)));
+        for rivals in self.holders().values() {
+            for one in rivals {
+                let later = rivals.iter().filter(|other| one.came_before(other)).map(|other| other.held);
+                fenced.extend(later.min().map(|at| (one.member, at)));
+            }
         }
         for deed in self.deeds {
             let (name, from_memory) = match &deed.what {
@@ -348,6 +342,35 @@ impl<'a> Case<'a> {
                     .push(format!("not fenced: {name:?} at {:?}, its place was taken at {fenced_at:?}", deed.start));
             }
         }
+    }
+
+    /// The member ids that held the place of each instance. JoinGroup is answered from memory, so a coordinator that was
+    /// taken over, or is lost before it saves, may name members that never hold anything; assignments and epochs are saved
+    /// before they are told.
+    fn holders(&self) -> BTreeMap<&'a str, Vec<Holder<'a>>> {
+        let is_classic = self.deeds.iter().any(|deed| matches!(deed.what, What::Assigned { .. }));
+        let mut joined: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        let mut holders: BTreeMap<&str, Vec<Holder<'_>>> = BTreeMap::new();
+        for deed in self.deeds {
+            let (What::Told { name, .. } | What::Assigned { name, .. }, Some(end)) = (&deed.what, deed.end) else {
+                continue;
+            };
+            let is_assigned = matches!(deed.what, What::Assigned { .. });
+            if !is_assigned {
+                joined.entry(&name.member).or_insert((deed.start.tick, end.tick));
+            }
+            let (Some(instance), Some((asked, told))) =
+                (self.instances.get(&*name.member), joined.get(&*name.member).copied())
+            else {
+                continue;
+            };
+            let ids = holders.entry(instance).or_default();
+            if is_assigned == is_classic && ids.iter().all(|holder| *holder.member != *name.member) {
+                let generation = is_classic.then_some(name.epoch);
+                ids.push(Holder { member: &name.member, asked, told, generation, held: end });
+            }
+        }
+        holders
     }
 
     /// Each partition's committed offset is a register: who asks is told what was committed last.

@@ -55,9 +55,9 @@ pub struct Name {
 /// What was done or told.
 #[derive(Debug, Clone)]
 pub enum What {
-    /// JoinGroup or ConsumerGroupHeartbeat told the member who it is.
+    /// JoinGroup or ConsumerGroupHeartbeat told the member who it is. It begins with the request.
     Told {
-        /// Who it is.
+        /// Who it is; until it is answered, who it was.
         name: Name,
         /// Its `group.instance.id`.
         instance: Option<Arc<str>>,

@@ -11,7 +11,7 @@ fn name(member: &str, epoch: i32) -> Name {
 }
 
 /// Writes a story down, a second per deed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Story(GroupDeeds);
 
 impl Story {
@@ -20,6 +20,14 @@ impl Story {
         let moment = |tick: u64| Moment { tick, at: Duration::from_secs(tick) };
         let tick = 2 * self.0.deeds.len() as u64;
         self.0.deeds.push(Deed { life, start: moment(tick), end: Some(moment(tick + 1)), what });
+        self
+    }
+
+    /// A deed that began with deed `first` of the story and is answered now.
+    fn late(mut self, first: usize, life: Life, what: What) -> Self {
+        let tick = 2 * self.0.deeds.len() as u64 + 1;
+        let (start, end) = (self.0.deeds[first].start, Some(Moment { tick, at: Duration::from_secs(tick) }));
+        self.0.deeds.insert(first, Deed { life, start, end, what });
         self
     }
 
@@ -132,6 +140,24 @@ fn a_place_that_was_taken_is_lost() {
     // Who has joined and was given nothing may have joined a coordinator that is gone.
     later(joined()).deed(1, beat()).passes();
     taken().commit(1, "a", 1, 3).fails_as("not fenced");
+}
+
+#[test]
+fn an_answer_that_came_late_takes_no_place() {
+    let told = |member: &str| What::Told { name: name(member, 1), instance: Some("i".into()) };
+    let assigned = |member: &str| What::Assigned { name: name(member, 1), lines: [line()].into() };
+    // Of one generation, and `a` was told who it is before `b` asked.
+    let one = Story::default().told(1, "a", 1, Some("i")).proposed(1, 1, "a");
+    let taken = || one.clone().told(2, "b", 1, Some("i")).assigned(2, "b", 1, true).late(2, 1, assigned("a"));
+    taken().commit(2, "b", 1, 3).passes();
+    taken().commit(1, "a", 1, 3).fails_as("not fenced");
+    // Both asked at the same time: then only generations tell who came first.
+    let both = Story::default().told(2, "b", 1, Some("i")).late(0, 1, told("a")).proposed(1, 1, "a");
+    let both = both.assigned(1, "a", 1, true).proposed(1, 2, "a").assigned(2, "b", 2, true);
+    let later = (0..4).fold(both, |story, _| story.deed(2, What::Died));
+    let beat = |member, epoch| What::Beat { name: name(member, epoch), is_accepted: true };
+    later.clone().deed(2, beat("b", 2)).passes();
+    later.deed(1, beat("a", 1)).fails_as("not fenced");
 }
 
 #[test]

@@ -139,6 +139,7 @@ impl Member {
         if let (true, Some(instance)) = (name.member.is_empty(), &plan.instance) {
             self.seat.note(What::Claims(Arc::clone(instance)));
         }
+        let asked = self.seat.asks();
         let link = self.seat.link().await;
         let frame = link.ask(JOIN_GROUP, &request).await?;
         let response: join_group::Response<'_> = link.read(JOIN_GROUP, &frame);
@@ -150,7 +151,7 @@ impl Member {
             }
             error => return Err(broken_by(error, "JoinGroup")),
         }
-        self.seat.told(response.member_id, response.generation_id);
+        self.seat.told(asked, response.member_id, response.generation_id);
         self.seat.mark("joined");
         self.is_leader = response.leader == response.member_id;
         self.look_at_topics().await?;

@@ -125,6 +125,7 @@ impl Member {
             ..Default::default()
         };
         let began = self.seat.node.now();
+        let asked = self.seat.asks();
         let deed = self.seat.begin(What::Beat { name: self.seat.name.clone(), is_accepted: false });
         let link = self.seat.link().await;
         let frame = link.ask(VERSION, &request).await?;
@@ -144,7 +145,7 @@ impl Member {
         }
         self.said = now_owned.clone();
         self.epoch = response.member_epoch;
-        self.seat.told(&id, response.member_epoch);
+        self.seat.told(asked, &id, response.member_epoch);
         self.seat.sure(began);
         if let Some(assignment) = &response.assignment {
             let topics = assignment.topic_partitions.iter();

@@ -180,14 +180,23 @@ impl Seat {
         self.node.sleep(BACKOFF).await;
     }
 
+    /// It asks who it is.
+    pub fn asks(&self) -> DeedId {
+        self.begin(What::Told { name: self.name.clone(), instance: self.plan.instance.clone() })
+    }
+
     /// It was told who it is.
-    pub fn told(&mut self, member: &str, epoch: i32) {
+    pub fn told(&mut self, asked: DeedId, member: &str, epoch: i32) {
         let name = Name { member: member.into(), epoch };
         let before = std::mem::replace(&mut self.name, name);
         if !before.member.is_empty() && before.epoch >= 0 && before.epoch < epoch {
             self.older = Some(before);
         }
-        self.note(What::Told { name: self.name.clone(), instance: self.plan.instance.clone() });
+        self.end(asked, |what| {
+            if let What::Told { name, .. } = what {
+                *name = self.name.clone();
+            }
+        });
     }
 
     /// A request that the coordinator answered began then: it knows this member, and lets it be for a session.
