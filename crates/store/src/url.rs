@@ -11,7 +11,7 @@ use crate::{
     directory::{OpenDirectoryError, ReadOnly, ReadOnlyDirectory},
     gcs::{self, GcsSettingsError},
     name,
-    profile::{Dialect, Profile},
+    profile::{Dialect, Profile, Provider},
     s3::{self, S3SettingsError},
     settings::StoreSettings,
 };
@@ -140,18 +140,27 @@ pub enum OpenError {
 }
 
 impl Location {
+    /// Whether a store there can have this profile.
+    pub fn fits(&self, provider: Provider) -> bool {
+        provider.profile().dialect == self.dialect()
+    }
+
+    fn dialect(&self) -> Dialect {
+        match self {
+            Self::Directory(_) => Dialect::Directory,
+            Self::Memory => Dialect::Memory,
+            Self::S3 { .. } => Dialect::S3,
+            Self::Gcs { .. } => Dialect::Gcs,
+            Self::Azure { .. } => Dialect::Azure,
+        }
+    }
+
     /// What is assumed of the store there, before it is opened.
     pub fn profile(&self, settings: &StoreSettings) -> Result<&'static Profile, OpenError> {
-        let (dialect, host) = match self {
-            Self::Directory(_) => (Dialect::Directory, String::new()),
-            Self::Memory => (Dialect::Memory, String::new()),
-            Self::S3 { .. } => (Dialect::S3, settings.s3.host()?),
-            Self::Gcs { .. } => (Dialect::Gcs, String::new()),
-            Self::Azure { .. } => (Dialect::Azure, String::new()),
-        };
+        let host = if let Self::S3 { .. } = self { settings.s3.host()? } else { String::new() };
         // A directory or memory is what it is, whatever a bucket beside it may be.
         let wanted = settings.profile.filter(|_| !matches!(self, Self::Directory(_) | Self::Memory));
-        Ok(Profile::choose(dialect, &host, wanted).map_err(S3SettingsError::from)?)
+        Ok(Profile::choose(self.dialect(), &host, wanted).map_err(S3SettingsError::from)?)
     }
 }
 

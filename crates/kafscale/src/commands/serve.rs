@@ -83,6 +83,12 @@ async fn serve(resolved: &Resolved, started: Instant) -> Result<(), Failure> {
     let http = http_bound.map_or_else(|| "off".to_owned(), |address| address.to_string());
     let log = places::log_location(settings).map(|log| log.to_string());
     tracing::info!(store = %location, log, http, "starting");
+    for wish in places::not_asked_of_log(settings, &access(settings)) {
+        tracing::warn!(
+            log,
+            "the log is written without {wish}: its store does not have it, only that of the records does"
+        );
+    }
     let mut node = tokio::select! {
         biased;
         signal = signals.next() => {

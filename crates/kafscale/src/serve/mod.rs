@@ -8,3 +8,4 @@ pub mod http;
 pub mod node;
 pub mod places;
 pub mod signals;
+mod wishes;

@@ -4,10 +4,9 @@ use super::{Dialect, PROFILES, Profile, Provider};
 
 /// A profile that does not fit the location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the store profile {wanted} does not fit a store of the kind {scheme}: use one of {}", fitting(*dialect))]
+#[error("the store profile {wanted} does not fit a store of the kind {} (use one of {})", dialect.scheme(), fitting(*dialect))]
 pub struct WrongProfile {
     wanted: Provider,
-    scheme: &'static str,
     dialect: Dialect,
 }
 
@@ -16,7 +15,7 @@ impl Profile {
     pub fn choose(dialect: Dialect, host: &str, wanted: Option<Provider>) -> Result<&'static Self, WrongProfile> {
         match wanted {
             Some(wanted) if wanted.profile().dialect == dialect => Ok(wanted.profile()),
-            Some(wanted) => Err(WrongProfile { wanted, scheme: dialect.scheme(), dialect }),
+            Some(wanted) => Err(WrongProfile { wanted, dialect }),
             None => Ok(Self::of(dialect, host).profile()),
         }
     }
