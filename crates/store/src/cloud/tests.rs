@@ -237,6 +237,18 @@ async fn what_is_wished_for_goes_with_every_write() {
 }
 
 #[tokio::test]
+async fn http_1_is_spoken_where_http_2_is_offered_too() {
+    let authority = Authority::new();
+    let mut offer = authority.server(false);
+    offer.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // The double cannot speak HTTP/2: a client that chose it would get no answer that it understands.
+    let server = Double::start(Some(offer), |_| taken()).await;
+    let tls = TlsSettings { ca_bundle: Some(authority.bundle()), ..TlsSettings::default() };
+    create(&StoreSettings { tls, ..settings(&server.url()) }).await.expect("they agree on HTTP/1.1");
+    assert!(server.asked()[0].line.starts_with("PUT "), "{:?}", server.asked());
+}
+
+#[tokio::test]
 async fn payloads_are_signed_unless_a_checksum_over_tls_is_known_to_be_taken() {
     let authority = Authority::new();
     let secure = Double::start(Some(authority.server(false)), |_| taken()).await;

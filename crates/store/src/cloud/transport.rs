@@ -3,6 +3,8 @@
 //! Plain http is spoken only to an endpoint that says `http:`; redirects are not followed. Proxies are those of
 //! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. TLS is rustls with aws-lc-rs.
 //!
+//! HTTP/1.1 is spoken to everybody, so that a request that is sent again goes over another connection.
+//!
 //! A machine's metadata service and a container's agent are only there for this machine: no proxy can reach them.
 
 use std::{
@@ -82,6 +84,8 @@ impl TlsSettings {
     fn builder(&self) -> Result<reqwest::ClientBuilder, TransportError> {
         let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
+            // In HTTP/2 all requests share one connection: if it froze, hedges and repeats would freeze with it.
+            .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .user_agent(concat!("kafscale/", env!("CARGO_PKG_VERSION")));
