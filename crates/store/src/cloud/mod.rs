@@ -163,7 +163,7 @@ impl CloudStore {
         };
         let watch = self.watch(operation, body.len());
         let payload = PutPayload::from_iter(body.segments().iter().filter(|segment| !segment.is_empty()).cloned());
-        let Headers { attributes, tags } = self.headers.clone();
+        let Headers { attributes, tags, .. } = self.headers.clone();
         let mut options = PutOptions { mode, tags, attributes, ..PutOptions::default() };
         if !matches!(body.sending(), Sending::Plainly) {
             options.extensions.insert(body.sending().clone());
@@ -327,7 +327,9 @@ impl Store for CloudStore {
                 Err(CreateError::Refused(outcome::no_conditional_create(self.profile.provider)))
             });
         }
-        Box::pin(self.put(Operation::Create, name, body, PutMode::Create, outcome::create))
+        let wishes = self.headers.wishes;
+        let failed = move |reading, raw: &_| outcome::create(reading, raw, wishes);
+        Box::pin(self.put(Operation::Create, name, body, PutMode::Create, failed))
     }
 
     fn replace<'a>(&'a self, name: &'a str, body: Body) -> BoxFuture<'a, Result<(), ReplaceError>> {

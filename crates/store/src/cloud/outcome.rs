@@ -118,8 +118,8 @@ pub(crate) fn no_conditional_create(provider: Provider) -> String {
     format!("{provider} cannot create an object only if it is absent, so it cannot hold the log")
 }
 
-/// Why a create failed. `raw` is `object_store`'s error.
-pub(crate) fn create(reading: Reading, raw: &str) -> CreateError {
+/// Why a create failed. `raw` is `object_store`'s error; `wishes`: the request asked for more than to be a create.
+pub(crate) fn create(reading: Reading, raw: &str, wishes: bool) -> CreateError {
     match &reading.attempt {
         Attempt::NotMade => CreateError::Refused(raw.to_owned()),
         Attempt::NotConnected(reason) => CreateError::Unavailable { reason: reason.clone(), retry_after: None },
@@ -128,13 +128,23 @@ pub(crate) fn create(reading: Reading, raw: &str) -> CreateError {
             (Means::Later, reason) => CreateError::Unavailable { reason, retry_after: answer.retry_after },
             (Means::Unknown, reason) => CreateError::Unknown(reason),
             (Means::Taken, _) => CreateError::AlreadyExists,
-            (Means::Never, reason) if answer.status == 501 => CreateError::Refused(format!(
-                "the store cannot create an object only if it is absent (If-None-Match: *): {reason}"
-            )),
+            (Means::Never, reason) if answer.status == 501 => {
+                CreateError::Refused(format!("{}: {reason}", not_implemented(wishes)))
+            }
             (Means::Absent | Means::Never | Means::KeysExpired | Means::KeysUnknown, reason) => {
                 CreateError::Refused(reason)
             }
         },
+    }
+}
+
+/// What a store has nothing of that answers a create with 501: the status does not say which header it means.
+fn not_implemented(wishes: bool) -> &'static str {
+    if wishes {
+        "the store does not implement a header of this create, which may be what encryption, storage class or tags ask for, \
+         or the condition (If-None-Match: *)"
+    } else {
+        "the store cannot create an object only if it is absent (If-None-Match: *)"
     }
 }
 

@@ -59,6 +59,8 @@ pub enum NotOffered {
 pub(crate) struct Headers {
     pub attributes: Attributes,
     pub tags: TagSet,
+    /// Whether a write carries any wish, encryption included: then a store may have refused that.
+    pub wishes: bool,
 }
 
 impl Writing {
@@ -71,7 +73,7 @@ impl Writing {
             Some(Encryption::Kms(_)) if !options.sse_kms => return nothing("encryption with keys of a key service"),
             _ => {}
         }
-        let mut headers = Headers::default();
+        let mut headers = Headers { wishes: *self != Self::default(), ..Headers::default() };
         if let Some(class) = &self.storage_class {
             if options.storage_classes.is_empty() {
                 return nothing("storage classes");

@@ -136,10 +136,11 @@ fn is_of(url: &Url, profile: &Profile) -> bool {
 
 fn parse_endpoint(text: &str) -> Result<Url, S3SettingsError> {
     let fault = |why: &str| S3SettingsError::Endpoint { endpoint: text.to_owned(), why: why.to_owned() };
-    let url = Url::parse(text).map_err(|error| fault(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+    let begins = ["http://", "https://"].iter().any(|scheme| text.to_ascii_lowercase().starts_with(scheme));
+    if !begins {
         return Err(fault("it must begin with http:// or https:// and name a host"));
     }
+    let url = Url::parse(text).map_err(|error| fault(&error.to_string()))?;
     if !url.username().is_empty() || url.password().is_some() {
         // Not repeated in the message: it holds a password.
         let why = "credentials do not belong into it".to_owned();
@@ -208,6 +209,10 @@ mod tests {
         for text in ["127.0.0.1:9000", "ftp://host", "https://", "http://host/?x=1", "http://me:hush@host"] {
             let error = endpoint(text, None).err().unwrap().to_string();
             assert!(error.starts_with("AWS_ENDPOINT_URL is ") && !error.contains("hush"), "{error}");
+        }
+        for text in ["127.0.0.1:9000", "localhost:9000", "minio", "ftp://host"] {
+            let error = endpoint(text, None).err().unwrap().to_string();
+            assert!(error.contains("must begin with http:// or https://"), "{error}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{S3Settings, open};
-use crate::{CloudStore, StoreSettings, profile::Provider};
+use crate::{CloudStore, Encryption, StoreSettings, Writing, profile::Provider};
 
 /// What the server does with a request.
 #[derive(Clone)]
@@ -222,7 +222,25 @@ async fn a_wrong_clock_is_called_so() {
 async fn a_store_without_conditional_create_is_told_by_name() {
     let server = Server::failing("501 Not Implemented", "NotImplemented").await;
     let Err(CreateError::Refused(text)) = server.store().create("x", body()).await else { panic!("it is refused") };
-    assert!(text.contains("If-None-Match") && text.contains("NotImplemented"), "{text}");
+    assert!(text.contains("cannot create an object only if it is absent (If-None-Match: *)"), "{text}");
+    assert!(text.contains("NotImplemented"), "{text}");
+}
+
+#[tokio::test]
+async fn a_header_that_is_not_implemented_need_not_be_the_condition() {
+    let server = Server::failing("501 Not Implemented", "NotImplemented").await;
+    let tags = vec![("team".to_owned(), "a".to_owned())];
+    for writing in [
+        Writing { encryption: Some(Encryption::Store), ..Writing::default() },
+        Writing { storage_class: Some("STANDARD".to_owned()), ..Writing::default() },
+        Writing { tags, ..Writing::default() },
+    ] {
+        let settings = StoreSettings { writing: writing.clone(), ..server.settings() };
+        let store = open("bucket", "a/b", &settings, TokioRuntime::handle(), Arc::new(NoObserver)).unwrap();
+        let Err(CreateError::Refused(text)) = store.create("x", body()).await else { panic!("it is refused") };
+        assert!(text.contains("a header of this create") && text.contains("NotImplemented"), "{writing:?}: {text}");
+        assert!(!text.contains("cannot create"), "{writing:?}: {text}");
+    }
 }
 
 #[tokio::test]
