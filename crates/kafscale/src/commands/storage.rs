@@ -1,6 +1,8 @@
 //! `kafscale storage probe|bench`: what a bucket can do and how fast it is, before anything depends on it.
 
 use std::{
+    fs::File,
+    io::Write,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -32,7 +34,7 @@ use crate::{
         self, Settings,
         value::{Size, Value},
     },
-    storage::{advice, bench, plot, prices, report::Told},
+    storage::{advice, bench, plot, prices, report::Told, rights},
 };
 
 /// What one object of the benchmark may be.
@@ -114,6 +116,7 @@ async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
     let plan = if matches.get_flag("thorough") { Plan::THOROUGH } else { Plan::usual(store.facts()) };
     let report = probe(&*store, &runtime, plan).await;
     let mut notes = rules_of(&place, settings, &runtime).await;
+    notes.extend(advice::of_profile(profile, settings.store_profile.is_some()));
     match before {
         Ok(Some(before)) => notes.push(note(&*store, &runtime, &before, &report, &plan).await),
         Err(error) if report.is_answered() => {
@@ -127,14 +130,13 @@ async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
         output::Format::Json => output::json(&told)?,
         output::Format::Table => {
             output::bytes(told.text().as_bytes())?;
-            if let (false, Location::S3 { bucket, prefix }) = (told.missing_permissions.is_empty(), &place) {
-                output::bytes(b"- a policy that allows all that is needed:\n")?;
-                output::json(&advice::policy(bucket, prefix))?;
+            if let (false, Some(all)) = (told.missing_permissions.is_empty(), rights::all(&place, profile)) {
+                output::bytes(format!("- {all}\n").as_bytes())?;
             }
         }
     }
     let fit = if settings.log.is_some() { report.fit_for_data() } else { report.fit_for_log() };
-    fit.map_err(|unfit| Failure::new(Exit::StoreUnusable, unfit))
+    fit.map_err(|unfit| Failure::new(Exit::StoreUnusable, anyhow::anyhow!(rights::unfit(&unfit, profile))))
 }
 
 /// Leaves the result in the marker of the cluster that the store holds; what came of that.
@@ -163,6 +165,12 @@ async fn run_bench(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
     let plan = plan(matches)?;
     let count = Arc::new(Count::default());
     let (store, _, runtime) = opened(settings, &count)?;
+    // Before anything is measured: that takes its time.
+    let unwritable = |path: &str, error| Failure::from(anyhow::anyhow!("cannot write {path}: {error}"));
+    let picture = match matches.get_one::<String>("plot") {
+        Some(path) => Some((path, File::create(path).map_err(|error| unwritable(path, error))?)),
+        None => None,
+    };
     let spinner = spinner("writing");
     let measured = bench::run(store, runtime, plan.clone(), |operation, number| {
         spinner.set_message(format!("{operation} {number}"));
@@ -175,10 +183,9 @@ async fn run_bench(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
         .filter_map(|(operation, phase)| phase.summary(operation, size))
         .collect();
     output::rows(output::Format::of(matches), &summaries)?;
-    if let Some(path) = matches.get_one::<String>("plot") {
+    if let Some((path, mut file)) = picture {
         let title = format!("{}: objects of {size} bytes, {} at a time", places::location(settings), plan.concurrency);
-        std::fs::write(path, plot::svg(&title, &measured, size))
-            .map_err(|error| Failure::from(anyhow::anyhow!("cannot write {path}: {error}")))?;
+        file.write_all(plot::svg(&title, &measured, size).as_bytes()).map_err(|error| unwritable(path, error))?;
     }
     if let Some(left) = measured.left_behind {
         return Err(anyhow::anyhow!("what was written is still there: {left}").into());
@@ -193,6 +200,9 @@ async fn run_bench(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
 fn plan(matches: &ArgMatches) -> Result<bench::Plan, Failure> {
     let size = |name| Ok::<_, Failure>(parsed(matches, name, Size::parse)?.map(Size::bytes));
     let duration = parsed(matches, "duration", Duration::parse)?.unwrap_or(Duration::from_secs(60));
+    if duration.is_zero() {
+        return Err(usage("--duration must be longer than nothing"));
+    }
     let (bytes, bytes_max) = (size("size")?.unwrap_or(1 << 20), size("total")?.unwrap_or(4 << 30));
     if !(1..=OBJECT_BYTES_MAX).contains(&bytes) || bytes > bytes_max {
         return Err(usage("--size must be from 1 byte to 1 GiB, and not above --total"));

@@ -1,17 +1,19 @@
 //! What a person can do about what a probe found.
 
 use kafscale_store::{
-    probe::{Check, Finding, Permission, Report, Verdict},
+    probe::{Check, Finding, Report, Verdict},
+    profile::{AfterDelete, Dialect, Profile, Provider},
     s3::BucketRules,
 };
-use serde_json::json;
+
+use super::rights;
 
 /// A sentence for a finding that needs one; what to do about it may depend on the rest of the report.
-pub fn advice(finding: &Finding, report: &Report) -> Option<String> {
+pub fn advice(finding: &Finding, report: &Report, profile: &Profile) -> Option<String> {
     let text = match &finding.verdict {
         Verdict::Passed | Verdict::Skipped(_) => return None,
         verdict if verdict.doubts_keys() => "the store does not know these keys, or the secret key is another one",
-        Verdict::Denied(permission, _) => return Some(format!("allow {} to these keys", permission.action())),
+        Verdict::Denied(permission, _) => return Some(rights::advice(*permission, profile)),
         Verdict::Unanswered(reason) if reason.contains("its address must begin with") => {
             "mend the endpoint: its address begins with the wrong one of http: and https:"
         }
@@ -94,26 +96,33 @@ pub fn dangers(rules: &BucketRules, prefix: &str) -> Vec<String> {
     notes
 }
 
-/// An AWS policy that allows what is needed below a prefix, and nothing else.
-pub fn policy(bucket: &str, prefix: &str) -> serde_json::Value {
-    let objects = if prefix.is_empty() { "*".to_owned() } else { format!("{prefix}/*") };
-    let [get, put, delete, list] = [Permission::Get, Permission::Put, Permission::Delete, Permission::List];
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": [get.action(), put.action(), delete.action()],
-                "Resource": format!("arn:aws:s3:::{bucket}/{objects}"),
-            },
-            { "Effect": "Allow", "Action": list.action(), "Resource": format!("arn:aws:s3:::{bucket}") },
-        ],
-    })
+/// What is assumed of a store beside what it was asked. `is_named`: the profile was given, and not taken from the address.
+pub fn of_profile(profile: &Profile, is_named: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if profile.provider == Provider::GenericS3 && !is_named {
+        notes.push(format!(
+            "profile {} is a guess: Amazon's prices are assumed; name the store with --store-profile",
+            profile.provider
+        ));
+    }
+    if matches!(profile.dialect, Dialect::Gcs | Dialect::Azure) {
+        notes.push(
+            "lifecycle rules, versioning and soft deletion were not looked at: no rule may expire or move objects of this prefix"
+                .to_owned(),
+        );
+    }
+    if profile.after_delete == AfterDelete::SoftDeleted {
+        notes.push(
+            "what is deleted stays for some days by default (soft deletion), and is billed: turn that off, or count it in"
+                .to_owned(),
+        );
+    }
+    notes
 }
 
 #[cfg(test)]
 mod tests {
-    use kafscale_store::s3::LifecycleRule;
+    use kafscale_store::{probe::Permission, s3::LifecycleRule};
 
     use super::*;
 
@@ -128,7 +137,7 @@ mod tests {
     fn of(check: Check, wrong: &[(Check, Verdict)]) -> String {
         let report = report(wrong);
         let finding = report.findings.iter().find(|finding| finding.check == check).unwrap();
-        advice(finding, &report).unwrap_or_default()
+        advice(finding, &report, Provider::Aws.profile()).unwrap_or_default()
     }
 
     fn failed(reason: &str) -> Verdict {
@@ -201,11 +210,24 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_is_of_the_prefix_and_the_four_actions() {
-        let text = policy("logs", "kafka").to_string();
-        for part in ["arn:aws:s3:::logs/kafka/*", "\"arn:aws:s3:::logs\"", "s3:ListBucket", "s3:DeleteObject"] {
-            assert!(text.contains(part), "{part}: {text}");
+    fn what_was_not_looked_at_is_said_and_what_stays_behind_a_deletion() {
+        let of = |provider: Provider| of_profile(provider.profile(), true).join("; ");
+        for native in [Provider::GcsNative, Provider::AzureNative] {
+            let said = of(native);
+            assert!(said.contains("were not looked at") && said.contains("soft deletion)"), "{native}: {said}");
         }
-        assert!(policy("logs", "").to_string().contains("arn:aws:s3:::logs/*"));
+        let said = of(Provider::Gcs);
+        assert!(!said.contains("were not looked at") && said.contains("soft deletion)"), "{said}");
+        for quiet in [Provider::Aws, Provider::Minio, Provider::Local] {
+            assert_eq!(of(quiet), "", "{quiet}");
+        }
+    }
+
+    #[test]
+    fn a_profile_that_nobody_named_is_called_a_guess() {
+        let said = |provider: Provider, is_named| of_profile(provider.profile(), is_named).join("; ");
+        assert!(said(Provider::GenericS3, false).contains("profile generic-s3 is a guess"));
+        assert_eq!(said(Provider::GenericS3, true), "");
+        assert_eq!(said(Provider::Aws, false), "", "its address tells");
     }
 }

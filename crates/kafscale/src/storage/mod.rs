@@ -7,4 +7,5 @@ pub mod expect;
 pub mod plot;
 pub mod prices;
 pub mod report;
+pub mod rights;
 pub mod tested;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use kafscale_store::{
     probe::{ClockSkew, Finding, Latency, Percentiles, Report, Throughput, Verdict},
-    profile::Profile,
+    profile::{ConditionalCreate, Profile},
 };
 use serde::Serialize;
 
 use super::{
     advice::advice,
     expect::{Expectation, Reading, expect},
+    rights,
 };
 use crate::output::{self, Row};
 
@@ -141,14 +142,19 @@ impl Told {
             ));
         }
         let (data, log) = (report.fit_for_data(), report.fit_for_log());
+        let mut missing: Vec<_> =
+            report.missing_permissions().into_iter().map(|missing| rights::action(missing, profile)).collect();
+        // Azure reads and lists by one of them.
+        missing.sort_unstable();
+        missing.dedup();
         Self {
             store,
             profile: profile.provider.as_str(),
             fit_for_data: data.is_ok(),
             fit_for_log: log.is_ok(),
-            unfit: data.and(log).err().map(|unfit| unfit.to_string()).unwrap_or_default(),
-            checks: report.findings.iter().map(|finding| line(finding, report)).collect(),
-            missing_permissions: report.missing_permissions().into_iter().map(|missing| missing.action()).collect(),
+            unfit: data.and(log).err().map(|unfit| rights::unfit(&unfit, profile)).unwrap_or_default(),
+            checks: report.findings.iter().map(|finding| line(finding, report, profile)).collect(),
+            missing_permissions: missing,
             clock_ahead_ms: report.clock_skew.map(|skew| skew.ahead_ms),
             requests,
             measured: report.latency.as_ref().map(Measured::from),
@@ -211,8 +217,11 @@ impl Told {
     }
 }
 
-fn line(finding: &Finding, report: &Report) -> Line {
+fn line(finding: &Finding, report: &Report, profile: &Profile) -> Line {
+    // Then no create is sent at all.
+    let is_known = profile.conditional_create == ConditionalCreate::None && finding.check.is_of_the_log();
     let result = match finding.verdict {
+        Verdict::Failed(_) if is_known => "skipped",
         Verdict::Passed => "ok",
         Verdict::Failed(_) => "FAILED",
         Verdict::Denied(..) => "DENIED",
@@ -224,7 +233,7 @@ fn line(finding: &Finding, report: &Report) -> Line {
         reason if reason.is_empty() => meaning.to_owned(),
         reason => format!("{meaning}: {reason}"),
     };
-    Line { check: finding.check.as_str(), result, detail, advice: advice(finding, report) }
+    Line { check: finding.check.as_str(), result, detail, advice: advice(finding, report, profile) }
 }
 
 /// A broker that reads such an object sees that it is damaged, and cannot mend it.

@@ -115,7 +115,9 @@ fn hint(code: &str) -> &'static str {
 
 /// Why nothing is created at a provider that cannot create only what is absent.
 pub(crate) fn no_conditional_create(provider: Provider) -> String {
-    format!("{provider} cannot create an object only if it is absent, so it cannot hold the log")
+    format!(
+        "not asked: the profile {provider} says that it cannot create an object only if it is absent, so it cannot hold the log"
+    )
 }
 
 /// Why a create failed. `raw` is `object_store`'s error; `wishes`: the request asked for more than to be a create.
