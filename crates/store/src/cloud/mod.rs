@@ -16,6 +16,7 @@ pub(crate) mod keys;
 mod outcome;
 mod scheme;
 pub(crate) mod transport;
+mod trust;
 pub(crate) mod wire;
 pub(crate) mod words;
 mod writing;

@@ -5,12 +5,13 @@ use std::{path::Path, process::Command, sync::Arc};
 
 use bytes::Bytes;
 use kafscale_runtime::TokioRuntime;
+use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
 
-use super::double::{Asked, Authority, Double, reply, taken};
+use super::double::{Asked, Authority, Double, reply, self_signed, taken};
 use crate::{
     AzureSettings, CloudStore, CreateError, Encryption, GcsSettings, NoObserver, ReadRange, S3Settings, Store,
     StoreSettings, TlsSettings, Writing, profile::Provider, s3,
@@ -120,6 +121,27 @@ async fn a_store_may_demand_a_certificate() {
     assert!(server.asked().is_empty());
     let tls = TlsSettings { client_certificate: Some(certificate), client_key: Some(key), ..tls };
     create(&StoreSettings { tls, ..settings(&server.url()) }).await.expect("it is let in");
+}
+
+#[tokio::test]
+async fn a_certificate_that_its_own_key_signed_is_trusted_where_it_is_named_itself() {
+    let ((config, ours), (_, other)) = (self_signed("127.0.0.1"), self_signed("127.0.0.1"));
+    let server = Double::start(Some(config), |_| taken()).await;
+    let with = |bundle: &NamedTempFile, url: &str| StoreSettings {
+        tls: TlsSettings { ca_bundle: Some(bundle.path().to_owned()), ..TlsSettings::default() },
+        ..settings(url)
+    };
+    create(&with(&ours, &server.url())).await.expect("it stands in the bundle");
+    let reason = unavailable(create(&with(&other, &server.url())).await);
+    assert!(reason.contains("CaUsedAsEndEntity"), "only another one of the same name does: {reason}");
+    let reason = unavailable(create(&settings(&server.url())).await);
+    assert!(reason.contains("CaUsedAsEndEntity"), "there is no bundle: {reason}");
+
+    let (config, elsewhere) = self_signed("127.0.0.2");
+    let stranger = Double::start(Some(config), |_| taken()).await;
+    let reason = unavailable(create(&with(&elsewhere, &stranger.url())).await);
+    assert!(reason.contains("not valid for name"), "it is another host's: {reason}");
+    assert_eq!((server.asked().len(), stranger.asked().len()), (1, 0));
 }
 
 #[test]

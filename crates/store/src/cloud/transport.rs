@@ -12,9 +12,10 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Certificate, Identity, RequestBuilder, Url, redirect::Policy};
+use reqwest::{RequestBuilder, Url, redirect::Policy};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use super::{scheme, words};
+use super::{scheme, trust, words};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// TLS towards the store, and towards what gives credentials for it.
 #[derive(Debug, Clone, Default)]
 pub struct TlsSettings {
-    /// Authorities to trust besides the system's, in PEM.
+    /// Authorities to trust besides the system's, and servers' own certificates, in PEM.
     pub ca_bundle: Option<PathBuf>,
     /// Our certificate, with its chain, in PEM.
     pub client_certificate: Option<PathBuf>,
@@ -82,35 +83,38 @@ impl TlsSettings {
     }
 
     fn builder(&self) -> Result<reqwest::ClientBuilder, TransportError> {
-        let mut builder = reqwest::Client::builder()
+        let bundle =
+            self.ca_bundle.as_deref().map_or(Ok(Vec::new()), |path| certificates(path, "a bundle of authorities"))?;
+        let tls = trust::config(bundle, self.identity()?).map_err(|error| TransportError::Client(error.to_string()))?;
+        Ok(reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
             .redirect(Policy::none())
             // In HTTP/2 all requests share one connection: if it froze, hedges and repeats would freeze with it.
             .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .user_agent(concat!("kafscale/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = &self.ca_bundle {
-            let what = "a bundle of authorities";
-            let certificates =
-                Certificate::from_pem_bundle(&read(path, what)?).map_err(|error| unusable(path, what, &error))?;
-            if certificates.is_empty() {
-                return Err(unusable(path, what, &"it holds no certificate"));
-            }
-            builder = builder.tls_certs_merge(certificates);
-        }
-        match (&self.client_certificate, &self.client_key) {
-            (None, None) => {}
-            (Some(certificate), Some(key)) => {
-                let what = "a client certificate";
-                let mut pem = read(certificate, what)?;
-                pem.push(b'\n');
-                pem.extend(read(key, "the key of a client certificate")?);
-                let identity = Identity::from_pem(&pem).map_err(|error| unusable(certificate, what, &error))?;
-                builder = builder.identity(identity);
-            }
+            .user_agent(concat!("kafscale/", env!("CARGO_PKG_VERSION"))))
+    }
+
+    fn identity(&self) -> Result<Option<trust::Identity>, TransportError> {
+        let (certificate, key) = match (&self.client_certificate, &self.client_key) {
+            (None, None) => return Ok(None),
+            (Some(certificate), Some(key)) => (certificate, key),
             _ => return Err(TransportError::HalfIdentity),
-        }
-        Ok(builder)
+        };
+        let chain = certificates(certificate, "a client certificate")?;
+        let what = "the key of a client certificate";
+        let key = PrivateKeyDer::from_pem_slice(&read(key, what)?).map_err(|error| unusable(key, what, &error))?;
+        Ok(Some((chain, key)))
+    }
+}
+
+/// All certificates of a PEM file, at least one.
+fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path, what)?).collect();
+    match found {
+        Ok(none) if none.is_empty() => Err(unusable(path, what, &"it holds no certificate")),
+        found => found.map_err(|error| unusable(path, what, &error)),
     }
 }
 
