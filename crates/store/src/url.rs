@@ -10,7 +10,7 @@ use crate::{
     azure::{self, AzureSettingsError},
     directory::{OpenDirectoryError, ReadOnly, ReadOnlyDirectory},
     gcs::{self, GcsSettingsError},
-    name,
+    masked, name,
     profile::{Dialect, Profile, Provider},
     s3::{self, S3SettingsError},
     settings::StoreSettings,
@@ -46,7 +46,7 @@ pub enum Location {
     Memory,
 }
 
-/// Why a text is no place of a store.
+/// Why a text is no place of a store. What may be secret in it is not shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the store {text:?} {why}")]
 pub struct BadLocation {
@@ -58,7 +58,7 @@ impl FromStr for Location {
     type Err = BadLocation;
 
     fn from_str(text: &str) -> Result<Self, BadLocation> {
-        let bad = |why: String| BadLocation { text: text.to_owned(), why };
+        let bad = |why: String| BadLocation { text: masked(text), why };
         let supported = "is not supported: give file:PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or memory:";
         let Some((scheme, rest)) = text.split_once(':') else { return Err(bad(supported.to_owned())) };
         match scheme {
@@ -100,7 +100,9 @@ fn parse_bucket(rest: &str) -> Result<(String, String), String> {
         return Err("has no valid bucket: 3 to 63 lower-case letters, digits, '.', '-' or '_'".to_owned());
     }
     if !prefix.is_empty() {
-        name::check(prefix).map_err(|error| format!("has an unusable prefix: {error}"))?;
+        // The prefix is not repeated: a signature may have got into it.
+        let rule = "has an unusable prefix: 512 ASCII letters, digits, '.', '-' and '_' between single slashes at most";
+        name::check(prefix).map_err(|_| rule)?;
     }
     Ok((bucket.to_owned(), prefix.to_owned()))
 }
@@ -242,6 +244,12 @@ mod tests {
         ] {
             let error = text.parse::<Location>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
+        }
+        for text in
+            ["s3://AKIA:hush@abc", "az://abc?sig=hush", "gs://abc/d?x=hush", "http://u:hush@abc", "file://u:hush@abc/d"]
+        {
+            let error = text.parse::<Location>().unwrap_err().to_string();
+            assert!(!error.contains("hush") && error.contains("abc"), "{error}");
         }
     }
 }

@@ -42,6 +42,11 @@ impl Definition {
         }
     }
 
+    /// Whether the value is an address, in which something secret may stand that is not to be shown.
+    pub fn is_address(&self) -> bool {
+        matches!(self.placeholder, "URL" | "HOST")
+    }
+
     /// The documentation as one paragraph.
     pub fn text(&self) -> String {
         self.doc.trim().to_owned()

@@ -21,8 +21,12 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, String>, Error> {
 /// Takes the text of a file apart. Values may be strings, whole numbers or booleans.
 pub fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, String>, Error> {
     let file = path.display().to_string();
-    let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| Error::File { file: file.clone(), reason: error.to_string() })?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        // Not the line itself: a secret may stand there.
+        let line =
+            error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+        Error::File { file: file.clone(), reason: format!("line {line}: {}", error.message()) }
+    })?;
     let known: Vec<String> = DEFINITIONS.iter().map(Definition::name).collect();
     let mut keys = BTreeMap::new();
     for (name, value) in table {

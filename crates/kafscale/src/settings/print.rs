@@ -39,7 +39,7 @@ pub fn markdown() -> String {
         (`--config FILE` or `{CONFIG_VARIABLE}`); where several name it, the first in this order wins. Flags, keys and \
         variables that nobody knows are errors and name the nearest known one. An empty variable counts as absent. \
         `kafscale config` takes the same flags and prints the effective values with their source; secrets are never \
-        shown.\n\n\
+        shown, nor what stands in front of an `@` or behind a `?` in an address.\n\n\
         Sizes are whole numbers with a unit: `64MiB`, `100 MiB`, `1GB`, `65536`. Times: `250ms`, `10s`, `1h`. `none` \
         stands for no value. A file looks like this:\n\n\
         ```toml\nlisten = \"0.0.0.0:9092\"\nadvertise = \"broker.example:9092\"\nlatency = \"fast\"\ncache-memory = \"1GiB\"\n```\n"

@@ -109,7 +109,7 @@ pub struct Chosen {
 pub struct Effective {
     /// Which one.
     pub definition: &'static Definition,
-    /// Its value in the form in which it would be written; never a secret.
+    /// Its value in the form in which it would be written; never a secret, nor what may be one in an address.
     pub value: String,
     /// Its source.
     pub origin: Origin,
@@ -174,14 +174,18 @@ pub(super) fn read_one<T: Value>(
     let Chosen { text, origin } = chosen;
     match T::parse(&text) {
         Ok(value) => {
-            effective.push(Effective { definition, value: value.show(), origin });
+            effective.push(Effective { definition, value: shown(definition, value.show()), origin });
             Ok(value)
         }
         Err(reason) => {
-            let value = if definition.secret { "(secret)".to_owned() } else { text };
+            let value = if definition.secret { "(secret)".to_owned() } else { shown(definition, text) };
             Err(Error::Invalid { name: definition.name(), origin, value, reason })
         }
     }
+}
+
+fn shown(definition: &Definition, text: String) -> String {
+    if definition.is_address() { kafscale_store::masked(&text) } else { text }
 }
 
 /// The variables that are settings; an unknown one with our prefix is an error.

@@ -48,6 +48,11 @@ fn config_is_json_on_request_and_hides_secrets() {
         ("AZURE_STORAGE_ACCOUNT_KEY", "swordfish"),
         ("AZURE_STORAGE_SAS_TOKEN", "sig=swordfish"),
         ("AZURE_CLIENT_SECRET", "swordfish"),
+        ("AWS_ENDPOINT_URL", "http://u:swordfish@127.0.0.1:9"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/?token=swordfish"),
+        ("KAFSCALE_READ_REPLICA_ENDPOINT_URL", "https://swordfish@127.0.0.1:9"),
+        ("KAFSCALE_LOG", "s3://log"),
+        ("KAFSCALE_LOG_ENDPOINT_URL", "u:swordfish@127.0.0.1:9"),
     ];
     let text = stdout(&kafscale(&["config", "-o", "json", "--cache-memory=64 MiB"], &keys));
     assert!(!text.contains("swordfish"));
@@ -56,6 +61,11 @@ fn config_is_json_on_request_and_hides_secrets() {
     assert_eq!(json["cache-memory"], serde_json::json!({ "value": "64MiB", "source": "flag" }));
     assert_eq!(json["aws-secret-access-key"]["value"], "(secret)");
     assert_eq!(json["aws-secret-access-key"]["source"], "variable AWS_SECRET_ACCESS_KEY");
+    assert_eq!(json["aws-endpoint-url"]["value"], "http://…@127.0.0.1:9");
+    for store in ["s3://AKIA:swordfish@abc", "az://abc?sig=swordfish"] {
+        let text = refused(&kafscale(&["config"], &[("KAFSCALE_STORE", store)]), 2);
+        assert!(text.contains("KAFSCALE_STORE") && !text.contains("swordfish"), "{text}");
+    }
 }
 
 #[test]
@@ -74,7 +84,10 @@ fn a_file_is_read_where_flag_or_variable_names_it() {
     let text = refused(&kafscale(&["serve", "--config", path], &[]), 2);
     assert!(text.contains("[serve]: there are no sections"), "{text}");
     std::fs::write(path, "latency = \n").unwrap();
-    assert!(refused(&kafscale(&["serve", "--config", path], &[]), 2).contains("kafscale.toml"));
+    assert!(refused(&kafscale(&["serve", "--config", path], &[]), 2).contains("kafscale.toml: line 1: "));
+    std::fs::write(path, "latency = \"fast\"\naws-secret-access-key = swordfish\n").unwrap();
+    let text = refused(&kafscale(&["serve", "--config", path], &[]), 2);
+    assert!(text.contains("kafscale.toml: line 2: ") && !text.contains("swordfish"), "{text}");
     assert!(refused(&kafscale(&["serve", "--config", "absent.toml"], &[]), 2).contains("absent.toml"));
 }
 

@@ -8,10 +8,13 @@ use object_store::gcp::GcpCredential;
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
 
-use crate::cloud::{
-    files::read_secret,
-    keys::{Lease, Source},
-    transport::{answer, url_encoded},
+use crate::{
+    cloud::{
+        files::read_secret,
+        keys::{Lease, Source},
+        transport::{answer, url_encoded},
+    },
+    masked,
 };
 
 const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_write";
@@ -88,7 +91,7 @@ fn text<'a>(json: &'a Value, pointer: &str) -> Result<&'a str, String> {
 
 /// Tokens are sent there, so it must be https, or this machine.
 fn address(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("{text}: {error}"))?;
+    let url = Url::parse(text).map_err(|error| format!("{}: {error}", masked(text)))?;
     let local = url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"));
-    if url.scheme() == "https" || local { Ok(url) } else { Err(format!("{text} is not https")) }
+    if url.scheme() == "https" || local { Ok(url) } else { Err(format!("{} is not https", masked(text))) }
 }

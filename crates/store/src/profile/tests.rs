@@ -57,7 +57,7 @@ fn a_profile_can_be_named_where_it_fits() {
     let error = Profile::choose(Dialect::S3, "", Some(Provider::GcsNative)).unwrap_err().to_string();
     assert!(error.contains("gcs-native does not fit a store of the kind s3:") && error.contains("minio"), "{error}");
     let error = Profile::choose(Dialect::Azure, "", Some(Provider::Aws)).unwrap_err().to_string();
-    assert!(error.ends_with("use one of azure-native"), "{error}");
+    assert!(error.ends_with("(use one of azure-native)"), "{error}");
 }
 
 #[test]

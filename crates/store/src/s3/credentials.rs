@@ -14,12 +14,15 @@ use object_store::{
 use reqwest::{Client, Url};
 
 use super::settings::{S3Settings, S3SettingsError};
-use crate::cloud::{
-    TlsSettings,
-    files::{read_secret, read_stable},
-    keys::{Keeper, Lease, Renewal, Source},
-    transport::{answer, url_encoded},
-    words::text_of,
+use crate::{
+    cloud::{
+        TlsSettings,
+        files::{read_secret, read_stable},
+        keys::{Keeper, Lease, Renewal, Source},
+        transport::{answer, url_encoded},
+        words::text_of,
+    },
+    masked,
 };
 
 /// How often files are looked at.
@@ -95,7 +98,7 @@ fn kept(source: impl Source<AwsCredential>, runtime: &Handle) -> Keys {
 }
 
 fn checked_url(variable: &'static str, text: &str, allowed: impl Fn(&Url) -> bool) -> Result<Url, S3SettingsError> {
-    let fault = |why: &str| S3SettingsError::Address { variable, address: text.to_owned(), why: why.to_owned() };
+    let fault = |why: &str| S3SettingsError::Address { variable, address: masked(text), why: why.to_owned() };
     let url = Url::parse(text).map_err(|error| fault(&error.to_string()))?;
     match url.scheme() {
         _ if !url.username().is_empty() || url.password().is_some() => {

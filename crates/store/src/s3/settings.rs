@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use crate::{
-    NotOffered, Secret, TransportError,
+    NotOffered, Secret, TransportError, masked,
     profile::{Addressing, Dialect, Profile, Provider, WrongProfile},
 };
 
@@ -135,7 +135,7 @@ fn is_of(url: &Url, profile: &Profile) -> bool {
 }
 
 fn parse_endpoint(text: &str) -> Result<Url, S3SettingsError> {
-    let fault = |why: &str| S3SettingsError::Endpoint { endpoint: text.to_owned(), why: why.to_owned() };
+    let fault = |why: &str| S3SettingsError::Endpoint { endpoint: masked(text), why: why.to_owned() };
     let begins = ["http://", "https://"].iter().any(|scheme| text.to_ascii_lowercase().starts_with(scheme));
     if !begins {
         return Err(fault("it must begin with http:// or https:// and name a host"));
@@ -206,9 +206,20 @@ mod tests {
 
     #[test]
     fn unusable_endpoints_are_explained() {
-        for text in ["127.0.0.1:9000", "ftp://host", "https://", "http://host/?x=1", "http://me:hush@host"] {
+        for text in [
+            "127.0.0.1:9000",
+            "ftp://host",
+            "https://",
+            "http://host/?x=1",
+            "http://me:hush@host",
+            "http://me:hu/sh@host",
+            "http://host/?sig=hush",
+        ] {
             let error = endpoint(text, None).err().unwrap().to_string();
-            assert!(error.starts_with("AWS_ENDPOINT_URL is ") && !error.contains("hush"), "{error}");
+            assert!(
+                error.starts_with("AWS_ENDPOINT_URL is ") && !error.contains("hush") && !error.contains("sh@"),
+                "{error}"
+            );
         }
         for text in ["127.0.0.1:9000", "localhost:9000", "minio", "ftp://host"] {
             let error = endpoint(text, None).err().unwrap().to_string();
