@@ -95,3 +95,20 @@ fn a_read_replica_that_is_empty_costs_nothing_but_a_look() {
     let metrics = serve.get("/metrics");
     assert!(metrics.contains("kafscale_reading{name=\"read_replica_skipped\"} 1"), "{metrics}");
 }
+
+#[test]
+fn a_benchmark_that_cannot_end_well_measures_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, picture) = (file(directory.path(), "data"), directory.path().join("absent/picture.svg"));
+    let picture = picture.to_str().unwrap();
+    for (arguments, code, words) in [
+        (["--plot", picture, "--duration", "1s"], 1, "cannot write"),
+        (["--total", "4MiB", "--duration", "0s"], 2, "--duration must be longer"),
+    ] {
+        let bench = [&["storage", "bench", "--store", &store][..], &arguments].concat();
+        let Output { status, stdout, stderr } = kafscale(&bench, &[]).output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert_eq!((status.code(), stdout.is_empty()), (Some(code), true), "{arguments:?}: {said}");
+    }
+}
