@@ -1,29 +1,12 @@
 //! `kafscale storage probe|bench`: what a bucket can do and how fast it is, before anything depends on it.
 
-use std::{
-    fs::File,
-    io::Write,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fs::File, io::Write, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use anyhow::anyhow;
 use clap::{ArgMatches, Command};
 use indicatif::{ProgressBar, ProgressStyle};
-use kafscale_broker::cluster::{
-    MARKER, Probed,
-    noted::{self, Noted},
-};
 use kafscale_runtime::{Handle, TokioRuntime};
-use kafscale_store::{
-    Location, Observer, Request, Store,
-    probe::{Plan, Report, probe},
-    profile::Profile,
-    s3::bucket_rules,
-};
+use kafscale_store::{Location, NoObserver, Store, profile::Profile};
 
 use super::arguments::{one, parsed, switch, usage};
 use crate::{
@@ -34,7 +17,12 @@ use crate::{
         self, Settings,
         value::{Size, Value},
     },
-    storage::{advice, bench, plot, prices, report::Told, rights},
+    storage::{
+        ask::{self, Asked},
+        bench, plot, prices,
+        report::Told,
+        rights,
+    },
 };
 
 /// What one object of the benchmark may be.
@@ -49,7 +37,8 @@ pub fn command() -> Command {
         .after_help(
             "Writes below probe/ and deletes that again. In a bucket that holds a cluster the result is noted in its \
              cluster.json, where the next start of a broker reads it; do not run it beside `kafscale recover`. Exit code 3 if the store is not fit for what the settings ask \
-             of it: records, and the log unless --log puts it elsewhere.",
+             of it: records, and the log unless --log puts it elsewhere. A bucket of --log is asked the same, and cluster.json \
+             is read from that of --read-replica.",
         )
         .arg(switch("thorough", "Ask some 300 requests: more and larger races, and enough writes and reads for a p99"))
         .arg(output::flag());
@@ -87,84 +76,69 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     })
 }
 
-/// Counts requests.
-#[derive(Default)]
-struct Count(AtomicU64);
-
-impl Observer for Count {
-    fn request(&self, _request: &Request) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// The store of the settings, without what serves it beside slow requests: a measurement is of single ones.
-fn opened(settings: &Settings, count: &Arc<Count>) -> Result<(Arc<dyn Store>, &'static Profile, Handle), Failure> {
+fn opened(settings: &Settings) -> Result<(Arc<dyn Store>, Handle), Failure> {
     let (runtime, access, place) = (TokioRuntime::handle(), access(settings), places::location(settings));
-    let unusable = |error| Failure::new(Exit::StoreUnusable, error);
-    let profile = place.profile(&access).map_err(unusable)?;
-    let observer = Arc::clone(count) as Arc<dyn Observer>;
-    let store = kafscale_store::open(&place, &access, runtime.clone(), observer).map_err(unusable)?;
-    Ok((store, profile, runtime))
+    let store = kafscale_store::open(&place, &access, runtime.clone(), Arc::new(NoObserver));
+    Ok((store.map_err(|error| Failure::new(Exit::StoreUnusable, error))?, runtime))
 }
 
 async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Failure> {
-    let count = Arc::new(Count::default());
-    let (store, profile, runtime) = opened(settings, &count)?;
-    let place = places::location(settings);
+    let (runtime, access, is_thorough) = (TokioRuntime::handle(), access(settings), matches.get_flag("thorough"));
+    let mut stores = places::reached(settings, access.clone()).into_iter();
+    let (place, reached) = stores.next().expect("records live somewhere");
+    let log = stores.next();
     let spinner = spinner(&format!("asking {place}"));
-    let before = if store.facts().exclusive { Ok(None) } else { noted::read_once(&*store).await };
-    let plan = if matches.get_flag("thorough") { Plan::THOROUGH } else { Plan::usual(store.facts()) };
-    let report = probe(&*store, &runtime, plan).await;
-    let mut notes = rules_of(&place, settings, &runtime).await;
-    notes.extend(advice::of_profile(profile, settings.store_profile.is_some()));
-    match before {
-        Ok(Some(before)) => notes.push(note(&*store, &runtime, &before, &report, &plan).await),
-        Err(error) if report.is_answered() => {
-            notes.push(format!("whether a cluster lives here is not known, so none has the result: {error}"));
+    let Asked { mut told, report, profile, has_cluster } = ask::store(&place, &reached, is_thorough, &runtime).await?;
+    let mut fit = if log.is_some() { report.fit_for_data() } else { report.fit_for_log() }
+        .map_err(|unfit| anyhow!(rights::unfit(&unfit, profile)));
+    if log.is_some() {
+        told.notes.push("the log lives elsewhere: a write takes as long as one to both stores".to_owned());
+    }
+    // A directory is locked by the broker that has its log there.
+    let bucket_of_log = log.filter(|(place, _)| !matches!(place, Location::Directory(_) | Location::Memory));
+    if let Some((place, reached)) = &bucket_of_log {
+        spinner.set_message(format!("asking {place}"));
+        let asked = ask::store(place, reached, is_thorough, &runtime).await?;
+        let of_log = asked.report.fit_for_log().map_err(|unfit| rights::unfit(&unfit, asked.profile));
+        fit = fit.and(of_log.map_err(|unfit| anyhow!("the store of the log, {place}: {unfit}")));
+        told.log = Some(Box::new(asked.told));
+    }
+    if let Some((place, reached)) = places::replica(settings, &access) {
+        let copy = ask::replica(&place, &reached, &runtime).await?;
+        if !copy.is_readable && (has_cluster || !copy.is_absent) {
+            fit = fit.and(Err(anyhow!("the read replica {place}: {}", copy.reason)));
         }
-        Ok(None) | Err(_) => {}
+        told.read_replica = Some(copy);
     }
     spinner.finish_and_clear();
-    let told = Told::of(place.to_string(), profile, &report, count.0.load(Ordering::Relaxed), notes);
     match output::Format::of(matches) {
         output::Format::Json => output::json(&told)?,
         output::Format::Table => {
-            output::bytes(told.text().as_bytes())?;
-            if let (false, Some(all)) = (told.missing_permissions.is_empty(), rights::all(&place, profile)) {
-                output::bytes(format!("- {all}\n").as_bytes())?;
+            print(&told, &place, profile)?;
+            if let (Some(told), Some((place, reached))) = (&told.log, &bucket_of_log) {
+                let profile = place.profile(reached).map_err(anyhow::Error::from)?;
+                output::bytes(b"\nThe log: ")?;
+                print(told, place, profile)?;
             }
+            output::bytes(told.read_replica.map(|copy| format!("\n{}", copy.text())).unwrap_or_default().as_bytes())?;
         }
     }
-    let fit = if settings.log.is_some() { report.fit_for_data() } else { report.fit_for_log() };
-    fit.map_err(|unfit| Failure::new(Exit::StoreUnusable, anyhow::anyhow!(rights::unfit(&unfit, profile))))
+    fit.map_err(|unfit| Failure::new(Exit::StoreUnusable, unfit))
 }
 
-/// Leaves the result in the marker of the cluster that the store holds; what came of that.
-async fn note(store: &dyn Store, runtime: &Handle, before: &Bytes, report: &Report, plan: &Plan) -> String {
-    if !report.is_answered() {
-        return format!("{MARKER} stays as it is, since not all was answered");
+/// What a person reads of one store.
+fn print(told: &Told, place: &Location, profile: &Profile) -> Result<(), Failure> {
+    output::bytes(told.text().as_bytes())?;
+    if let (false, Some(all)) = (told.missing_permissions.is_empty(), rights::all(place, profile)) {
+        output::bytes(format!("- {all}\n").as_bytes())?;
     }
-    let probed = Probed::of(report, plan, &**runtime, store.facts());
-    match noted::note(store, &**runtime, before, probed).await {
-        Noted::Yes => format!("the result is in {MARKER}"),
-        Noted::Changed | Noted::NoMarker => format!("{MARKER} was written by somebody else meanwhile, and stays so"),
-        Noted::Failed(reason) => format!("the result is not in {MARKER}: {reason}"),
-    }
-}
-
-/// What a bucket does by itself, where it can be asked.
-async fn rules_of(place: &Location, settings: &Settings, runtime: &Handle) -> Vec<String> {
-    let Location::S3 { bucket, prefix } = place else { return Vec::new() };
-    match bucket_rules(bucket, &access(settings), runtime).await {
-        Ok(rules) => advice::of_rules(&rules, prefix),
-        Err(error) => vec![error.to_string()],
-    }
+    Ok(())
 }
 
 async fn run_bench(settings: &Settings, matches: &ArgMatches) -> Result<(), Failure> {
     let plan = plan(matches)?;
-    let count = Arc::new(Count::default());
-    let (store, _, runtime) = opened(settings, &count)?;
+    let (store, runtime) = opened(settings)?;
     // Before anything is measured: that takes its time.
     let unwritable = |path: &str, error| Failure::from(anyhow::anyhow!("cannot write {path}: {error}"));
     let picture = match matches.get_one::<String>("plot") {

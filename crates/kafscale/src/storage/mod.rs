@@ -2,6 +2,7 @@
 //! there, and the measurements over time.
 
 pub mod advice;
+pub mod ask;
 pub mod bench;
 pub mod expect;
 pub mod plot;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     advice::advice,
+    ask::Copy,
     expect::{Expectation, Reading, expect},
     rights,
 };
@@ -48,6 +49,12 @@ pub struct Told {
     pub usd_per_gb_month: f64,
     /// What else should be known.
     pub notes: Vec<String>,
+    /// The same of the log's store, if it is a bucket of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<Box<Self>>,
+    /// The read replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_replica: Option<Copy>,
 }
 
 /// One check.
@@ -163,10 +170,12 @@ impl Told {
             reading: Reading::of(&profile.prices),
             usd_per_gb_month: profile.prices.gb_month as f64 / 1e6,
             notes,
+            log: None,
+            read_replica: None,
         }
     }
 
-    /// The table for people.
+    /// The table for people, of this store alone.
     pub fn text(&self) -> String {
         let mut text = format!("{}, profile {}\n\n", self.store, self.profile);
         text.push_str(&output::table(Line::HEADINGS, self.checks.iter().map(Row::cells).collect()));

@@ -93,6 +93,33 @@ fn a_probe_of_a_bucket_that_holds_a_cluster_leaves_its_result_there() {
 }
 
 #[test]
+fn a_probe_asks_the_bucket_of_the_log_and_reads_the_replica() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("file:{}", directory.path().display());
+    // It deletes nothing, so no log may live there.
+    let variables = bucket::start(None);
+    let closed = bucket::start(Some((403, "InvalidAccessKeyId")));
+    let probe = |arguments: &[&str]| {
+        let mut probe = kafscale(&["storage", "probe", "-o", "json", "--store", &store], &[]);
+        let probed = probe.args(arguments).envs(variables.clone()).output().unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&probed.stdout).unwrap();
+        (probed.status.code(), json, String::from_utf8(probed.stderr).unwrap())
+    };
+    let (code, json, said) = probe(&["--log", "s3://bucket/log"]);
+    assert_eq!((code, &json["fit_for_log"], &json["log"]["fit_for_log"]), (Some(3), &true.into(), &false.into()));
+    assert_eq!(json["log"]["store"], "s3://bucket/log");
+    assert!(said.contains("the store of the log, s3://bucket/log: "), "{said}");
+    // Before the first start there is no cluster of which a copy could be there.
+    let copy = ["--read-replica", "s3://bucket/copy"];
+    let (code, json, said) = probe(&copy);
+    assert_eq!((code, &json["read_replica"]["is_readable"]), (Some(0), &false.into()), "{said}");
+    assert!(json.get("log").is_none());
+    let (code, _, said) = probe(&[copy[0], copy[1], "--read-replica-endpoint-url", &closed[0].1]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("the read replica s3://bucket/copy: ") && said.contains("InvalidAccessKeyId"), "{said}");
+}
+
+#[test]
 fn connections_that_the_bucket_closes_after_some_requests_are_no_failures() {
     let directory = tempfile::tempdir().unwrap();
     let ways = Ways { closes_after: Some(3), ..Ways::default() };
