@@ -56,6 +56,12 @@ pub trait Store: Send + Sync + 'static {
         Throttled::default()
     }
 
+    /// As whom it is asked, for people: a key's id, a role, a file, who gives the keys. Never a secret; nothing where nobody
+    /// has to prove who they are.
+    fn identity(&self) -> Option<&str> {
+        None
+    }
+
     /// How many requests may be sent a second now, where anybody watches that.
     fn pace(&self) -> Option<PaceFigures> {
         None

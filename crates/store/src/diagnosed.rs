@@ -115,6 +115,10 @@ impl Store for Diagnosed {
         self.store.throttled()
     }
 
+    fn identity(&self) -> Option<&str> {
+        self.store.identity()
+    }
+
     fn pace(&self) -> Option<PaceFigures> {
         self.store.pace()
     }

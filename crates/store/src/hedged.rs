@@ -95,6 +95,10 @@ impl Store for Hedged {
         self.store.throttled()
     }
 
+    fn identity(&self) -> Option<&str> {
+        self.store.identity()
+    }
+
     fn pace(&self) -> Option<PaceFigures> {
         self.store.pace()
     }

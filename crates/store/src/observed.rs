@@ -88,6 +88,10 @@ impl<S: Store> Store for Observed<S> {
         self.store.throttled()
     }
 
+    fn identity(&self) -> Option<&str> {
+        self.store.identity()
+    }
+
     fn facts(&self) -> Facts {
         self.store.facts()
     }

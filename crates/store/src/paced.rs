@@ -281,6 +281,10 @@ impl Store for Paced {
         self.store.throttled()
     }
 
+    fn identity(&self) -> Option<&str> {
+        self.store.identity()
+    }
+
     fn pace(&self) -> Option<PaceFigures> {
         Some(self.figures())
     }

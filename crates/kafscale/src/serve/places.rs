@@ -64,8 +64,9 @@ pub fn open(
         if let Location::Directory(_) | Location::Memory = location {
             return Ok(store);
         }
-        let rates = rates(location.profile(access).map_err(unusable)?.limits);
-        Ok::<Arc<dyn Store>, Failure>(Arc::new(Paced::new(store, runtime.clone(), rates)))
+        let profile = location.profile(access).map_err(unusable)?;
+        tracing::info!(store = %location, profile = %profile.provider, identity = store.identity(), "using the bucket");
+        Ok::<Arc<dyn Store>, Failure>(Arc::new(Paced::new(store, runtime.clone(), rates(profile.limits))))
     };
     let location = location(settings);
     let log = log_location(settings).map(|log| {

@@ -70,6 +70,7 @@ pub async fn store(
         Ok(None) | Err(_) => {}
     }
     let told = Told::of(place.to_string(), profile, &report, count.0.load(Ordering::Relaxed), notes);
+    let told = Told { identity: store.identity().map(str::to_owned), ..told };
     Ok(Asked { told, report, profile, has_cluster })
 }
 

@@ -23,6 +23,8 @@ pub struct Told {
     pub store: String,
     /// The profile that its address stands for.
     pub profile: &'static str,
+    /// As whom it is asked; absent where nobody has to prove who they are.
+    pub identity: Option<String>,
     /// Whether records may lie here.
     pub fit_for_data: bool,
     /// Whether the log may.
@@ -157,6 +159,7 @@ impl Told {
         Self {
             store,
             profile: profile.provider.as_str(),
+            identity: None,
             fit_for_data: data.is_ok(),
             fit_for_log: log.is_ok(),
             unfit: data.and(log).err().map(|unfit| rights::unfit(&unfit, profile)).unwrap_or_default(),
@@ -177,7 +180,8 @@ impl Told {
 
     /// The table for people, of this store alone.
     pub fn text(&self) -> String {
-        let mut text = format!("{}, profile {}\n\n", self.store, self.profile);
+        let whose = self.identity.as_ref().map(|whose| format!(", asked as {whose}")).unwrap_or_default();
+        let mut text = format!("{}, profile {}{whose}\n\n", self.store, self.profile);
         text.push_str(&output::table(Line::HEADINGS, self.checks.iter().map(Row::cells).collect()));
         text.push('\n');
         let mut line = |said: String| {

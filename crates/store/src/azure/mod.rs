@@ -10,8 +10,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use kafscale_runtime::{BoxFuture, Handle};
 use object_store::{
-    RetryConfig, StaticCredentialProvider,
-    azure::{AzureAccessKey, AzureCredential, AzureCredentialProvider, MicrosoftAzureBuilder, split_sas},
+    RetryConfig,
+    azure::{AzureAccessKey, AzureCredential, MicrosoftAzureBuilder, split_sas},
     client::HttpService,
 };
 use reqwest::{Client, Url};
@@ -22,7 +22,7 @@ use crate::{
         self,
         attempt::Connector,
         files::{read_secret, read_stable},
-        keys::{Keeper, Lease, Renewal, Source},
+        keys::{Keys, Lease, Source},
         wire::Wire,
     },
     profile::{Dialect, Profile, WrongProfile},
@@ -152,8 +152,8 @@ fn through(
         let endpoint = plain_url(endpoint).ok_or(AzureSettingsError::Endpoint)?;
         builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/').to_owned());
     }
-    let (credentials, keys) = azure.keys(&settings.tls, &http, &runtime)?;
-    let client = builder.with_credentials(credentials).build();
+    let keys = azure.keys(&settings.tls, &http, &runtime)?;
+    let client = builder.with_credentials(keys.credentials).build();
     let client = client.map_err(|error| AzureSettingsError::Client(error.to_string()))?;
     let parts = cloud::Parts {
         client: Box::new(client),
@@ -161,7 +161,8 @@ fn through(
         profile,
         place: format!("{}/{account}/{container}", azure.endpoint.as_deref().unwrap_or_default()),
         headers,
-        keys,
+        keys: keys.renewal,
+        whose: keys.whose,
         request_timeout: settings.request_timeout,
         clock,
     };
@@ -180,44 +181,43 @@ fn plain_url(text: &str) -> Option<Url> {
     (plain && matches!(url.scheme(), "http" | "https")).then_some(url)
 }
 
-type Keys = (AzureCredentialProvider, Option<Arc<dyn Renewal>>);
-
 impl AzureSettings {
     /// Chooses the first kind that the settings name. Nothing is fetched yet.
-    fn keys(&self, tls: &TlsSettings, http: &Client, runtime: &Handle) -> Result<Keys, AzureSettingsError> {
+    fn keys(
+        &self,
+        tls: &TlsSettings,
+        http: &Client,
+        runtime: &Handle,
+    ) -> Result<Keys<AzureCredential>, AzureSettingsError> {
         let secret = |secret: &Option<Secret>| present(secret.as_ref().map(Secret::reveal)).map(str::to_owned);
-        let fixed = |credential| -> Keys { (Arc::new(StaticCredentialProvider::new(credential)), None) };
         if let Some(key) = secret(&self.key) {
             let key = account_key(&key).ok_or(AzureSettingsError::Malformed("AZURE_STORAGE_ACCOUNT_KEY"))?;
-            return Ok(fixed(key));
+            return Ok(Keys::fixed(key, "the account's key"));
         }
         if let Some(sas) = secret(&self.sas) {
             let sas = signature(&sas).ok_or(AzureSettingsError::Malformed("AZURE_STORAGE_SAS_TOKEN"))?;
-            return Ok(fixed(sas));
+            return Ok(Keys::fixed(sas, "a shared access signature"));
         }
         if let Some(path) = &self.credentials {
-            return Ok(kept(Files { path: path.clone() }, runtime));
+            return Ok(Keys::kept(Files { path: path.clone() }, format!("the key in {}", path.display()), runtime));
         }
         let (tenant, client_id) = (present(self.tenant_id.as_deref()), present(self.client_id.as_deref()));
         let file = self.federated_token_file.clone().map(Proof::File);
         let proof = file.or_else(|| secret(&self.client_secret).map(|text| Proof::Secret(text.into())));
         if let (Some(tenant), Some(client), Some(proof)) = (tenant, client_id, proof) {
             let authority = present(self.authority_host.as_deref());
-            return Ok(kept(Entra::new(http, authority, (tenant, client), proof, runtime)?, runtime));
+            let whose = format!("the application {client}");
+            return Ok(Keys::kept(Entra::new(http, authority, (tenant, client), proof, runtime)?, whose, runtime));
         }
         if self.instance_metadata {
             let header = secret(&self.identity_header).map(Secret::from);
             let platform = present(self.identity_endpoint.as_deref()).zip(header);
             let machine = present(self.pod_identity_authority_host.as_deref());
-            return Ok(kept(Managed::new(tls.direct_client()?, platform, machine, client_id, runtime)?, runtime));
+            let managed = Managed::new(tls.direct_client()?, platform, machine, client_id, runtime)?;
+            return Ok(Keys::kept(managed, "the managed identity", runtime));
         }
         Err(AzureSettingsError::NoCredentials)
     }
-}
-
-fn kept(source: impl Source<AzureCredential>, runtime: &Handle) -> Keys {
-    let keeper = Keeper::new(source, runtime.clone());
-    (Arc::new(keeper.clone()), Some(Arc::new(keeper)))
 }
 
 fn account_key(text: &str) -> Option<AzureCredential> {

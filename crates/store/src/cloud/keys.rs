@@ -13,7 +13,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use kafscale_runtime::{BoxFuture, Handle, Instant, timeout};
-use object_store::CredentialProvider;
+use object_store::{CredentialProvider, StaticCredentialProvider};
 use parking_lot::Mutex;
 
 use super::attempt::Attempt;
@@ -80,6 +80,27 @@ struct Held<C> {
     renew_at: Instant,
     valid_until: Option<Instant>,
     refused: bool,
+}
+
+/// What the requests to one store are signed with.
+pub(crate) struct Keys<C> {
+    pub credentials: Arc<dyn CredentialProvider<Credential = C>>,
+    /// Who renews them; nobody, if they are fixed.
+    pub renewal: Option<Arc<dyn Renewal>>,
+    /// Whose they are, for people. Never a secret.
+    pub whose: String,
+}
+
+impl<C: PartialEq + fmt::Debug + Send + Sync + 'static> Keys<C> {
+    pub(crate) fn fixed(credential: C, whose: impl Into<String>) -> Self {
+        let credentials = Arc::new(StaticCredentialProvider::new(credential));
+        Self { credentials, renewal: None, whose: whose.into() }
+    }
+
+    pub(crate) fn kept(source: impl Source<C>, whose: impl Into<String>, runtime: &Handle) -> Self {
+        let keeper = Keeper::new(source, runtime.clone());
+        Self { credentials: Arc::new(keeper.clone()), renewal: Some(Arc::new(keeper)), whose: whose.into() }
+    }
 }
 
 /// What a store that refused the keys can ask of them.

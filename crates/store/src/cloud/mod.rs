@@ -76,6 +76,7 @@ pub struct CloudStore {
     place: u64,
     headers: Headers,
     keys: Option<Arc<dyn Renewal>>,
+    whose: String,
     request_timeout: Duration,
     clock: Arc<Clock>,
     runtime: Handle,
@@ -92,6 +93,8 @@ pub(crate) struct Parts {
     pub headers: Headers,
     /// Who renews the credentials; nobody, if they are fixed.
     pub keys: Option<Arc<dyn Renewal>>,
+    /// Whose they are.
+    pub whose: String,
     pub request_timeout: Duration,
     pub clock: Arc<Clock>,
 }
@@ -99,10 +102,10 @@ pub(crate) struct Parts {
 impl CloudStore {
     /// A store whose names get the prefix and a slash in front (none if it is empty). Sends nothing.
     pub(crate) fn new(parts: Parts, runtime: Handle, observer: Arc<dyn Observer>) -> Self {
-        let Parts { client, prefix, profile, place, headers, keys, request_timeout, clock } = parts;
+        let Parts { client, prefix, profile, place, headers, keys, whose, request_timeout, clock } = parts;
         let place = hash(&format!("{place}/{prefix}"));
         let prefix = if prefix.is_empty() { prefix } else { format!("{prefix}/") };
-        Self { client, prefix, profile, place, headers, keys, request_timeout, clock, runtime, observer }
+        Self { client, prefix, profile, place, headers, keys, whose, request_timeout, clock, runtime, observer }
     }
 
     fn watch(&self, operation: Operation, bytes_sent: u64) -> Watch {
@@ -360,6 +363,10 @@ impl Store for CloudStore {
 
     fn throttled(&self) -> Throttled {
         self.clock.throttled()
+    }
+
+    fn identity(&self) -> Option<&str> {
+        Some(&self.whose)
     }
 
     fn facts(&self) -> Facts {

@@ -271,6 +271,12 @@ async fn http_1_is_spoken_where_http_2_is_offered_too() {
 }
 
 #[tokio::test]
+async fn whose_the_keys_are_is_said_without_the_secret() {
+    let store = open(&settings("http://127.0.0.1:9")).unwrap();
+    assert_eq!(store.identity(), Some("the key id"));
+}
+
+#[tokio::test]
 async fn payloads_are_signed_unless_a_checksum_over_tls_is_known_to_be_taken() {
     let authority = Authority::new();
     let secure = Double::start(Some(authority.server(false)), |_| taken()).await;

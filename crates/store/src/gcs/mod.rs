@@ -14,9 +14,9 @@ use std::{
 
 use kafscale_runtime::Handle;
 use object_store::{
-    RetryConfig, StaticCredentialProvider,
+    RetryConfig,
     client::HttpService,
-    gcp::{GcpCredential, GcpCredentialProvider, GoogleCloudStorageBuilder},
+    gcp::{GcpCredential, GoogleCloudStorageBuilder},
 };
 use reqwest::{Client, Url};
 
@@ -26,7 +26,7 @@ use crate::{
         self,
         attempt::Connector,
         files::read_secret,
-        keys::{Keeper, Provided, Renewal, Source},
+        keys::{Keys, Provided},
         wire::Wire,
     },
     profile::{Dialect, Profile, WrongProfile},
@@ -125,8 +125,8 @@ fn through(
         .with_base_url(&base_url)
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
         .with_http_connector(connector);
-    let (credentials, keys) = gcs.keys(&builder, &settings.tls, &http, &runtime)?;
-    let client = builder.with_credentials(credentials).build();
+    let keys = gcs.keys(&builder, &settings.tls, &http, &runtime)?;
+    let client = builder.with_credentials(keys.credentials).build();
     let client = client.map_err(|error| GcsSettingsError::Client(error.to_string()))?;
     let parts = cloud::Parts {
         client: Box::new(client),
@@ -134,14 +134,13 @@ fn through(
         profile,
         place: format!("{base_url}/{bucket}"),
         headers,
-        keys,
+        keys: keys.renewal,
+        whose: keys.whose,
         request_timeout: settings.request_timeout,
         clock,
     };
     Ok(CloudStore::new(parts, runtime, observer))
 }
-
-type Keys = (GcpCredentialProvider, Option<Arc<dyn Renewal>>);
 
 impl GcsSettings {
     fn other_endpoint(&self) -> Option<&str> {
@@ -167,33 +166,28 @@ impl GcsSettings {
         tls: &TlsSettings,
         http: &Client,
         runtime: &Handle,
-    ) -> Result<Keys, GcsSettingsError> {
+    ) -> Result<Keys<GcpCredential>, GcsSettingsError> {
         if let Some(path) = &self.credentials {
+            let whose = format!("the credentials in {}", path.display());
             if kind_of(path).map_err(GcsSettingsError::Credentials)? == "external_account" {
                 let federated = Federated { path: path.clone(), client: http.clone() };
-                return Ok(kept(federated, runtime));
+                return Ok(Keys::kept(federated, whose, runtime));
             }
             let builder = builder.clone().with_application_credentials(path.display().to_string());
             let provided = Provided::new("Google", move || Ok(builder.clone().build()?.credentials().clone()));
-            return Ok(kept(provided, runtime));
+            return Ok(Keys::kept(provided, whose, runtime));
         }
         if self.instance_metadata {
             let host = self.metadata_host.as_deref().filter(|host| !host.is_empty());
             let url = metadata::address(host).ok_or(GcsSettingsError::MetadataHost)?;
             let source = Metadata { client: tls.direct_client()?, url, runtime: runtime.clone() };
-            return Ok(kept(source, runtime));
+            return Ok(Keys::kept(source, "the machine's service account", runtime));
         }
         if self.other_endpoint().is_some() {
-            let nobody = StaticCredentialProvider::new(GcpCredential { bearer: String::new() });
-            return Ok((Arc::new(nobody), None));
+            return Ok(Keys::fixed(GcpCredential { bearer: String::new() }, "nobody, as emulators take it"));
         }
         Err(GcsSettingsError::NoCredentials)
     }
-}
-
-fn kept(source: impl Source<GcpCredential>, runtime: &Handle) -> Keys {
-    let keeper = Keeper::new(source, runtime.clone());
-    (Arc::new(keeper.clone()), Some(Arc::new(keeper)))
 }
 
 /// What sort of credentials a file of Google's holds.

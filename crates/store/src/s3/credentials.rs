@@ -4,13 +4,10 @@
 //! `object_store` knows the last three too, but fails requests while the giver fails, although the keys it holds are still
 //! good, and does not say when they end. So they are fetched here, and kept by a [`Keeper`].
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use kafscale_runtime::{BoxFuture, Handle};
-use object_store::{
-    StaticCredentialProvider,
-    aws::{AwsCredential, AwsCredentialProvider},
-};
+use object_store::aws::AwsCredential;
 use reqwest::{Client, Url};
 
 use super::settings::{S3Settings, S3SettingsError};
@@ -18,7 +15,7 @@ use crate::{
     cloud::{
         TlsSettings,
         files::{read_secret, read_stable},
-        keys::{Keeper, Lease, Renewal, Source},
+        keys::{Keys, Lease, Source},
         transport::{answer, url_encoded},
         words::text_of,
     },
@@ -34,9 +31,6 @@ const SESSION: &str = "3600";
 /// Hosts to which a container's agent may be asked over plain http, as AWS's own clients have it.
 const AGENT_HOSTS: [&str; 5] = ["127.0.0.1", "[::1]", "localhost", "169.254.170.23", "[fd00:ec2::23]"];
 
-/// Keys for requests, and who renews them.
-pub(super) type Keys = (AwsCredentialProvider, Option<Arc<dyn Renewal>>);
-
 impl S3Settings {
     /// Chooses the first kind that the settings name. Nothing is fetched yet.
     pub(super) fn keys(
@@ -45,22 +39,22 @@ impl S3Settings {
         tls: &TlsSettings,
         client: &Client,
         runtime: &Handle,
-    ) -> Result<Keys, S3SettingsError> {
+    ) -> Result<Keys<AwsCredential>, S3SettingsError> {
         let present = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let secret = self.secret_access_key.as_ref().map(|secret| secret.reveal()).filter(|text| !text.is_empty());
         match (present(&self.access_key_id), secret) {
             (Some(key_id), Some(secret)) => {
                 let token = self.session_token.as_ref().map(|token| token.reveal().to_owned());
                 let token = token.filter(|token| !token.is_empty());
-                let credential = AwsCredential { key_id, secret_key: secret.to_owned(), token };
-                return Ok((Arc::new(StaticCredentialProvider::new(credential)), None));
+                let whose = format!("the key {key_id}");
+                return Ok(Keys::fixed(AwsCredential { key_id, secret_key: secret.to_owned(), token }, whose));
             }
             (Some(_), None) => return Err(S3SettingsError::NoCredentials("AWS_SECRET_ACCESS_KEY")),
             (None, Some(_)) => return Err(S3SettingsError::NoCredentials("AWS_ACCESS_KEY_ID")),
             (None, None) => {}
         }
         if let Some(path) = &self.credentials {
-            return Ok(kept(Files { path: path.clone() }, runtime));
+            return Ok(Keys::kept(Files { path: path.clone() }, format!("the key in {}", path.display()), runtime));
         }
         if let (Some(role_arn), Some(token_file)) = (present(&self.role_arn), &self.web_identity_token_file) {
             let china = if region.starts_with("cn-") { ".cn" } else { "" };
@@ -69,11 +63,10 @@ impl S3Settings {
             let endpoint = checked_url("AWS_ENDPOINT_URL_STS", &endpoint, |_| true)?;
             let session_name = present(&self.role_session_name).unwrap_or_else(|| "kafscale".to_owned());
             let token_file = token_file.clone();
-            let client = client.clone();
-            return Ok(kept(
-                WebIdentity { client, endpoint, role_arn, session_name, token_file, runtime: runtime.clone() },
-                runtime,
-            ));
+            let whose = format!("the role {role_arn}");
+            let (client, own) = (client.clone(), runtime.clone());
+            let source = WebIdentity { client, endpoint, role_arn, session_name, token_file, runtime: own };
+            return Ok(Keys::kept(source, whose, runtime));
         }
         if let Some(uri) = present(&self.container_credentials_uri) {
             let allowed =
@@ -81,20 +74,17 @@ impl S3Settings {
             let url = checked_url("AWS_CONTAINER_CREDENTIALS_FULL_URI", &uri, allowed)?;
             let token_file = self.container_token_file.clone();
             let client = tls.direct_client()?;
-            return Ok(kept(Agent { client, url, token_file, runtime: runtime.clone() }, runtime));
+            let agent = Agent { client, url, token_file, runtime: runtime.clone() };
+            return Ok(Keys::kept(agent, "the role that the container's agent gives", runtime));
         }
         if self.instance_metadata {
             let endpoint = present(&self.metadata_endpoint).unwrap_or_else(|| "http://169.254.169.254".to_owned());
             let url = checked_url("AWS_EC2_METADATA_SERVICE_ENDPOINT", &endpoint, |_| true)?;
-            return Ok(kept(Metadata { client: tls.direct_client()?, url, runtime: runtime.clone() }, runtime));
+            let metadata = Metadata { client: tls.direct_client()?, url, runtime: runtime.clone() };
+            return Ok(Keys::kept(metadata, "the machine's role", runtime));
         }
         Err(S3SettingsError::NoCredentials("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"))
     }
-}
-
-fn kept(source: impl Source<AwsCredential>, runtime: &Handle) -> Keys {
-    let keeper = Keeper::new(source, runtime.clone());
-    (Arc::new(keeper.clone()), Some(Arc::new(keeper)))
 }
 
 fn checked_url(variable: &'static str, text: &str, allowed: impl Fn(&Url) -> bool) -> Result<Url, S3SettingsError> {

@@ -65,7 +65,7 @@ fn through(
     let checked = settings.s3.check(bucket, settings.profile)?;
     let profile = checked.profile;
     let headers = settings.writing.headers(profile)?;
-    let (credentials, keys) = settings.s3.keys(&checked.region, &settings.tls, &http, &runtime)?;
+    let keys = settings.s3.keys(&checked.region, &settings.tls, &http, &runtime)?;
     let connector = Connector::new(wire, runtime.clone());
     let clock = connector.clock();
     let place = format!("{}/{bucket}", checked.endpoint);
@@ -76,7 +76,7 @@ fn through(
         .with_endpoint(checked.endpoint)
         .with_virtual_hosted_style_request(checked.virtual_hosted)
         .with_allow_http(true)
-        .with_credentials(credentials)
+        .with_credentials(keys.credentials)
         .with_disable_bulk_delete(profile.bulk_delete.is_none())
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
         .with_http_connector(connector);
@@ -98,7 +98,8 @@ fn through(
         profile,
         place,
         headers,
-        keys,
+        keys: keys.renewal,
+        whose: keys.whose,
         request_timeout: settings.request_timeout,
         clock,
     };

@@ -58,7 +58,7 @@ pub async fn bucket_rules(
 ) -> Result<BucketRules, S3SettingsError> {
     let checked = settings.s3.check(bucket, settings.profile)?;
     let client = settings.tls.client()?;
-    let (credentials, _) = settings.s3.keys(&checked.region, &settings.tls, &client, runtime)?;
+    let credentials = settings.s3.keys(&checked.region, &settings.tls, &client, runtime)?.credentials;
     let ask = async |what: &str| {
         let url = address(&checked, bucket, what);
         let credential = credentials.get_credential().await.map_err(|error| error.to_string())?;

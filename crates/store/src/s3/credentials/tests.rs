@@ -14,7 +14,7 @@ use kafscale_runtime::{Handle, TokioRuntime};
 
 use crate::s3::{S3Settings, S3SettingsError, open};
 use crate::{
-    CloudStore, CreateError, NoObserver, StoreSettings, TlsSettings,
+    CloudStore, CreateError, NoObserver, Store, StoreSettings, TlsSettings,
     cloud::{
         double::{Asked, Authority, Double, Shifted, fault, reply, taken},
         givers::{Story, create, unavailable},
@@ -96,6 +96,7 @@ impl Irsa {
 #[tokio::test]
 async fn irsa_exchanges_the_pods_token_for_keys() {
     let irsa = Irsa::start(|_| taken()).await;
+    assert!(irsa.store.identity().unwrap().starts_with("the role arn:"), "{:?}", irsa.store.identity());
     create(&irsa.store).await.unwrap();
     create(&irsa.store).await.unwrap();
     let asked = irsa.sts.asked();
