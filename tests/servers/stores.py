@@ -171,8 +171,7 @@ class OnReal(OnBucket):
 
     def __init__(self, folder, proxy, server, settings):
         self.proxy = proxy
-        variables = server.variables(f"http://127.0.0.1:{proxy.port}")
-        reached = {name: value for name, value in variables.items() if not name.startswith("KAFSCALE_TEST_")}
+        reached = server.reached(f"http://127.0.0.1:{proxy.port}")
         self.run(folder, server.url(), reached | settings, "kafscale")
 
 

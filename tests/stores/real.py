@@ -26,7 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "servers"))
 import stores
-from servers import Server, accepts, free_port, setup
+from servers import Server, accepts, environment, free_port, setup
 
 BUCKET = "kafscale-test"
 KEY, SECRET = "kafscale-test", "kafscale-test-secret"
@@ -86,6 +86,10 @@ class Store(Server):
 
     def url(self):
         return f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+    def reached(self, endpoint=None):
+        """Those that lead a `kafscale` to it, which refuses the ones of tests."""
+        return {name: value for name, value in self.variables(endpoint).items() if not name.startswith("KAFSCALE_TEST_")}
 
     def variables(self, endpoint=None):
         """What leads a broker, and the conformance suite, to it; `endpoint` is that of a proxy in front."""
@@ -515,21 +519,17 @@ class Seaweedfs(Store):
 SERVERS = {kind.name: kind for kind in (Seaweedfs, Minio, Radosgw, Azurite, S3proxy, Versitygw, GcsEmulator, Swift, S3rver, S3sFs)}
 
 
-def reached(server):
-    """What leads a `kafscale` to it, which refuses the variables of tests."""
-    return {name: value for name, value in server.variables().items() if not name.startswith("KAFSCALE_TEST_")}
-
-
 def main(arguments):
     if len(arguments) < 3 or arguments[0] not in SERVERS or arguments[1] != "--":
         sys.exit(f"usage: real.py {'|'.join(SERVERS)} -- COMMAND...")
     with tempfile.TemporaryDirectory(prefix="kafscale-stores-") as folder:
         server = SERVERS[arguments[0]](Path(folder))
         with server:
-            variables = server.variables()
             if Path(arguments[2]).name == "kafscale":
-                variables = {"KAFSCALE_STORE": server.url()} | reached(server)
-            sys.exit(subprocess.run(arguments[2:], env={**os.environ, **variables}).returncode)
+                around = environment({"KAFSCALE_STORE": server.url()} | server.reached())
+            else:
+                around = {**os.environ, **server.variables()}
+            sys.exit(subprocess.run(arguments[2:], env=around).returncode)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def conformance(server):
 
 def refusal(server, folder):
     """What a broker says that must not start there."""
-    broker = Kafscale(folder / "refused", server.url(), real.reached(server))
+    broker = Kafscale(folder / "refused", server.url(), server.reached())
     try:
         broker.start()
     except RuntimeError as error:
@@ -52,7 +52,7 @@ def races_lost(server):
     probe = [setup("kafscale"), "storage", "probe", "--store", server.url(), "-o", "json"]
     seen = 0
     for _ in range(PROBES):
-        done = subprocess.run(probe, env=environment(real.reached(server)), capture_output=True, text=True)
+        done = subprocess.run(probe, env=environment(server.reached()), capture_output=True, text=True)
         results = {line["check"]: line["result"] for line in json.loads(done.stdout)["checks"]}
         seen += results["create-race"] == "FAILED" and results["create-once"] == "ok" and done.returncode == 3
     return seen

@@ -142,6 +142,11 @@ pub enum OpenError {
 }
 
 impl Location {
+    /// Whether a provider has it, and not this machine.
+    pub fn is_bucket(&self) -> bool {
+        !matches!(self, Self::Directory(_) | Self::Memory)
+    }
+
     /// Whether a store there can have this profile.
     pub fn fits(&self, provider: Provider) -> bool {
         provider.profile().dialect == self.dialect()
@@ -161,7 +166,7 @@ impl Location {
     pub fn profile(&self, settings: &StoreSettings) -> Result<&'static Profile, OpenError> {
         let host = if let Self::S3 { .. } = self { settings.s3.host()? } else { String::new() };
         // A directory or memory is what it is, whatever a bucket beside it may be.
-        let wanted = settings.profile.filter(|_| !matches!(self, Self::Directory(_) | Self::Memory));
+        let wanted = settings.profile.filter(|_| self.is_bucket());
         Ok(Profile::choose(self.dialect(), &host, wanted).map_err(S3SettingsError::from)?)
     }
 }

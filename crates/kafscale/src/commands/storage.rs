@@ -96,7 +96,7 @@ async fn run_probe(settings: &Settings, matches: &ArgMatches) -> Result<(), Fail
         told.notes.push("the log lives elsewhere: a write takes as long as one to both stores".to_owned());
     }
     // A directory is locked by the broker that has its log there.
-    let bucket_of_log = log.filter(|(place, _)| !matches!(place, Location::Directory(_) | Location::Memory));
+    let bucket_of_log = log.filter(|(place, _)| place.is_bucket());
     if let Some((place, reached)) = &bucket_of_log {
         spinner.set_message(format!("asking {place}"));
         let asked = ask::store(place, reached, is_thorough, &runtime).await?;

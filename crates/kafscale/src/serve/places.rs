@@ -32,10 +32,7 @@ pub fn log_location(settings: &Settings) -> Option<Location> {
 
 /// The stores of records and of the log, and how each is reached.
 pub fn reached(settings: &Settings, access: StoreSettings) -> Vec<(Location, StoreSettings)> {
-    let log = log_location(settings).map(|log| {
-        let reached = access_to_log(settings, &log, &access).0;
-        (log, reached)
-    });
+    let log = log(settings, &access);
     [(location(settings), access)].into_iter().chain(log).collect()
 }
 
@@ -61,18 +58,14 @@ pub fn open(
     let open = |location: &Location, access: &StoreSettings, role| {
         let store =
             kafscale_store::open(location, access, runtime.clone(), metrics.of_store(role)).map_err(unusable)?;
-        if let Location::Directory(_) | Location::Memory = location {
+        if !location.is_bucket() {
             return Ok(store);
         }
         let profile = location.profile(access).map_err(unusable)?;
         tracing::info!(store = %location, profile = %profile.provider, identity = store.identity(), "using the bucket");
         Ok::<Arc<dyn Store>, Failure>(Arc::new(Paced::new(store, runtime.clone(), rates(profile.limits))))
     };
-    let location = location(settings);
-    let log = log_location(settings).map(|log| {
-        let reached = access_to_log(settings, &log, access).0;
-        (log, reached)
-    });
+    let (location, log) = (location(settings), log(settings, access));
     match &log {
         Some((log, access)) if !can_hold_a_log(log, access)? => {
             return Err(unusable(anyhow!(
@@ -101,17 +94,17 @@ pub fn open_read_only(settings: &Settings, access: &StoreSettings, runtime: &Han
     let open = |location: &Location, access: &StoreSettings| {
         let observer = Arc::new(NoObserver);
         let store = kafscale_store::open_read_only(location, access, runtime.clone(), observer).map_err(unusable)?;
-        if let Location::Directory(_) | Location::Memory = location {
+        if !location.is_bucket() {
             return Ok(store);
         }
         let rates = rates(location.profile(access).map_err(unusable)?.limits);
         Ok::<Arc<dyn Store>, Failure>(Arc::new(Paced::new(store, runtime.clone(), rates)))
     };
     let mut stores = Stores::from(open(&location(settings), access)?);
-    stores.log = match log_location(settings) {
+    stores.log = match log(settings, access) {
         // One that is lost is empty.
-        Some(Location::Directory(path)) if !path.exists() => Some(Arc::new(MemoryStore::new())),
-        log => log.map(|log| open(&log, &access_to_log(settings, &log, access).0)).transpose()?,
+        Some((Location::Directory(path), _)) if !path.exists() => Some(Arc::new(MemoryStore::new())),
+        log => log.map(|(log, access)| open(&log, &access)).transpose()?,
     };
     Ok(stores)
 }
@@ -121,12 +114,19 @@ pub fn open_data(settings: &Settings, access: &StoreSettings, runtime: &Handle) 
     let location = location(settings);
     let observer = Arc::new(NoObserver);
     let store = kafscale_store::open(&location, access, runtime.clone(), observer).map_err(unusable)?;
-    if let Location::Directory(_) | Location::Memory = location {
+    if !location.is_bucket() {
         return Ok(store.into());
     }
     let rates = rates(location.profile(access).map_err(unusable)?.limits);
     let paced: Arc<dyn Store> = Arc::new(Paced::new(store, runtime.clone(), rates));
     Ok(paced.into())
+}
+
+/// The log's store, if it is one of its own, and how it is reached.
+fn log(settings: &Settings, access: &StoreSettings) -> Option<(Location, StoreSettings)> {
+    let log = log_location(settings)?;
+    let reached = access_to_log(settings, &log, access).0;
+    Some((log, reached))
 }
 
 /// How the log's store is reached, and what is not asked of it (see [`wishes`]).
@@ -142,8 +142,8 @@ fn access_to_log(settings: &Settings, log: &Location, access: &StoreSettings) ->
     let mut left_out = Vec::new();
     // What is said beside a directory of records is said of the log's bucket; and a directory can be asked for nothing. A
     // profile that does not fit its store is refused when that is opened.
-    if is_bucket(&records)
-        && is_bucket(log)
+    if records.is_bucket()
+        && log.is_bucket()
         && let (Ok(here), Ok(there)) = (records.profile(access), log.profile(&reached))
     {
         (reached.writing, left_out) = wishes::granted(&access.writing, here, there);
@@ -162,10 +162,6 @@ pub fn replica(settings: &Settings, access: &StoreSettings) -> Option<(Location,
     };
     let reached = other.access(&location(settings), &replica, access);
     Some((replica, StoreSettings { writing: Writing::default(), ..reached }))
-}
-
-fn is_bucket(location: &Location) -> bool {
-    !matches!(location, Location::Directory(_) | Location::Memory)
 }
 
 /// Where a provider counts all requests together, writes and reads get a half each.
@@ -195,7 +191,7 @@ impl Other<'_> {
     /// How the store at `place` is reached, where the one at `records` is reached as `first` says.
     fn access(&self, records: &Location, place: &Location, first: &StoreSettings) -> StoreSettings {
         let mut access = first.clone();
-        if is_bucket(records) && access.profile.is_some_and(|profile| !place.fits(profile)) {
+        if records.is_bucket() && access.profile.is_some_and(|profile| !place.fits(profile)) {
             // It is said of the store of the records, which is of another kind.
             access.profile = None;
         }

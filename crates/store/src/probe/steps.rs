@@ -42,7 +42,8 @@ impl Steps<'_> {
         // Races show less while something else is asked.
         let mut findings = self.creates().await;
         let plain = self.plain().await;
-        let takes_damage = if plain[1].is_ok() { self.takes_damage().await } else { None };
+        let [_, get, ..] = &plain;
+        let takes_damage = if get.is_ok() { self.takes_damage().await } else { None };
         let (others, latency) = self.others(plain).await;
         findings.extend(others);
         findings.sort_unstable_by_key(|finding| finding.check);
